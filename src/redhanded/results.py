@@ -1,0 +1,145 @@
+"""The records a run leaves behind: the only source of every table, figure and page."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from redhanded.errors import RunError
+
+Pixels = Literal["float32", "uint8"]
+Status = Literal["measured", "collapsed", "too few images"]
+R = TypeVar("R", bound="Record")
+
+
+class Record(BaseModel):
+    """A frozen JSON record; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VictimCard(Record):
+    """How a victim was trained and how good it is."""
+
+    name: str  # within the study, e.g. "alexnet"
+    architecture: str
+    width: float
+    source: str
+    source_digest: str
+    seed: int
+    classes: int
+    shape: tuple[int, int, int]  # channels, height, width
+    parameters: int
+    training: dict[str, Any]
+    accuracy: float  # on the source's whole test split
+    n_test: int
+    interval: tuple[float, float]
+    weak_below: float
+    weights_digest: str
+    seconds: float
+
+    @property
+    def too_weak(self) -> bool:
+        """Whether this victim misses the accuracy below which attacking it says little."""
+        return self.accuracy < self.weak_below
+
+
+class SetCard(Record):
+    """What one attack made of one victim's images, on one split, in numbers."""
+
+    victim: str
+    family: str
+    norm: str
+    setting: dict[str, float]
+    attack: str  # the specification in full
+    label: str
+    split: Literal["train", "test"]
+    n_images: int  # images tried, the victim's own errors included
+    n_attacked: int  # of these, rightly classified before the attack
+    n_success: dict[Pixels, int]  # still fooling the victim, as left by the attack and after rounding
+    median_l2: float  # over the successes in float32; 0 where there are none
+    median_linf: float
+    mean_steps: float
+    seconds: float
+
+    def success(self, pixels: Pixels) -> float:
+        """Share of the attacked images that fool the victim under a pixel protocol."""
+        return self.n_success[pixels] / self.n_attacked if self.n_attacked else 0.0
+
+
+class ClassScore(Record):
+    """One class of a question: how many of its images were named rightly."""
+
+    correct: int
+    total: int
+    accuracy: float
+    interval: tuple[float, float]
+
+
+class Result(Record):
+    """One question, asked of one attributor under one pixel protocol."""
+
+    study: str
+    source: str
+    question: str  # e.g. "algorithm-l2/alexnet"
+    item: str  # the paper's table or figure it belongs to, e.g. "table3"
+    row: str
+    column: str
+    attributor: str
+    knowledge: Literal["blind", "candidates", "oracle"]
+    pixels: Pixels
+    seed: int
+    status: Status
+    classes: list[str]
+    sets: dict[str, list[str]]  # class -> "victim/attack label" of every set in it
+    design: Literal["paired", "equal"]
+    n_train: int  # images a class
+    n_test: int
+    chance: float
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    p_value: float | None  # against chance, exact binomial, before the correction over its table
+    per_class: dict[str, ClassScore]
+    confusion: list[list[int]]  # rows: true class
+    attempts: int  # trainings until one did not collapse
+    seconds: float
+
+
+class RunCard(Record):
+    """What was run, on what, and how long it took."""
+
+    study: dict[str, Any]  # the resolved study
+    scale: str
+    command: str
+    version: str
+    commit: str  # "unknown" outside a git checkout
+    started: str  # ISO 8601, UTC
+    seconds: float  # all sessions of this run together
+    finished: bool
+    hardware: dict[str, str]
+    packages: dict[str, str]
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write a record whole: readers see the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.with_name(path.name + ".part")
+    torn.write_text(record.model_dump_json(indent=1) + "\n")
+    torn.replace(path)
+
+
+def read_record(kind: type[R], path: Path) -> R:
+    """Read a record; raises RunError where the file is missing or not such a record."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"expected a {kind.__name__} at {path}, found no file; is this a run's directory?") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise RunError(f"expected a {kind.__name__} in {path}, found: {where}: {first['msg']}") from None
+
+
+def read_records(kind: type[R], folder: Path) -> list[R]:
+    """Read every record below a folder, in the order of their paths."""
+    return [read_record(kind, path) for path in sorted(folder.rglob("*.json"))]
