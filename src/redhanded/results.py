@@ -103,6 +103,7 @@ class Result(Record):
     confusion: list[list[int]]  # rows: true class
     attempts: int  # trainings until one did not collapse
     seconds: float
+    key: str = ""  # names the folder of the attributor in the run; empty where none was fitted
 
 
 class RunCard(Record):

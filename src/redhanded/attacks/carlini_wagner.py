@@ -1,0 +1,245 @@
+"""Carlini & Wagner in L2: the nearest image that is wrong by a margin, found by Adam in tanh space."""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.norms import norm_of, per_image
+
+_INSIDE = 0.999999  # keeps arctanh finite for pixels of exactly 0 and 1
+_CEILING = 1e10  # of the constant
+_PROGRESS = 0.9999  # a loss above this share of the last checked one has stalled
+_REPEAT_FROM = 10  # with so many search steps the last one repeats the smallest constant that succeeded
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones
+
+
+class CarliniWagner(AttackSpec):
+    """C&W with Adam's `learning_rate` > 0 and `confidence` >= 0, the logit margin that counts as a success.
+
+    `binary_search_steps` searches for the constant, from `initial_const` > 0 on, of `steps` iterations each.
+    """
+
+    family: ClassVar[str] = "carlini_wagner"
+    setting_names: ClassVar[tuple[str, ...]] = ("learning_rate", "confidence")
+    norm: Literal["l2"] = "l2"
+    learning_rate: float = Field(default=0.01, gt=0)
+    confidence: float = Field(default=0.0, ge=0)
+    steps: int = Field(default=1000, gt=0)
+    binary_search_steps: int = Field(default=9, gt=0)
+    initial_const: float = Field(default=1e-3, gt=0, le=_CEILING)
+
+
+def carlini_wagner(
+    model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[CarliniWagner]
+) -> list[Attacked]:
+    """Minimise `|x' - x|^2 + c * max(0, z_label - max other z + confidence)`, `x' = (tanh(w) + 1) / 2`.
+
+    A search step runs Adam over `w` from the clean image with `c` fixed; it ends after `steps` iterations, or
+    at one of its ten checks if this image's loss did not fall by 0.01 %. Then `c` is multiplied by 10 as long
+    as none succeeded (up to 1e10), and bisected from then on. A success is a margin above `confidence`; of
+    all of them the nearest is kept, exactly as the model saw it.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k), k >= 2.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes.
+        attacks: run one after the other.
+
+    Returns:
+        For each attack the images (the input itself where none succeeded) and the number of iterations of all
+        search steps together, 1..steps * binary_search_steps.
+
+    Paper: Carlini, Wagner, "Towards evaluating the robustness of neural networks", IEEE S&P 2017.
+    """
+    return [_attack(model, images.detach(), labels, attack) for attack in attacks]
+
+
+class _State(NamedTuple):
+    """The images still worked on, each at its own point of its own search; the first axis is the image."""
+
+    row: Tensor  # (n,) in the batch
+    label: Tensor  # (n, 1)
+    anchor: Tensor  # (n, c, h, w) the clean image on its way through tanh space: within 5e-7 of it
+    origin: Tensor  # (n, c, h, w) the clean image in tanh space
+    w: Tensor  # (n, c, h, w) what Adam moves
+    mean: Tensor  # (n, c, h, w) Adam's first moment
+    square: Tensor  # (n, c, h, w) and its second
+    nearest: Tensor  # (n, c, h, w) the nearest success of all search steps
+    distance: Tensor  # (n,) its squared L2 distance, inf where there is none
+    clean_hinge: Tensor  # (n,) the hinge at the clean image, from which every search step starts
+    checked: Tensor  # (n,) the loss at the last check
+    const: Tensor  # (n,)
+    lower: Tensor  # (n,) the largest constant that failed
+    upper: Tensor  # (n,) the smallest that succeeded
+    found: Tensor  # (n,) bool: a success in this search step
+    step: Tensor  # (n,) int64: iterations in this search step
+    search: Tensor  # (n,) int64: search steps done
+    used: Tensor  # (n,) int64: iterations in all
+
+    def keep(self, rows: Tensor) -> "_State":
+        return _State(*(tensor[rows] for tensor in self))
+
+
+@torch.no_grad()
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> Attacked:
+    result, used = images.clone(), torch.zeros_like(labels)
+    if not len(images):
+        return Attacked(result, used)
+    adam = _adam_table(attack, images)
+    state = _start(model, images, labels, attack)
+    while len(state.row):
+        # Every image restarts by itself, so the batch stays full until the last searches; nothing but the
+        # checks, which are as far apart for all, needs the host to know where an image stands.
+        for _ in range(_until_check(state, attack.steps)):
+            loss = _iterate(model, state, attack.confidence, adam)
+        state = _check(state, loss, attack)
+        finished = state.search == attack.binary_search_steps
+        if finished.any():
+            _deliver(state.keep(finished), result, used)
+            state = state.keep(~finished)
+    return Attacked(result, used)
+
+
+def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> _State:
+    origin = _to_tanh_space(images)
+    anchor = _to_image(origin)
+    hinge = _hinge(model(anchor), labels[:, None], attack.confidence)
+    const = torch.full_like(hinge, attack.initial_const)
+    zeros, count = torch.zeros_like(hinge), torch.zeros_like(labels)
+    return _State(
+        row=torch.arange(len(images), device=images.device),
+        label=labels[:, None],
+        anchor=anchor,
+        origin=origin,
+        w=origin.clone(),
+        mean=torch.zeros_like(images),
+        square=torch.zeros_like(images),
+        nearest=images.clone(),
+        distance=torch.full_like(hinge, torch.inf),
+        clean_hinge=hinge.clamp_min(0),
+        checked=const * hinge.clamp_min(0),
+        const=const,
+        lower=zeros,
+        upper=torch.full_like(hinge, _CEILING),
+        found=zeros.bool(),
+        step=count,
+        search=count.clone(),
+        used=count.clone(),
+    )
+
+
+def _iterate(model: nn.Module, state: _State, confidence: float, adam: Tensor) -> Tensor:
+    """One iteration for every image, in place; returns the loss at the point it started from, (n,)."""
+    tanh = state.w.tanh()
+    image = tanh.mul(0.5).add_(0.5)
+    hinge, gradient = _hinge_gradient(model, image, state, confidence)
+    offset = image - state.anchor
+    distance = norm_of(offset, "l2").square()  # (n,)
+    _remember(state, image, distance, hinge < 0)
+    # d|x' - x|^2/dx' = 2 * offset and dx'/dw = (1 - tanh^2) / 2
+    gradient = gradient.add(offset, alpha=2).mul_(tanh.square_().neg_().add_(1).mul_(0.5))
+    _adam_step(state, gradient, adam)
+    return distance + state.const * hinge.clamp_min(0)
+
+
+def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: float) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        x = image.detach().requires_grad_()
+        hinge = _hinge(model(x), state.label, confidence)
+        (gradient,) = torch.autograd.grad((state.const * hinge.clamp_min(0)).sum(), x)
+    return hinge.detach(), gradient
+
+
+def _hinge(logits: Tensor, label: Tensor, confidence: float) -> Tensor:
+    """`z_label - max other z + confidence`, below 0 for a success, (n,)."""
+    others = logits.scatter(1, label, -torch.inf)  # (n, k)
+    return logits.gather(1, label).squeeze(1) - others.amax(1) + confidence
+
+
+def _remember(state: _State, image: Tensor, distance: Tensor, success: Tensor) -> None:
+    state.found.logical_or_(success)
+    nearer = success & (distance < state.distance)
+    torch.where(nearer, distance, state.distance, out=state.distance)
+    torch.where(per_image(nearer, image), image, state.nearest, out=state.nearest)
+
+
+def _adam_table(attack: CarliniWagner, like: Tensor) -> Tensor:
+    """Adam's bias corrections for each step, (steps, 2): the step's size, the scale of the root."""
+    counts = range(1, attack.steps + 1)
+    rows = [(attack.learning_rate / (1 - _BETA1**t), 1 / math.sqrt(1 - _BETA2**t)) for t in counts]
+    return torch.tensor(rows, dtype=like.dtype, device=like.device)
+
+
+def _adam_step(state: _State, gradient: Tensor, adam: Tensor) -> None:
+    state.mean.mul_(_BETA1).add_(gradient, alpha=1 - _BETA1)
+    state.square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
+    size, scale = (per_image(column, gradient) for column in adam[state.step].unbind(1))
+    root = state.square.sqrt().mul_(scale).add_(_EPSILON)
+    state.w.addcdiv_(state.mean * size, root, value=-1)
+    state.step.add_(1)
+    state.used.add_(1)
+
+
+def _check_every(steps: int) -> int:
+    return max(1, steps // 10)
+
+
+def _until_check(state: _State, steps: int) -> int:
+    every = _check_every(steps)
+    return int(torch.minimum(every - state.step % every, steps - state.step).min())
+
+
+def _check(state: _State, loss: Tensor, attack: CarliniWagner) -> _State:
+    """End the search step of each image that has stalled or used all its iterations."""
+    due = state.step % _check_every(attack.steps) == 0
+    stalled = due & ~(loss <= _PROGRESS * state.checked)  # written so that NaN has stalled
+    over = stalled | (state.step == attack.steps)
+    state = state._replace(checked=torch.where(due, loss, state.checked))
+    return _restart(state, over, attack.binary_search_steps) if over.any() else state
+
+
+def _restart(state: _State, over: Tensor, searches: int) -> _State:
+    """Move the constants of the images whose search step is over, and put them back to the clean image."""
+    lower, upper, const = _narrow(state, over, searches)
+    whole = per_image(over, state.w)
+    return state._replace(
+        w=torch.where(whole, state.origin, state.w),
+        mean=state.mean.masked_fill_(whole, 0),
+        square=state.square.masked_fill_(whole, 0),
+        checked=torch.where(over, const * state.clean_hinge, state.checked),
+        const=const,
+        lower=lower,
+        upper=upper,
+        found=state.found & ~over,
+        step=state.step.masked_fill(over, 0),
+        search=state.search + over,
+    )
+
+
+def _narrow(state: _State, over: Tensor, searches: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Search for the smallest constant that succeeds: the new lower and upper bound and constant, (n,)."""
+    upper = torch.where(over & state.found, state.const, state.upper)
+    lower = torch.where(over & ~state.found, state.const, state.lower)
+    const = torch.where(upper < _CEILING, (lower + upper) / 2, state.const * 10).clamp_max(_CEILING)
+    if searches >= _REPEAT_FROM:
+        const = torch.where(state.search + 2 == searches, upper, const)
+    return lower, upper, torch.where(over, const, state.const)
+
+
+def _deliver(finished: _State, result: Tensor, used: Tensor) -> None:
+    used[finished.row] = finished.used
+    succeeded = finished.keep(finished.distance < torch.inf)
+    result[succeeded.row] = succeeded.nearest
+
+
+def _to_tanh_space(images: Tensor) -> Tensor:
+    return ((images * 2 - 1) * _INSIDE).arctanh()
+
+
+def _to_image(w: Tensor) -> Tensor:
+    return w.tanh().mul_(0.5).add_(0.5)

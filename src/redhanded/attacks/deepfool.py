@@ -1,0 +1,123 @@
+"""DeepFool: step after step to the nearest boundary of the linearised classifier."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.errors import AttackError
+from redhanded.norms import Norm, dual_norm_of, norm_of, per_image
+
+_OFFSET = 1e-4  # added to every distance, so that a step lands behind the boundary and not on it
+_GUARD = 1e-8  # added to every gradient's size, so that a gradient of zero divides nothing by zero
+
+
+class DeepFool(AttackSpec):
+    """DeepFool in `norm`, at most `steps` steps; each scales the path so far by `1 + overshoot` (>= 0).
+
+    `candidates` limits the classes looked at, the image's own included, to the most likely ones (None: all).
+    """
+
+    family: ClassVar[str] = "deepfool"
+    setting_names: ClassVar[tuple[str, ...]] = ("overshoot",)
+    norm: Literal["l2", "linf"] = "l2"
+    overshoot: float = Field(default=0.02, ge=0)
+    steps: int = Field(default=50, gt=0)
+    candidates: int | None = Field(default=None, ge=2)
+
+
+def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DeepFool]) -> list[Attacked]:
+    """Walk to the nearest boundary of the classifier, linearised anew at each step, until the class changes.
+
+    With `f_k = logit_k - logit_label` and `w_k = df_k/dx`, a step goes to the rival `k` with the smallest
+    `d_k = |f_k| / |w_k|_dual`: by `(d_k + 1e-4) * w_k / |w_k|` in l2, by `(d_k + 1e-4) * sign(w_k)` in linf.
+    The next point is `clip(x0 + (1 + overshoot) * sum of the steps, 0, 1)`.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k), k >= 2.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes; an image that the model gets wrong is returned as it is.
+        attacks: run one after the other.
+
+    Returns:
+        For each attack the images (the input itself where the class did not change within `steps` steps) and
+        the number of linearisations (gradients of all rivals at one point), 0..steps.
+
+    Raises AttackError where the model has fewer than two classes.
+
+    Paper: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural
+    networks", CVPR 2016.
+    """
+    return [_attack(model, images.detach(), labels, attack) for attack in attacks]
+
+
+@torch.no_grad()
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) -> Attacked:
+    result, used = images.clone(), torch.zeros_like(labels)
+    if not len(images):
+        return Attacked(result, used)
+    active = torch.arange(len(images), device=images.device)  # the rows of the batch still worked on
+    x, logits = _forward(model, images)
+    rivals = _rivals(logits, labels, attack.candidates)  # (n, candidates - 1)
+    path = torch.zeros_like(images)
+    for _ in range(attack.steps):
+        holds = logits.argmax(1) == labels[active]
+        if _worth_leaving(holds, rivals.shape[1]):
+            result[active[~holds]] = x[~holds]
+            active, path, x, holds = active[holds], path[holds], x[holds], holds[holds]
+            if not len(active):
+                return Attacked(result, used)
+            x, logits = _forward(model, x)
+        # An image that is done but still in the batch does not move.
+        path += _step(x, logits, labels[active], rivals[active], attack.norm) * per_image(holds, x)
+        used[active] += holds
+        x, logits = _forward(model, (images[active] + (1 + attack.overshoot) * path).clamp_(0, 1))
+    fooled = logits.argmax(1) != labels[active]
+    result[active[fooled]] = x[fooled]
+    return Attacked(result, used)
+
+
+def _worth_leaving(holds: Tensor, rivals: int) -> bool:
+    # Letting images go costs the rest another forward pass; keeping them costs a backward pass a rival.
+    staying = int(holds.sum())
+    return (len(holds) - staying) * rivals > staying
+
+
+def _forward(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return x, model(x)
+
+
+def _rivals(logits: Tensor, labels: Tensor, candidates: int | None) -> Tensor:
+    if logits.shape[1] < 2:
+        raise AttackError(f"expected a model of two or more classes, found {logits.shape[1]}")
+    own = labels[:, None]
+    ranked = logits.detach().scatter(1, own, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    return ranked[:, : (candidates or logits.shape[1]) - 1]  # the own class is last, and never in
+
+
+def _step(x: Tensor, logits: Tensor, labels: Tensor, rivals: Tensor, norm: Norm) -> Tensor:
+    """The step over the nearest linearised boundary, (n, c, h, w)."""
+    nearest = torch.full_like(logits[:, 0], torch.inf)  # (n,)
+    slope = torch.zeros_like(x)  # the gradient of the nearest rival's gap
+    with torch.enable_grad():
+        gaps = logits.gather(1, rivals) - logits.gather(1, labels[:, None])  # (n, candidates - 1)
+    # One rival after the other: only the best gradient is kept, however many classes there are.
+    for rival in range(gaps.shape[1]):
+        (gradient,) = torch.autograd.grad(gaps, x, _only_column(gaps, rival), retain_graph=rival + 1 < gaps.shape[1])
+        distance = gaps[:, rival].abs() / (dual_norm_of(gradient, norm) + _GUARD)
+        closer = distance < nearest
+        nearest = torch.where(closer, distance, nearest)
+        slope = torch.where(per_image(closer, x), gradient, slope)
+    size = per_image(nearest + _OFFSET, x)
+    return size * slope.sign() if norm == "linf" else size / per_image(norm_of(slope, "l2") + _GUARD, x) * slope
+
+
+def _only_column(like: Tensor, column: int) -> Tensor:
+    weights = torch.zeros_like(like)
+    weights[:, column] = 1
+    return weights

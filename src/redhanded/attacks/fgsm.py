@@ -1,0 +1,67 @@
+"""FGSM: one step along the gradient of the loss."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.norms import norm_of, per_image
+
+_TINY = 1e-12  # keeps a gradient of zero at zero instead of NaN
+
+
+class FGSM(AttackSpec):
+    """Fast gradient (sign) method of size `eps` > 0 in `norm`.
+
+    The size is that of the step: pixels that the step carries out of [0, 1] are clipped, so less may arrive.
+    """
+
+    family: ClassVar[str] = "fgsm"
+    setting_names: ClassVar[tuple[str, ...]] = ("eps",)
+    norm: Literal["l2", "linf"] = "linf"
+    eps: float = Field(gt=0)
+
+
+def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGSM]) -> list[Attacked]:
+    """One step uphill on the cross-entropy `J`, clipped to [0, 1]; one gradient serves all `attacks`.
+
+    linf: `x + eps * sign(dJ/dx)`; l2: `x + eps * dJ/dx / |dJ/dx|`. A gradient of zero moves nothing.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k).
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes.
+        attacks: any mix of sizes and norms.
+
+    Returns:
+        For each attack its images and the number of gradients used: 1 an image.
+
+    Paper: Goodfellow, Shlens, Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015.
+    """
+    gradient = _loss_gradient(model, images, labels)  # (n, c, h, w)
+    directions = {norm: _direction(gradient, norm) for norm in {attack.norm for attack in attacks}}
+    return [
+        Attacked(
+            (images + attack.eps * directions[attack.norm]).clamp_(0, 1).detach(),
+            torch.ones(len(images), dtype=torch.int64, device=images.device),
+        )
+        for attack in attacks
+    ]
+
+
+def _loss_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    with torch.enable_grad():
+        x = images.detach().requires_grad_()
+        # The sum, not the mean: an image's gradient must not shrink with the number of its neighbours.
+        loss = F.cross_entropy(model(x), labels, reduction="sum")
+        return torch.autograd.grad(loss, x)[0]
+
+
+def _direction(gradient: Tensor, norm: Literal["l2", "linf"]) -> Tensor:
+    if norm == "linf":
+        return gradient.sign()
+    return gradient * per_image(1 / norm_of(gradient, "l2").clamp_min(_TINY), gradient)

@@ -1,0 +1,60 @@
+"""What every attributor is: `fit(samples) -> self`, `predict_log_proba(samples) -> (n, k)`, `classes_`."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from torch import Tensor
+
+from redhanded.results import Record, read_record
+from redhanded.samples import Samples
+
+
+class AttributorCard(Record):
+    """What is stored beside an attributor's weights."""
+
+    kind: str
+    settings: dict[str, Any]
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    seed: int
+    attempts: int
+    collapsed: bool
+    weights_digest: str
+
+
+class Attributor(ABC):
+    """Names the class of an adversarial image; learned names end in an underscore."""
+
+    kind: ClassVar[str]
+    knowledge: ClassVar[Literal["blind", "candidates", "oracle"]]
+
+    classes_: tuple[str, ...]
+    shape_: tuple[int, int, int]
+    attempts_: int
+    collapsed_: bool
+
+    @abstractmethod
+    def fit(self, samples: Samples) -> Self:
+        """Learn from labelled samples; every class must occur."""
+
+    @abstractmethod
+    def predict_log_proba(self, samples: Samples) -> Tensor:
+        """Natural logarithm of each class's probability, (n, classes), in the order of `classes_`."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the attributor as safetensors and a JSON card."""
+
+    @classmethod
+    @abstractmethod
+    def from_card(cls, card: AttributorCard, folder: Path) -> Self:
+        """Read what `save` wrote."""
+
+    @staticmethod
+    def load(folder: Path) -> "Attributor":
+        """Read an attributor of any kind; raises RunError where files are missing, damaged or do not agree."""
+        from redhanded.attributors import ATTRIBUTORS
+
+        card = read_record(AttributorCard, Path(folder) / "card.json")
+        return ATTRIBUTORS[card.kind].attributor.from_card(card, Path(folder))

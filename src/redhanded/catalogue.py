@@ -1,0 +1,51 @@
+"""The tables that the code is built on, as rows of text: for `redhanded list` and the documentation."""
+
+from collections.abc import Callable, Iterator
+
+from redhanded.attacks import ATTACKS
+from redhanded.attributors import ATTRIBUTORS
+from redhanded.data import SOURCES
+from redhanded.networks import VICTIMS
+from redhanded.questions import QUESTIONS
+
+Rows = Iterator[dict[str, str]]
+
+
+def _attacks() -> Rows:
+    for name, kind in ATTACKS.items():
+        parameters = ", ".join(
+            field if info.is_required() else f"{field}={info.default}" for field, info in kind.spec.model_fields.items()
+        )
+        label = ", ".join(kind.spec.setting_names)
+        yield {"attack": name, "does": kind.summary, "parameters": parameters, "setting": label, "paper": kind.paper}
+
+
+def _victims() -> Rows:
+    for name, kind in VICTIMS.items():
+        yield {"victim": name, "is": kind.summary, "paper": kind.paper}
+
+
+def _sources() -> Rows:
+    for name, kind in SOURCES.items():
+        shape = " x ".join(map(str, kind.shape))
+        yield {"source": name, "holds": kind.summary, "shape": shape, "weak below": f"{kind.weak_below:.0%}"}
+
+
+def _questions() -> Rows:
+    for name, kind in QUESTIONS.items():
+        items = ", ".join(f"{item} ({source})" for source, item in kind.items.items()) or "ours"
+        yield {"question": name, "asks": kind.summary, "in the paper": items}
+
+
+def _attributors() -> Rows:
+    for name, kind in ATTRIBUTORS.items():
+        yield {"attributor": name, "is": kind.summary, "knows": kind.attributor.knowledge, "paper": kind.paper}
+
+
+CATALOGUE: dict[str, Callable[[], Rows]] = {
+    "attacks": _attacks,
+    "victims": _victims,
+    "sources": _sources,
+    "questions": _questions,
+    "attributors": _attributors,
+}

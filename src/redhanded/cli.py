@@ -1,0 +1,164 @@
+"""The command line: thin callers of what Python users call, and the one place that prints errors."""
+
+import dataclasses
+import enum
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from redhanded.errors import RedhandedError
+
+if TYPE_CHECKING:
+    from redhanded.verdict import Verdict
+
+app = typer.Typer(
+    help="Which attack made this adversarial image?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ALTERNATIVES = 3  # shown for each dimension; --json has all
+
+
+class Scale(enum.StrEnum):
+    """The sizes a study comes in."""
+
+    quick = "quick"
+    laptop = "laptop"
+    paper = "paper"
+
+
+class ListTopic(enum.StrEnum):
+    """What `list` can print: the keys of `redhanded.catalogue.CATALOGUE`."""
+
+    attacks = "attacks"
+    victims = "victims"
+    sources = "sources"
+    questions = "questions"
+    attributors = "attributors"
+
+
+class ExportFormat(enum.StrEnum):
+    """What a set can be exported to: the keys of `redhanded.exports.EXPORTS`."""
+
+    npz = "npz"
+    png = "png"
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="A built-in study (quick, mnist, cifar10) or a TOML file.")],
+    source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="The size; the study's first unless given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory; runs/STUDY unless given.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A table (table2) or question (norm/fgsm); repeatable.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core unless given.")] = None,
+) -> None:
+    """Run a study, or go on where it was interrupted, and write its report."""
+    from redhanded.engine import run_study
+    from redhanded.report import main_table, write_report
+    from redhanded.study import load_study
+
+    console = Console()
+    resolved = load_study(study, scale.value if scale else None)
+    folder = run_study(resolved, out, sources=_sources(source or []), only=only or (), workers=workers, console=console)
+    page = write_report(folder)
+    console.print(main_table(folder))
+    console.print(f"report: {page}", soft_wrap=True)
+    if any((folder / "examples").glob("*.png")):
+        console.print(f"try:    redhanded attribute {folder}/examples/*.png --run {folder}", soft_wrap=True)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Write report.md, report.html, figures and results.csv from a run's records alone."""
+    from redhanded.report import write_report
+
+    Console().print(f"report: {write_report(run)}", soft_wrap=True)
+
+
+@app.command()
+def attribute(
+    images: Annotated[list[Path], typer.Argument(help="PNG (or JPEG, BMP, WEBP, TIFF) or .npy files.")],
+    run: Annotated[Path, typer.Option(help="The run whose attributors answer.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line for each image, all alternatives.")] = False,
+) -> None:
+    """Name the attack behind each image: ranked algorithms, norms, victims and settings with probabilities."""
+    from redhanded.verdict import Verdict
+    from redhanded.verdict import attribute as attribute_files
+
+    console, bad = Console(), 0
+    for verdict in attribute_files(images, run):
+        if not isinstance(verdict, Verdict):
+            bad += 1
+            _print_error(verdict)
+        elif as_json:
+            sys.stdout.write(json.dumps(dataclasses.asdict(verdict)) + "\n")
+        else:
+            console.print(_verdict_table(verdict))
+    if not as_json and bad < len(images):
+        console.print("Shares are the attributors' own and not calibrated; how often they are right: the run's report.")
+    if bad:
+        raise typer.Exit(2)
+
+
+@app.command(name="list")
+def list_(what: Annotated[ListTopic, typer.Argument(help="Which table.")]) -> None:
+    """Print a table that the code is built on."""
+    from redhanded.catalogue import CATALOGUE
+
+    rows = list(CATALOGUE[what]())
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+@app.command()
+def export(
+    adversarial_set: Annotated[Path, typer.Argument(metavar="SET", help="A set of a run: RUN/sets/.../*.zarr")],
+    to: Annotated[ExportFormat, typer.Option(help="npz: every array; png: a folder of 8-bit images.")],
+    out: Annotated[Path | None, typer.Option(help="The file or folder; beside the set unless given.")] = None,
+) -> None:
+    """Write an adversarial set for other tools."""
+    from redhanded.exports import EXPORTS
+
+    target = out or adversarial_set.with_suffix(".npz" if to == ExportFormat.npz else "")
+    count = EXPORTS[to](adversarial_set, target)
+    Console().print(f"{count} images: {target}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake gives one line and exit code 2, Ctrl-C exit code 130."""
+    try:
+        app()
+    except RedhandedError as error:
+        _print_error(error)
+        sys.exit(2)
+
+
+def _print_error(error: RedhandedError) -> None:
+    sys.stderr.write(f"redhanded: {error}\n")
+
+
+def _sources(pairs: list[str]) -> dict[str, Path]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise RedhandedError(f"expected --source NAME=PATH, found {pair!r}")
+    return {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}
+
+
+def _verdict_table(verdict: "Verdict") -> Table:
+    table = Table(title=f"{verdict.name} ({verdict.pixels})", title_justify="left", show_header=False, box=None)
+    for dimension, ranked in verdict.dimensions.items():
+        shares = ", ".join(f"{name} {probability:.0%}" for name, probability in ranked[:ALTERNATIVES])
+        table.add_row(dimension, shares)
+    return table

@@ -1,0 +1,6 @@
+"""The engine: a study becomes steps, done steps are skipped, the rest runs in processes."""
+
+from redhanded.engine.layout import RunFolder
+from redhanded.engine.run import run_study
+
+__all__ = ["RunFolder", "run_study"]

@@ -1,0 +1,57 @@
+"""Where everything of a run lies. Names are readable; what could exist twice carries the start of its key."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from redhanded.questions import SetRef
+from redhanded.samples import Split
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run directory: records in `results/`, the store beside them."""
+
+    root: Path
+
+    @property
+    def card(self) -> Path:
+        """The RunCard."""
+        return self.root / "run.json"
+
+    @property
+    def results(self) -> Path:
+        """The records of the current study: victims/, sets/, questions/."""
+        return self.root / "results"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that may write."""
+        return self.root / ".lock"
+
+    def mark(self, key: str) -> Path:
+        """The done-mark of a step, which holds its record."""
+        return self.root / "steps" / f"{key}.json"
+
+    def victim(self, name: str, key: str) -> Path:
+        """A victim's weights and card."""
+        return self.root / "victims" / f"{name}-{key[:8]}"
+
+    def set(self, ref: SetRef, split: Split, key: str) -> Path:
+        """An adversarial set (zarr)."""
+        return self.root / "sets" / ref.victim / f"{ref.attack.label}-{split}-{key[:8]}.zarr"
+
+    def attributor(self, key: str) -> Path:
+        """An attributor's weights and card."""
+        return self.root / "attributors" / key[:16]
+
+    def victim_record(self, name: str) -> Path:
+        """The VictimCard among the results."""
+        return self.results / "victims" / f"{name}.json"
+
+    def set_record(self, ref: SetRef, split: Split) -> Path:
+        """The SetCard among the results."""
+        return self.results / "sets" / ref.victim / f"{ref.attack.label}-{split}.json"
+
+    def question_record(self, question: str, attributor: str, pixels: str, seed: int) -> Path:
+        """The Result among the results."""
+        return self.results / "questions" / question / f"{attributor}-{pixels}-{seed}.json"

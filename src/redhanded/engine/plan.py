@@ -1,0 +1,75 @@
+"""From a resolved study to its steps."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from redhanded.attacks import ATTACKS, AttackSpec
+from redhanded.data import SOURCES
+from redhanded.engine.steps import AskQuestion, DescribeSet, MakeSets, TrainVictim, open_source
+from redhanded.errors import StudyError
+from redhanded.questions import build_questions
+from redhanded.samples import Split
+from redhanded.study import Study
+
+DEFAULT_WEAK_BELOW = 0.6  # for a source that is not in SOURCES
+
+
+def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
+    """One step for each question, attributor, pixel protocol and seed; they need all the others."""
+    sets = list(_sets(study, _victims(study, sources)))
+    refs = list(dict.fromkeys(step.ref for step in sets))
+    asked = []
+    for question in build_questions(study.questions, study.grid, study.paper):
+        pool = set(question.pool(refs))
+        needed = tuple(step for step in sets if step.ref in pool)
+        asked += [
+            AskQuestion(study.name, study.source, question, needed, attributor, settings, pixels, seed)
+            for attributor, settings in study.size.attributors.items()
+            for pixels in study.pixels
+            for seed in study.attributor_seeds
+        ]
+    return asked
+
+
+def only(steps: Sequence[AskQuestion], wanted: Sequence[str]) -> list[AskQuestion]:
+    """The steps whose item (`table2`) or question (`norm`, `norm/fgsm`) is wanted; all where nothing is named."""
+    chosen = [step for step in steps if any(_names(step, name) for name in wanted)]
+    items = sorted({step.question.item for step in steps})
+    for name in wanted:
+        if not any(_names(step, name) for step in steps):
+            raise StudyError(f"expected --only to name one of {', '.join(items)} or a question, found {name!r}")
+    return chosen if wanted else list(steps)
+
+
+def _names(step: AskQuestion, name: str) -> bool:
+    return step.question.item == name or f"{step.question.id}/".startswith(f"{name}/")
+
+
+def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
+    path = sources.get(study.source)
+    source = open_source(study.source, path)
+    for split, count in (("train", study.size.train_images), ("test", study.size.test_images)):
+        found = len(source.train if split == "train" else source.test)
+        if count > found:
+            raise StudyError(f"expected at least {count} {split} images in {source.name}, found {found}; use fewer")
+    weak_below = SOURCES[study.source].weak_below if study.source in SOURCES else DEFAULT_WEAK_BELOW
+    return [
+        TrainVictim(study.victim_spec(name), study.source, path, source.digest, weak_below) for name in study.victims
+    ]
+
+
+def _sets(study: Study, victims: Sequence[TrainVictim]) -> Iterator[DescribeSet]:
+    counts: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
+    for victim in victims:
+        for attacks in _calls(study.attacks):
+            for split, count in counts.items():
+                sets = MakeSets(victim, attacks, split, count, study.size.shard_images, study.seed)
+                yield from (DescribeSet(sets, attack) for attack in attacks)
+
+
+def _calls(attacks: Sequence[AttackSpec]) -> Iterator[tuple[AttackSpec, ...]]:
+    """The attacks of each call: a whole family where its settings share work, else one."""
+    for family, group in groupby(sorted(attacks, key=lambda spec: spec.family), key=lambda spec: spec.family):
+        specs = tuple(group)
+        yield from [specs] if ATTACKS[family].shares_work else [(spec,) for spec in specs]

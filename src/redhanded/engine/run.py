@@ -1,0 +1,133 @@
+"""Run a study: skip what is done, do the rest, leave records that say what was run on what."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from redhanded.engine.layout import RunFolder
+from redhanded.engine.local import execute, worker_count
+from redhanded.engine.plan import only as only_wanted
+from redhanded.engine.plan import plan
+from redhanded.engine.progress import show_progress
+from redhanded.engine.steps import Step, in_order
+from redhanded.errors import RunError
+from redhanded.results import RunCard, read_record, write_record
+from redhanded.study import Study
+
+PACKAGES = ("torch", "numpy", "zarr")
+
+
+def run_study(
+    study: Study,
+    out: Path | str | None = None,
+    *,
+    sources: Mapping[str, Path] | None = None,
+    only: Sequence[str] = (),
+    workers: int | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Run a study, or go on where it was interrupted; returns the run directory.
+
+    out: `runs/<study name>` unless given; sources: where named sources lie; only: items (`table2`) or questions
+    (`norm/fgsm`), all unless given; workers: processes, one for each core unless given.
+    Raises RunError where another process writes to `out`, and what a step raises.
+    """
+    folder = RunFolder(Path(out) if out is not None else Path("runs") / study.name)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.lock, timeout=0):
+            _run(study, folder, sources or {}, only, workers or worker_count(), console or Console())
+    except Timeout:
+        raise RunError(
+            f"expected {folder.root} to be free, found another run writing to it; wait or name another"
+        ) from None
+    return folder.root
+
+
+def _run(
+    study: Study, folder: RunFolder, sources: Mapping[str, Path], only: Sequence[str], workers: int, console: Console
+) -> None:
+    started = time.monotonic()
+    asked = plan(study, sources)
+    wanted = in_order(only_wanted(asked, only))
+    done = [step for step in wanted if folder.mark(step.key).is_file()]
+    missing = [step for step in wanted if not folder.mark(step.key).is_file()]
+    card = _card(study, folder)
+    _write_results(in_order(asked), folder)
+    try:
+        with show_progress(wanted, done, console) as on_done:
+            execute(missing, folder, workers, on_done)
+    finally:
+        _write_results(in_order(asked), folder)
+        finished = all(folder.mark(step.key).is_file() for step in wanted)
+        seconds = card.seconds + (time.monotonic() - started if missing else 0.0)
+        write_record(card.model_copy(update={"seconds": seconds, "finished": finished}), folder.card)
+
+
+def _write_results(steps: Sequence[Step], folder: RunFolder) -> None:
+    """Make `results/` hold the records of this study's finished steps, and nothing else."""
+    torn = folder.results.with_name("results.part")
+    shutil.rmtree(torn, ignore_errors=True)
+    torn.mkdir()
+    for step in steps:
+        place, mark = step.record_path(folder), folder.mark(step.key)
+        if place is not None and mark.is_file():
+            copy = torn / place.relative_to(folder.results)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(mark, copy)
+    shutil.rmtree(folder.results, ignore_errors=True)
+    torn.rename(folder.results)
+
+
+def _card(study: Study, folder: RunFolder) -> RunCard:
+    """The card of this run; the time of earlier sessions of the same study is kept."""
+    resolved = study.model_dump(mode="json")
+    earlier = read_record(RunCard, folder.card) if folder.card.is_file() else None
+    same = earlier is not None and earlier.study == resolved
+    card = RunCard(
+        study=resolved,
+        scale=study.scale,
+        command=" ".join(["redhanded", *sys.argv[1:]]) if Path(sys.argv[0]).name == "redhanded" else "(Python)",
+        version=version("redhanded"),
+        commit=_commit(),
+        started=earlier.started if earlier and same else datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=earlier.seconds if earlier and same else 0.0,
+        finished=False,
+        hardware={
+            "processor": _processor(),
+            "cores": str(len(os.sched_getaffinity(0))),
+            "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+            "system": platform.platform(terse=True),
+        },
+        packages={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    )
+    write_record(card, folder.card)
+    return card
+
+
+def _commit() -> str:
+    """The commit of the code that runs, with `+` where files differ from it."""
+    here = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,99 @@
+"""Question x attributor x pixel protocol -> result."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from redhanded.attributors import Attributor
+from redhanded.identity import seed_for
+from redhanded.metrics import confusion_matrix, p_above_chance, wilson_interval
+from redhanded.questions import SetRef
+from redhanded.results import ClassScore, Pixels, Status
+from redhanded.samples import FEWEST, Design, Pick, Samples, Split, choose_design, pick_rows
+from redhanded.views import PIXELS
+
+# (set, split, column, rows or all of them) -> that array; the engine reads zarr, a test may read memory.
+ReadColumn = Callable[[SetRef, Split, str, NDArray[np.int64] | None], NDArray]
+
+
+class Gathered(NamedTuple):
+    """The samples of a question, and how they were chosen; `counts` are images a class."""
+
+    design: Design
+    counts: dict[Split, int]
+    samples: dict[Split, Samples]
+
+    @property
+    def enough(self) -> bool:
+        """Whether both splits have at least the fewest images that a question is put with."""
+        return all(self.counts[split] >= fewest for split, fewest in FEWEST.items())
+
+
+class Scores(NamedTuple):
+    """The measured part of a result; see `redhanded.results.Result`."""
+
+    status: Status
+    accuracy: float | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    per_class: dict[str, ClassScore] = {}  # noqa: RUF012 (never written)
+    confusion: list[list[int]] = []  # noqa: RUF012
+
+
+def gather(
+    classes: Mapping[str, Sequence[SetRef]], read: ReadColumn, pixels: Pixels, seed_parts: Sequence[object]
+) -> Gathered:
+    """Read the images that fool their victim under a pixel protocol, equally many for each class.
+
+    Train and test come from the source's own splits, so that all variants of an image stay on one side.
+    """
+    success: dict[Split, list[NDArray[np.bool_]]] = {
+        split: [np.stack([read(ref, split, f"success_{pixels}", None) for ref in refs]) for refs in classes.values()]
+        for split in FEWEST
+    }
+    design = choose_design(success)
+    picks = {split: pick_rows(success[split], design, seed_for(*seed_parts, "pick", split)) for split in FEWEST}
+    samples = {split: _samples(classes, picks[split], read, pixels, split) for split in FEWEST}
+    return Gathered(design, {split: len(picks[split][0].rows) for split in FEWEST}, samples)
+
+
+def score(attributor: Attributor, test: Samples) -> Scores:
+    """Test accuracy with its interval, the exact test against chance, and the confusion matrix."""
+    classes = test.classes
+    predicted = attributor.predict_log_proba(test).argmax(1).numpy()
+    confusion = confusion_matrix(test.labels.numpy(), predicted, len(classes))
+    correct, total = int(np.trace(confusion)), int(confusion.sum())
+    return Scores(
+        status="collapsed" if attributor.collapsed_ else "measured",
+        accuracy=correct / total,
+        interval=wilson_interval(correct, total),
+        p_value=p_above_chance(correct, total, len(classes)),
+        per_class={name: _class_score(confusion[place], place) for place, name in enumerate(classes)},
+        confusion=confusion.tolist(),
+    )
+
+
+def _class_score(counts: NDArray[np.int64], place: int) -> ClassScore:
+    correct, total = int(counts[place]), int(counts.sum())
+    return ClassScore(correct=correct, total=total, accuracy=correct / total, interval=wilson_interval(correct, total))
+
+
+def _samples(
+    classes: Mapping[str, Sequence[SetRef]], picks: Sequence[Pick], read: ReadColumn, pixels: Pixels, split: Split
+) -> Samples:
+    images = [_images(refs, pick, read, split) for refs, pick in zip(classes.values(), picks, strict=True)]
+    counts = torch.tensor([len(part) for part in images])
+    return Samples(
+        images=PIXELS[pixels].apply(torch.from_numpy(np.concatenate(images))),
+        labels=torch.arange(len(images)).repeat_interleave(counts),
+        classes=tuple(classes),
+    )
+
+
+def _images(refs: Sequence[SetRef], pick: Pick, read: ReadColumn, split: Split) -> NDArray[np.float32]:
+    """The picked images of a class, one set at a time so that no set has to stay in memory."""
+    parts = [read(ref, split, "images", pick.rows[pick.sets == number]) for number, ref in enumerate(refs)]
+    return np.concatenate(parts)

@@ -1,0 +1,144 @@
+"""The only place that runs attacks: images in, one adversarial set for each attack out, success measured here."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from redhanded.advset import AdversarialSet
+from redhanded.attacks import ATTACKS, Attacked, AttackSpec
+from redhanded.errors import AttackError
+from redhanded.norms import norm_of
+from redhanded.views import round_to_uint8
+
+
+def generate(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attacks: Sequence[AttackSpec],
+    *,
+    index: Tensor | None = None,
+    batch_size: int = 128,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> list[AdversarialSet]:
+    """Attack every image that the model classifies rightly, once with each attack.
+
+    model: any module in evaluation mode from [0, 1] images to logits, on any device; it is left as it was.
+    images: (n, c, h, w) float32 in [0, 1]; labels: (n,) int64; index: (n,) int64, where the images stand in their
+    source, 0 to n - 1 unless given. An image that the model already gets wrong stays as it is and counts as no
+    success. `on_batch` is told the number of images after each batch of one attack function.
+
+    Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked.
+    """
+    _check(model, images, labels)
+    index = torch.arange(len(images)) if index is None else index
+    with frozen(model):
+        clean = _predict(model, images, batch_size)
+        made: dict[AttackSpec, Attacked] = {}
+        for specs in _calls(attacks):
+            made |= _attack(model, images, labels, clean == labels, specs, batch_size, on_batch)
+        return [_measure(model, images, labels, clean, index, spec, made[spec], batch_size) for spec in attacks]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Switch the gradients of the parameters off for a while: attacks need those of the image alone."""
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
+
+
+def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    if model.training:
+        raise AttackError("expected a model in evaluation mode, found it in training mode; call model.eval() first")
+    if images.ndim != 4 or images.dtype != torch.float32:
+        found = f"{images.dtype} of shape {tuple(images.shape)}"
+        raise AttackError(f"expected images as torch.float32 of shape (n, c, h, w), found {found}")
+    if len(images) and not (images.min() >= 0 and images.max() <= 1):  # written so that NaN fails too
+        found = f"{images.min():.3g} to {images.max():.3g}"
+        raise AttackError(f"expected images in [0, 1], found {found}; normalise inside the model")
+    if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+        found = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        raise AttackError(f"expected labels as torch.int64 of shape ({len(images)},), found {found}")
+
+
+def _calls(attacks: Sequence[AttackSpec]) -> Iterator[list[AttackSpec]]:
+    """The settings that go into one call of an attack function: all of a family where they share work."""
+    for family, group in groupby(sorted(set(attacks), key=lambda spec: spec.family), key=lambda spec: spec.family):
+        specs = sorted(group, key=str)
+        yield from [specs] if ATTACKS[family].shares_work else [[spec] for spec in specs]
+
+
+def _attack(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attackable: Tensor,
+    specs: list[AttackSpec],
+    batch_size: int,
+    on_batch: Callable[[int], None],
+) -> dict[AttackSpec, Attacked]:
+    """Run one attack function over the rightly classified images, in batches; the others stay as they are."""
+    device = _device(model)
+    made = {spec: Attacked(images.clone(), torch.zeros(len(images), dtype=torch.int64)) for spec in specs}
+    for rows in attackable.nonzero().flatten().split(batch_size):
+        batch = images[rows].to(device).contiguous(memory_format=torch.channels_last)
+        outputs = ATTACKS[specs[0].family].run(model, batch, labels[rows].to(device), specs)
+        for spec, output in zip(specs, outputs, strict=True):
+            made[spec].images[rows] = output.images.cpu()
+            made[spec].steps[rows] = output.steps.cpu()
+        on_batch(len(rows))
+    return made
+
+
+def _measure(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    clean: Tensor,
+    index: Tensor,
+    spec: AttackSpec,
+    attacked: Attacked,
+    batch_size: int,
+) -> AdversarialSet:
+    """Distances and success of stored images: no attack's own word is taken for either."""
+    perturbation = attacked.images - images
+    tried, changed = clean == labels, perturbation.flatten(1).any(1)
+    prediction_float32 = _predict(model, attacked.images, batch_size)
+    prediction_uint8 = _predict(model, round_to_uint8(attacked.images), batch_size)
+    return AdversarialSet(
+        attack=spec,
+        images=attacked.images,
+        index=index,
+        label=labels,
+        attacked=tried,
+        prediction_float32=prediction_float32,
+        prediction_uint8=prediction_uint8,
+        success_float32=tried & changed & (prediction_float32 != labels),
+        success_uint8=tried & changed & (prediction_uint8 != labels),
+        l2=norm_of(perturbation, "l2"),
+        linf=norm_of(perturbation, "linf"),
+        steps=attacked.steps,
+    )
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    """Predicted classes of images in float, (n, c, h, w) -> (n,) on the CPU."""
+    device = _device(model)
+    batches = (batch.to(device).contiguous(memory_format=torch.channels_last) for batch in images.split(batch_size))
+    predicted = [model(batch).argmax(1).cpu() for batch in batches if len(batch)]
+    return torch.cat(predicted) if predicted else torch.zeros(0, dtype=torch.int64)
+
+
+def _device(model: nn.Module) -> torch.device:
+    tensors = [*model.parameters(), *model.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")

@@ -1,0 +1,181 @@
+"""AlexNet, VGG16 and ResNet50 for small images, and the paper's attribution network.
+
+Every network takes images in [0, 1], (n, c, h, w) with h = w from 16 to 64, and gives logits, (n, classes). At
+width 1.0 the convolutions have torchvision's shapes; what differs is the stride of AlexNet's first layer (2 in
+place of 4) and that the last pooling is an average, since nothing larger than a few pixels is left to pool.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Builder = Callable[[float, int, int], nn.Sequential]  # (width, input channels, classes) -> network
+
+
+class Normalise(nn.Module):
+    """The first layer: (x - mean) / deviation for each channel, so that nothing else knows either."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).reshape(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, c, h, w) in [0, 1] -> (n, c, h, w) of mean 0 and deviation 1."""
+        return (images - self.mean) / self.deviation
+
+
+class ConvNorm(nn.Sequential):
+    """A convolution and its batch normalisation, kept together so that they can be folded into one."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
+        convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+        super().__init__(convolution, nn.BatchNorm2d(outputs))
+
+
+class Bottleneck(nn.Module):
+    """ResNet's block of three convolutions with a shortcut; the stride sits in the middle one."""
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__()
+        outputs = 4 * channels
+        self.residual = nn.Sequential(
+            ConvNorm(inputs, channels, 1),
+            nn.ReLU(inplace=True),
+            ConvNorm(channels, channels, 3, stride),
+            nn.ReLU(inplace=True),
+            ConvNorm(channels, outputs, 1),
+        )
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, inputs, h, w) -> (n, 4 * channels, h / stride, w / stride)."""
+        return torch.relu(self.residual(features) + self.shortcut(features))
+
+
+def _channels(count: int, width: float) -> int:
+    return max(1, round(count * width))
+
+
+def _perceptron(inputs: int, hidden: int, classes: int) -> list[nn.Module]:
+    """The three fully connected layers that AlexNet and VGG16 end with."""
+    return [
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(inputs, hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, classes),
+    ]
+
+
+def alexnet(width: float, inputs: int, classes: int) -> nn.Sequential:
+    """AlexNet (Krizhevsky 2012, in torchvision's one-tower form): five convolutions, three linear layers."""
+    one, two, three, four, five = (_channels(count, width) for count in (64, 192, 384, 256, 256))
+    return nn.Sequential(
+        nn.Conv2d(inputs, one, 11, stride=2, padding=5),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.Conv2d(one, two, 5, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.Conv2d(two, three, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(three, four, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(four, five, 3, padding=1),
+        nn.ReLU(inplace=True),
+        *_perceptron(five, _channels(1024, width), classes),
+    )
+
+
+def vgg16(width: float, inputs: int, classes: int) -> nn.Sequential:
+    """VGG16 with batch normalisation (Simonyan & Zisserman 2015): 13 convolutions, three linear layers."""
+    layers: list[nn.Module] = []
+    for stage, (count, repeats) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]):
+        if stage:
+            layers.append(nn.MaxPool2d(2))
+        for _ in range(repeats):
+            outputs = _channels(count, width)
+            layers += [ConvNorm(inputs, outputs, 3), nn.ReLU(inplace=True)]
+            inputs = outputs
+    return nn.Sequential(*layers, *_perceptron(inputs, _channels(1024, width), classes))
+
+
+def resnet50(width: float, inputs: int, classes: int) -> nn.Sequential:
+    """ResNet50 (He 2016) with its own stem: 7x7 of stride 2, then pooling, then 3 + 4 + 6 + 3 bottlenecks."""
+    stem = _channels(64, width)
+    layers: list[nn.Module] = [ConvNorm(inputs, stem, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)]
+    inputs = stem
+    for stage, (count, repeats) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)]):
+        channels = _channels(count, width)
+        for block in range(repeats):
+            layers.append(Bottleneck(inputs, channels, stride=2 if stage and not block else 1))
+            inputs = 4 * channels
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
+
+
+def cnn6(width: float, inputs: int, classes: int) -> nn.Sequential:
+    """The paper's attributor: six 3x3 convolutions, pooling after each pair, two fully connected layers."""
+    layers: list[nn.Module] = []
+    for count in (32, 64, 128):
+        for _ in range(2):
+            outputs = _channels(count, width)
+            layers += [ConvNorm(inputs, outputs, 3), nn.ReLU(inplace=True)]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    hidden = _channels(256, width)
+    head = [nn.Flatten(), nn.LazyLinear(hidden), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(hidden, classes)]
+    return nn.Sequential(*layers, *head)
+
+
+class NetworkKind(NamedTuple):
+    """A row of `VICTIMS`."""
+
+    build: Builder
+    summary: str
+    paper: str
+
+
+VICTIMS: dict[str, NetworkKind] = {
+    "alexnet": NetworkKind(alexnet, "5 convolutions, no normalisation", "Krizhevsky et al. 2012"),
+    "vgg16": NetworkKind(vgg16, "13 convolutions of 3x3, batch normalisation", "Simonyan & Zisserman 2015"),
+    "resnet50": NetworkKind(resnet50, "49 convolutions in 16 bottleneck blocks", "He et al. 2016"),
+}
+
+
+def build_network(
+    builder: Builder,
+    width: float,
+    shape: tuple[int, int, int],
+    classes: int,
+    mean: Sequence[float],
+    deviation: Sequence[float],
+) -> nn.Sequential:
+    """A network with fresh weights from the global generator; shape is (channels, height, width)."""
+    network = nn.Sequential(Normalise(mean, deviation), *builder(width, shape[0], classes))
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, *shape))  # materialises lazy layers
+    return network.train()
+
+
+def fold_batchnorm(network: nn.Module) -> nn.Module:
+    """A frozen copy in evaluation mode with every batch normalisation folded into its convolution.
+
+    It is the same function with fewer operations (He 2016 has 53 normalisations), for attacks and inference.
+    """
+    folded = deepcopy(network).eval()
+    for module in list(folded.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, ConvNorm):
+                setattr(module, name, fuse_conv_bn_eval(cast(nn.Conv2d, child[0]), cast(nn.BatchNorm2d, child[1])))
+    return folded.requires_grad_(False)

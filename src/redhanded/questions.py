@@ -1,0 +1,202 @@
+"""The questions of the paper, and ours: classification tasks whose classes are selections of adversarial sets.
+
+A question is built from the grid of a study alone. Which setting stands for an attack where the paper uses one is
+chosen later, by `redhanded.choice`, from what was measured.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from redhanded.attacks import AttackSpec
+from redhanded.choice import Choice
+
+FAMILY_TITLES = {"carlini_wagner": "C&W", "deepfool": "DeepFool", "fgsm": "FGSM"}
+NORM_TITLES = {"l2": "L2", "linf": "Linf"}
+
+
+class SetRef(NamedTuple):
+    """One adversarial set of a study."""
+
+    victim: str
+    attack: AttackSpec
+
+    @property
+    def name(self) -> str:
+        """E.g. `alexnet/fgsm-l2-eps=1.0`."""
+        return f"{self.victim}/{self.attack.label}"
+
+
+class Selector(NamedTuple):
+    """Which sets belong to a class: every part that is given must agree."""
+
+    victim: str | None = None
+    family: str | None = None
+    norm: str | None = None
+    setting: Literal["chosen", "any"] | tuple[tuple[str, float], ...] = "chosen"
+
+    def pool(self, sets: Iterable[SetRef]) -> list[SetRef]:
+        """The sets that could belong, before one setting is chosen."""
+        return [ref for ref in sets if self._agrees(ref)]
+
+    def select(self, sets: Iterable[SetRef], chosen: Mapping[tuple[str, str], Choice]) -> list[SetRef]:
+        """The sets that belong, given the setting chosen for each (family, norm)."""
+        pool = self.pool(sets)
+        if self.setting != "chosen":
+            return pool
+        return [ref for ref in pool if ref.attack.label == chosen[ref.attack.family, ref.attack.norm].label]
+
+    def _agrees(self, ref: SetRef) -> bool:
+        wanted = {"victim": self.victim, "family": self.family, "norm": self.norm}
+        found = {"victim": ref.victim, "family": ref.attack.family, "norm": ref.attack.norm}
+        named = all(value in (None, found[part]) for part, value in wanted.items())
+        fixed = () if isinstance(self.setting, str) else self.setting
+        return named and all(ref.attack.setting.get(name) == value for name, value in fixed)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A classification task: `classes` maps each class to the sets in it."""
+
+    id: str
+    item: str  # the paper's table or figure, or the kind's own name
+    row: str
+    column: str
+    classes: dict[str, Selector]
+
+    def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
+        """Every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
+        needed = set()
+        for selector in self.classes.values():
+            wider = selector._replace(victim=None) if selector.setting == "chosen" else selector
+            needed |= set(wider.pool(sets))
+        return [ref for ref in sets if ref in needed]
+
+
+class Grid(NamedTuple):
+    """What the questions of a study are built from."""
+
+    victims: Sequence[str]
+    attacks: Sequence[AttackSpec]
+    source: str
+
+    @property
+    def attack_norms(self) -> list[tuple[str, str]]:
+        """Every (family, norm), in the paper's order."""
+        return sorted({(attack.family, attack.norm) for attack in self.attacks})
+
+    def settings(self, family: str, norm: str) -> list[AttackSpec]:
+        """The specifications of one (family, norm), in the order of the study."""
+        return [attack for attack in self.attacks if (attack.family, attack.norm) == (family, norm)]
+
+
+def title(family: str, norm: str) -> str:
+    """E.g. `C&W L2`."""
+    return f"{FAMILY_TITLES.get(family, family)} {NORM_TITLES.get(norm, norm)}"
+
+
+def setting_title(setting: Mapping[str, Any]) -> str:
+    """E.g. `learning_rate=0.1, confidence=0.01`."""
+    return ", ".join(f"{name}={value}" for name, value in setting.items())
+
+
+def algorithm(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm: for each norm and victim, every family in that norm, or in the only norm it has."""
+    for norm in sorted({norm for _, norm in grid.attack_norms}):
+        used = {family: _norm_or_only(grid, family, norm) for family, _ in grid.attack_norms}
+        if norm not in used.values() or len(used) < 2:
+            continue
+        row = " · ".join(title(family, family_norm) for family, family_norm in used.items())
+        for victim in grid.victims:
+            classes = {family: Selector(victim, family, family_norm) for family, family_norm in used.items()}
+            yield Question(f"algorithm-{norm}/{victim}", item, row, victim, classes)
+
+
+def victim(grid: Grid, item: str) -> Iterator[Question]:
+    """Which model's gradients: for each attack and norm, all victims."""
+    for family, norm in grid.attack_norms:
+        classes = {name: Selector(name, family, norm) for name in grid.victims}
+        yield Question(f"victim/{family}-{norm}", item, title(family, norm), grid.source, classes)
+
+
+def setting(grid: Grid, item: str) -> Iterator[Question]:
+    """Which setting: for each attack, norm and victim, all settings; and each parameter where there are several."""
+    for family, norm in grid.attack_norms:
+        specs = grid.settings(family, norm)
+        several = len(specs[0].setting_names) > 1
+        row = f"{title(family, norm)}, {len(specs)} settings" if several else title(family, norm)
+        for name in grid.victims:
+            classes = {setting_title(spec.setting): _exactly(name, spec, spec.setting_names) for spec in specs}
+            yield Question(f"setting/{family}-{norm}/{name}", item, row, name, classes)
+        for parameter in specs[0].setting_names if several else ():
+            row = f"{title(family, norm)}, {parameter.replace('_', ' ')}"
+            for name in grid.victims:
+                values = {f"{parameter}={getattr(spec, parameter)}": spec for spec in specs}
+                classes = {value: _exactly(name, spec, (parameter,)) for value, spec in values.items()}
+                yield Question(f"{parameter.replace('_', '-')}/{family}-{norm}/{name}", item, row, name, classes)
+
+
+def norm(grid: Grid, item: str) -> Iterator[Question]:
+    """Which norm: for each family that has several, and each victim."""
+    for family in dict.fromkeys(family for family, _ in grid.attack_norms):
+        norms = [norm for other, norm in grid.attack_norms if other == family]
+        for name in grid.victims if len(norms) > 1 else ():
+            classes = {norm: Selector(name, family, norm) for norm in norms}
+            yield Question(f"norm/{family}/{name}", item, FAMILY_TITLES.get(family, family), name, classes)
+
+
+def attack_and_victim(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm and victim at once, among the L2 attacks."""
+    families = [family for family, norm in grid.attack_norms if norm == "l2"]
+    classes = {
+        f"{title(family, 'l2')} {name}": Selector(name, family, "l2") for family in families for name in grid.victims
+    }
+    yield Question("attack-and-victim", item, "algorithm and victim", grid.source, classes)
+
+
+def joint(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm, norm and victim at once, all settings together: what `attribute` starts from."""
+    classes = {
+        f"{family}-{norm}/{name}": Selector(name, family, norm, "any")
+        for family, norm in grid.attack_norms
+        for name in grid.victims
+    }
+    yield Question("joint", item, "algorithm, norm and victim", grid.source, classes)
+
+
+def _norm_or_only(grid: Grid, family: str, norm: str) -> str:
+    norms = [other for name, other in grid.attack_norms if name == family]
+    return norm if norm in norms else norms[0]
+
+
+def _exactly(victim: str, spec: AttackSpec, parameters: Sequence[str]) -> Selector:
+    return Selector(victim, spec.family, spec.norm, tuple((name, getattr(spec, name)) for name in parameters))
+
+
+class QuestionKind(NamedTuple):
+    """A row of `QUESTIONS`: `items` names the paper's table or figure for each of the paper's sources."""
+
+    build: Callable[[Grid, str], Iterator[Question]]
+    items: dict[str, str]
+    summary: str
+
+
+QUESTIONS: dict[str, QuestionKind] = {
+    "algorithm": QuestionKind(algorithm, {"cifar10": "table2", "mnist": "table3"}, "which attack algorithm"),
+    "victim": QuestionKind(victim, {"cifar10": "table4", "mnist": "table4"}, "which model's gradients"),
+    "setting": QuestionKind(setting, {"cifar10": "table5", "mnist": "table6"}, "which setting of the attack"),
+    "norm": QuestionKind(norm, {"cifar10": "table7", "mnist": "table8"}, "L2 or Linf"),
+    "attack-and-victim": QuestionKind(
+        attack_and_victim, {"cifar10": "figure4", "mnist": "figure5"}, "algorithm and victim at once, L2"
+    ),
+    "joint": QuestionKind(joint, {}, "algorithm, norm and victim at once, all settings"),
+}
+
+
+def build_questions(kinds: Sequence[str], grid: Grid, paper: str | None) -> list[Question]:
+    """The questions of some kinds over a grid; `paper` is the paper's source whose tables they are numbered by."""
+    return [
+        question
+        for kind in kinds
+        for question in QUESTIONS[kind].build(grid, QUESTIONS[kind].items.get(paper or "", kind))
+    ]

@@ -1,0 +1,86 @@
+"""The figures of a report with their names, captions and alternative texts."""
+
+import re
+from dataclasses import dataclass
+
+from redhanded.report.figures import draw_comparison, draw_confusion, row_shares, to_png, to_svg
+from redhanded.report.palette import inline_svg
+from redhanded.report.tables import Cell, Protocol, Section, Table
+from redhanded.report.wording import listed, percent
+from redhanded.results import Result
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure in every form that a report needs."""
+
+    name: str  # of its files, without the ending
+    caption: str
+    alt: str
+    png: bytes
+    svg: bytes
+    result: Result | None = None  # of a confusion matrix
+
+    @property
+    def inline(self) -> str:
+        """The drawing as an element of a page."""
+        return inline_svg(self.svg, self.name)
+
+
+def slug(*words: str) -> str:
+    """Words as one safe name for files and anchors."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+
+
+def protocol_words(protocol: Protocol) -> str:
+    """What a table or figure must name: source, pixels, attributor, knowledge."""
+    bound = " (upper bound, not a result)" if protocol.knowledge == "oracle" else ""
+    pixels, source, attributor, knowledge = protocol
+    return f"{source}, {pixels} pixels, attributor {attributor}, {knowledge}{bound}"
+
+
+def comparison(section: Section) -> Drawing:
+    """All cells of one protocol beside the paper's numbers."""
+    figure = draw_comparison(section)
+    return Drawing(
+        name=slug("comparison", *section.protocol),
+        caption=f"Ours beside the paper: {protocol_words(section.protocol)}.",
+        alt=f"Dot figure of {len(section.cells)} accuracies, each with its interval, chance and, where "
+        "there is one, the paper's number. The same numbers stand in the tables that follow.",
+        png=to_png(figure),
+        svg=to_svg(figure),
+    )
+
+
+def confusions(table: Table) -> list[Drawing]:
+    """A confusion matrix for each measured result of an item that has them."""
+    return [_confusion(table, cell) for cell in table.cells if cell.measured] if table.item.confusion else []
+
+
+def _confusion(table: Table, cell: Cell) -> Drawing:
+    result = cell.result
+    figure = draw_confusion(result.classes, result.confusion)
+    several = len(list(table.cells)) > 1
+    which = f" {result.row}, {result.column}, seed {result.seed}:" if several else ""
+    return Drawing(
+        name=slug(table.key, *table.protocol, *((result.question, str(result.seed)) if several else ())),
+        caption=f"{table.item.name}:{which} share of each true class (row) given to each class (column), in "
+        f"per cent; no number below 10 %. {protocol_words(table.protocol)}; {result.n_test} images a class."
+        + (f" Weak victims: {listed(list(cell.weak))}." if cell.weak else ""),
+        alt=_confusion_alt(result),
+        png=to_png(figure),
+        svg=to_svg(figure),
+        result=result,
+    )
+
+
+def _confusion_alt(result: Result) -> str:
+    shares = row_shares(result.confusion)
+    right = ", ".join(f"{name} {percent(shares[i][i])} %" for i, name in enumerate(result.classes))
+    text = f"Confusion matrix of {len(result.classes)} classes. Named rightly: {right}."
+    errors = [(shares[i][j], i, j) for i in range(len(shares)) for j in range(len(shares)) if i != j]
+    share, true, predicted = max(errors, default=(0.0, 0, 0))
+    if share:
+        names = result.classes
+        text += f" The commonest error: {names[true]} taken for {names[predicted]}, {percent(share)} % of it."
+    return text

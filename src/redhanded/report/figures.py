@@ -1,0 +1,151 @@
+"""Drawings: a confusion matrix, and our numbers beside the paper's. The same records give the same bytes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from redhanded.report.palette import HEAT, INK, LINE, MUTED, ON_HEAT, OURS, PAPER, SURFACE
+from redhanded.report.tables import Cell, Section
+
+BLANK_BELOW = 0.10  # cells with a smaller share of their row carry no number, as in the paper
+LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "redhanded",
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
+
+
+def row_shares(confusion: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Each row divided by its sum; a row without images stays zero."""
+    return [[count / max(sum(row), 1) for count in row] for row in confusion]
+
+
+def cell_texts(confusion: Sequence[Sequence[int]]) -> list[list[str]]:
+    """Per cent of the row as whole numbers; empty below 10 %."""
+    return [[f"{100 * share:.0f}" if share >= BLANK_BELOW else "" for share in row] for row in row_shares(confusion)]
+
+
+def draw_confusion(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> Figure:
+    """Rows: true class; columns: predicted class; shade and number: share of the row."""
+    with _style():
+        k = len(classes)
+        side = 2.6 + 0.36 * k
+        figure = Figure(figsize=(side, side), layout="constrained", facecolor=SURFACE)
+        axes = figure.add_subplot(facecolor=SURFACE)
+        for i, (shares, texts) in enumerate(zip(row_shares(confusion), cell_texts(confusion), strict=True)):
+            for j, (share, text) in enumerate(zip(shares, texts, strict=True)):
+                _square(axes, j, i, share, text)
+        axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
+        axes.set_xticks(range(k), classes, rotation=90)
+        axes.set_yticks(range(k), classes)
+        axes.tick_params(length=0)
+        return figure
+
+
+def draw_comparison(section: Section) -> Figure:
+    """One line a cell: ours with its interval, the chance mark, the paper's mark."""
+    with _style():
+        lines = sum(1 + len(list(table.cells)) for table in section.tables)
+        height = 0.2 * lines + 1.0
+        figure = Figure(figsize=(7.4, height), layout="constrained", facecolor=SURFACE)
+        axes = figure.add_subplot(facecolor=SURFACE)
+        labels: list[tuple[float, str, bool]] = []
+        y = 0
+        for table in section.tables:
+            labels.append((y, table.item.name, True))
+            for cell in table.cells:
+                y += 1
+                labels.append((y, _line_label(cell), False))
+                _dots(axes, y, cell)
+            y += 1
+        _finish_comparison(axes, labels, y)
+        return figure
+
+
+def to_png(figure: Figure) -> bytes:
+    """160 dots an inch, without a version or a date in it."""
+    return _bytes(figure, "png", {"Software": None})
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Text stays text; without a version or a date in it."""
+    return _bytes(figure, "svg", {"Date": None, "Creator": None})
+
+
+def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
+    stream = BytesIO()
+    with _style():
+        figure.savefig(stream, format=kind, dpi=160, metadata=metadata)
+    return stream.getvalue()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def _square(axes: Axes, x: int, y: int, share: float, text: str) -> None:
+    axes.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=(LINE, 0.35), linewidth=0))
+    if share:
+        axes.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=(HEAT, share), linewidth=0))
+    if text:
+        color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
+        axes.text(x, y, text, ha="center", va="center", color=color)
+
+
+def _line_label(cell: Cell) -> str:
+    result = cell.result
+    return f"{result.row}, {result.column}" + (" (weak)" if cell.weak else "")
+
+
+def _dots(axes: Axes, y: int, cell: Cell) -> None:
+    result = cell.result
+    axes.axhline(y, color=LINE, linewidth=0.5, zorder=0)
+    axes.plot([result.chance], [y], "|", color=MUTED, markersize=8, markeredgewidth=1.2)
+    if cell.paper is not None:
+        axes.plot([cell.paper], [y], "D", color=PAPER, markerfacecolor=SURFACE, markersize=4.6, zorder=3)
+    if not cell.measured or result.accuracy is None or result.interval is None:
+        axes.text(result.chance + 0.015, y, result.status, color=MUTED, va="center", fontsize=7, style="italic")
+        return
+    axes.plot(result.interval, [y, y], color=OURS, linewidth=1.6, solid_capstyle="butt", zorder=4)
+    axes.plot([result.accuracy], [y], "o", color=OURS, markersize=4.2, zorder=5)
+
+
+def _finish_comparison(axes: Axes, labels: Iterable[tuple[float, str, bool]], bottom: float) -> None:
+    places = list(labels)
+    axes.set_yticks([y for y, _, _ in places], [text for _, text, _ in places])
+    for tick, (_, _, heading) in zip(axes.get_yticklabels(), places, strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+    axes.set(xlim=(-0.01, 1.02), ylim=(bottom - 0.3, -0.7))
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+    axes.set_xlabel("accuracy, %")
+    axes.tick_params(length=0)
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    marks = [
+        ("o", OURS, OURS, "ours, 95 % interval"),
+        ("D", PAPER, SURFACE, "the paper's"),
+        ("|", MUTED, MUTED, "chance"),
+    ]
+    for marker, color, face, label in marks:
+        axes.plot([], [], marker, color=color, markerfacecolor=face, markersize=5, label=label)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, borderaxespad=0.2)

@@ -1,0 +1,167 @@
+"""Records as tables: pure, no text, no drawing."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from redhanded.metrics import holm
+from redhanded.report.paper import Item, Printed, item_of, item_rank, printed_numbers, victim_rank
+from redhanded.report.records import Records, victims_of
+from redhanded.results import ClassScore, Pixels, Result
+
+LEVEL = 0.05
+PIXELS: tuple[Pixels, ...] = ("float32", "uint8")
+
+
+class Protocol(NamedTuple):
+    """What results must share to stand in one table."""
+
+    pixels: Pixels
+    source: str
+    attributor: str
+    knowledge: str
+
+
+class ClassLine(NamedTuple):
+    """One class of a cell beside the paper's number for it."""
+
+    name: str
+    score: ClassScore
+    paper: float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One result with what it is compared to."""
+
+    result: Result
+    p_holm: float | None  # None where there is no test: collapsed or too few images
+    paper: float | None
+    weak: tuple[str, ...]  # victims of this question that are too weak
+    classes: tuple[ClassLine, ...]
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a number to show."""
+        return self.result.status == "measured"
+
+    @property
+    def significant(self) -> bool:
+        """Whether the accuracy is above chance after the correction over its table."""
+        return self.p_holm is not None and self.p_holm < LEVEL
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's; no test stands behind it."""
+        if not self.measured or self.result.accuracy is None or self.paper is None:
+            return None
+        return self.result.accuracy - self.paper
+
+    @property
+    def above_paper(self) -> bool:
+        """Whether ours exceeds the paper's number, rounded to the two decimals that it prints."""
+        accuracy = self.result.accuracy
+        return self.difference is not None and accuracy is not None and round(accuracy, 2) > (self.paper or 0.0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The results of one item under one protocol; a place of the grid holds one cell a seed, or none."""
+
+    key: str  # Result.item
+    item: Item
+    protocol: Protocol
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    grid: dict[tuple[str, str], tuple[Cell, ...]]
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """Row by row."""
+        for row in self.rows:
+            for column in self.columns:
+                yield from self.grid.get((row, column), ())
+
+    def class_rows(self) -> list[tuple[str, str]]:
+        """Rows of the per-class table: (row, class), classes in the question's order."""
+        names: dict[tuple[str, str], None] = {}
+        for cell in self.cells:
+            names.update({(cell.result.row, line.name): None for line in cell.classes})
+        return list(names)
+
+    def class_lines(self, row: str, column: str, name: str) -> list[ClassLine]:
+        """The lines of one place of the per-class table."""
+        cells = self.grid.get((row, column), ())
+        return [line for cell in cells for line in cell.classes if line.name == name]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All tables of one protocol."""
+
+    protocol: Protocol
+    tables: tuple[Table, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell, table by table."""
+        return [cell for table in self.tables for cell in table.cells]
+
+
+def protocol_of(result: Result) -> Protocol:
+    """The protocol that a result was measured under."""
+    return Protocol(result.pixels, result.source, result.attributor, result.knowledge)
+
+
+def build_sections(records: Records) -> list[Section]:
+    """Float32 first, then by source, attributor and knowledge; tables in the paper's order."""
+    groups: dict[Protocol, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
+    for result in records.results:
+        groups[protocol_of(result)][result.item].append(result)
+    return [
+        Section(protocol, tuple(_table(protocol, key, groups[protocol][key], records) for key in _ordered(items)))
+        for protocol, items in sorted(groups.items(), key=lambda pair: (PIXELS.index(pair[0].pixels), pair[0]))
+    ]
+
+
+def _ordered(items: Iterable[str]) -> list[str]:
+    return sorted(items, key=item_rank)
+
+
+def _table(protocol: Protocol, key: str, results: Sequence[Result], records: Records) -> Table:
+    grid: dict[tuple[str, str], tuple[Cell, ...]] = defaultdict(tuple)
+    for cell in _cells(results, records):
+        grid[cell.result.row, cell.result.column] += (cell,)
+    rows = tuple(sorted({row for row, _ in grid}))
+    columns = tuple(sorted({column for _, column in grid}, key=victim_rank))
+    return Table(key, item_of(key), protocol, rows, columns, dict(grid))
+
+
+def _cells(results: Sequence[Result], records: Records) -> Iterator[Cell]:
+    tested = [result.p_value for result in results if result.status == "measured" and result.p_value is not None]
+    corrected = iter(holm(tested))
+    for result in results:
+        printed = printed_numbers(result.source).get(result.question)
+        yield Cell(
+            result=result,
+            p_holm=next(corrected) if result.status == "measured" else None,
+            paper=printed.accuracy if printed else None,
+            weak=tuple(sorted(victims_of(result) & records.weak, key=victim_rank)),
+            classes=tuple(_class_lines(result, printed, records)) if result.status == "measured" else (),
+        )
+
+
+def _class_lines(result: Result, printed: Printed | None, records: Records) -> Iterator[ClassLine]:
+    numbers = printed.per_class if printed else {}
+    for name in result.classes:
+        if name in result.per_class:
+            words = _words(name, result, records)
+            paper = next((number for word, number in numbers.items() if word in words), None)
+            yield ClassLine(name, result.per_class[name], paper)
+
+
+def _words(name: str, result: Result, records: Records) -> set[str]:
+    """The names under which the paper may print a class: its own, its sets' algorithm, their norm."""
+    cards = [card for card in map(records.set_of, result.sets.get(name, [])) if card]
+    return {name} | {card.family for card in cards} | {card.norm for card in cards}

@@ -1,0 +1,52 @@
+"""The main table of a run for a terminal."""
+
+from pathlib import Path
+
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from redhanded.report.drawings import protocol_words
+from redhanded.report.records import read_run
+from redhanded.report.tables import Cell, Table, build_sections
+from redhanded.report.wording import bounds, percent
+
+MAIN = ("table2", "table3", "algorithm")
+
+
+def main_table(run: Path) -> RichTable:
+    """The algorithm table in float32, else the first table that there is."""
+    tables = [table for section in build_sections(read_run(run)) for table in section.tables]
+    main = next((table for table in tables if table.key in MAIN and table.protocol.pixels == "float32"), tables[0])
+    return _rich(main)
+
+
+def _rich(table: Table) -> RichTable:
+    rich = RichTable(
+        title=Text(f"{table.item.name}: {table.item.asks}"),
+        caption=Text(
+            f"{protocol_words(table.protocol)}. Accuracy in per cent with its 95 % interval; "
+            "✓ above chance after Holm's correction, n.s. not; weak: a victim too inaccurate to say much."
+        ),
+        show_lines=True,
+    )
+    rich.add_column("")
+    for column in table.columns:
+        rich.add_column(Text(column))
+    for row in table.rows:
+        cells = [Text("\n").join(map(_cell, table.grid.get((row, column), ()))) for column in table.columns]
+        rich.add_row(Text(row), *cells)
+    return rich
+
+
+def _cell(cell: Cell) -> Text:
+    result = cell.result
+    weak = " weak" if cell.weak else ""
+    reference = f"chance {percent(result.chance)}" + (
+        f", paper {percent(cell.paper)}" if cell.paper is not None else ""
+    )
+    if not cell.measured:
+        return Text.assemble((result.status, "italic yellow"), weak, f"\n{reference}")
+    style, mark = ("bold green", "✓") if cell.significant else ("bold", "n.s.")
+    return Text.assemble(
+        (f"{percent(result.accuracy)} {mark}", style), weak, f"\n{bounds(result.interval)}\n{reference}"
+    )

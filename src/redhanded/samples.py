@@ -1,0 +1,66 @@
+"""The images of a question: equal classes, paired by source image where that leaves enough."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Design = Literal["paired", "equal"]
+Split = Literal["train", "test"]
+
+# Images a class, below which a question is not put: an interval would span most of [0, 1].
+FEWEST: dict[Split, int] = {"train": 50, "test": 25}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What an attributor sees: labels are places in `classes`."""
+
+    images: Tensor  # (n, c, h, w) float32 in [0, 1]
+    labels: Tensor  # (n,) int64
+    classes: tuple[str, ...]
+
+
+class Pick(NamedTuple):
+    """The rows of one class: row `rows[i]` of its set number `sets[i]`."""
+
+    sets: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+def choose_design(success: Mapping[Split, Sequence[NDArray[np.bool_]]]) -> Design:
+    """Paired where every split keeps enough source images that succeeded in every class, else equal.
+
+    success: for each split, for each class, (sets of the class, source images).
+    """
+    paired = {split: int(_available(classes).all(0).sum()) for split, classes in success.items()}
+    return "paired" if all(count >= FEWEST[split] for split, count in paired.items()) else "equal"
+
+
+def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int) -> list[Pick]:
+    """The same number of source images for every class, each image once.
+
+    paired: the very images that succeeded in every class; equal: a random part of each class as large as the
+    smallest class. Where a class has several sets, each image comes from one of those it succeeded in, at random.
+    """
+    rng = np.random.default_rng(seed)
+    available = _available(success)
+    if design == "paired":
+        rows = [np.flatnonzero(available.all(0))] * len(success)
+    else:
+        count = int(available.sum(1).min())
+        rows = [np.sort(rng.choice(np.flatnonzero(able), count, replace=False)) for able in available]
+    return [Pick(_one_set_each(able[:, kept], rng), kept) for able, kept in zip(success, rows, strict=True)]
+
+
+def _available(success: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """(classes, source images): whether any set of the class has it."""
+    return np.stack([able.any(0) for able in success])
+
+
+def _one_set_each(able: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """For each column, the number of one row that is true, at random."""
+    return np.argmax(able * rng.uniform(0.5, 1.0, able.shape), axis=0)

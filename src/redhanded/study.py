@@ -1,0 +1,198 @@
+"""Study specification: a TOML file, a scale and overrides become one resolved study."""
+
+import difflib
+import itertools
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from redhanded.attacks import ATTACKS, AttackSpec
+from redhanded.attacks.parse import make_attack, parse_attack
+from redhanded.attributors import ATTRIBUTORS
+from redhanded.errors import RedhandedError, StudyError
+from redhanded.networks import VICTIMS
+from redhanded.questions import QUESTIONS, Grid
+from redhanded.results import Pixels
+from redhanded.training import Training
+from redhanded.victims import VictimSpec
+
+BUILT_IN = ("quick", "mnist", "cifar10")
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VictimRow(Strict):
+    """A victim of a study; its width and training come from the scale."""
+
+    architecture: str
+    seed: int = 0
+
+
+class VictimSize(Strict):
+    """How wide a victim is and how long it learns."""
+
+    width: float = Field(gt=0, le=4)
+    training: Training = Training()
+
+
+class Size(Strict):
+    """The size of a study at one scale."""
+
+    train_images: int = Field(ge=1)  # source images that every attack is run on
+    test_images: int = Field(ge=1)
+    shard_images: int = Field(200, ge=1)  # one unit of work
+    victims: dict[str, VictimSize]
+    attack_budgets: dict[str, dict[str, Any]] = {}  # parameters of a family that are cost, not label
+    attributors: dict[str, dict[str, Any]]
+
+
+Spec = Annotated[
+    AttackSpec,
+    BeforeValidator(lambda value: parse_attack(value) if isinstance(value, str) else value),
+    PlainSerializer(str),
+]
+
+
+class Study(Strict):
+    """A study resolved to one scale: everything that decides its results."""
+
+    name: str
+    title: str
+    source: str
+    paper: Literal["mnist", "cifar10"] | None = None
+    seed: int = 0
+    attributor_seeds: tuple[int, ...] = (0,)
+    pixels: tuple[Pixels, ...] = ("float32", "uint8")
+    questions: tuple[str, ...]
+    scale: str
+    size: Size
+    victims: dict[str, VictimRow]
+    attacks: tuple[Spec, ...]
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> "Study":
+        _known("question", self.questions, QUESTIONS)
+        _known("architecture", (row.architecture for row in self.victims.values()), VICTIMS)
+        _known("attributor", self.size.attributors, ATTRIBUTORS)
+        _known("victim in size.victims", self.size.victims, self.victims)
+        _known("victim (it needs a row in size.victims)", self.victims, self.size.victims)
+        for name, settings in self.size.attributors.items():
+            ATTRIBUTORS[name].settings.model_validate(settings)
+        return self
+
+    @property
+    def grid(self) -> Grid:
+        """What the questions are built from."""
+        return Grid(tuple(self.victims), self.attacks, self.source)
+
+    def victim_spec(self, name: str) -> VictimSpec:
+        """A victim's row and size together."""
+        row, size = self.victims[name], self.size.victims[name]
+        return VictimSpec(name=name, seed=row.seed, **size.model_dump(), architecture=row.architecture)
+
+
+class StudyFile(Strict):
+    """A study as it stands in a file: attacks as grids, several scales."""
+
+    name: str
+    title: str
+    source: str
+    paper: Literal["mnist", "cifar10"] | None = None
+    seed: int = 0
+    attributor_seeds: tuple[int, ...] = (0,)
+    pixels: tuple[Pixels, ...] = ("float32", "uint8")
+    questions: tuple[str, ...] = tuple(QUESTIONS)
+    victims: dict[str, VictimRow]
+    attacks: tuple[dict[str, Any], ...] = Field(min_length=1)
+    scales: dict[str, Size] = Field(min_length=1)
+
+    def resolve(self, scale: str | None = None) -> Study:
+        """The study at one scale, the first of the file unless named."""
+        chosen = scale or next(iter(self.scales))
+        _known("scale", [chosen], self.scales)
+        size = self.scales[chosen]
+        _known("attack family in attack_budgets", size.attack_budgets, ATTACKS)
+        specs = [spec for row in self.attacks for spec in _expand(row, size.attack_budgets)]
+        fields = self.model_dump(exclude={"attacks", "scales"})
+        return Study(**fields, attacks=tuple(dict.fromkeys(specs)), scale=chosen, size=size)
+
+
+def load_study(name_or_path: str, scale: str | None = None) -> Study:
+    """A built-in study by its name, or one from a TOML file; raises StudyError in one line."""
+    text, where = _read(name_or_path)
+    try:
+        return StudyFile.model_validate(tomllib.loads(text)).resolve(scale)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"expected TOML in {where}, found: {error}") from None
+    except ValidationError as error:
+        raise StudyError(f"{where}: {_first_problem(error)}") from None
+    except RedhandedError as error:
+        raise StudyError(f"{where}: {error}") from None
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    if name_or_path in BUILT_IN:
+        file = resources.files("redhanded.studies").joinpath(f"{name_or_path}.toml")
+        return file.read_text(), f"built-in study {name_or_path!r}"
+    path = Path(name_or_path)
+    try:
+        return path.read_text(), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        choices = ", ".join(BUILT_IN)
+        raise StudyError(f"expected a study's name ({choices}) or a TOML file, found {path}: {reason}") from None
+
+
+def _expand(row: dict[str, Any], budgets: dict[str, dict[str, Any]]) -> Iterable[AttackSpec]:
+    """One specification for each combination of the row's lists."""
+    if "family" not in row:
+        raise StudyError(f"expected 'family' in each row of [[attacks]], found only {', '.join(row) or 'nothing'}")
+    family = row["family"]
+    _known("attack family", [family], ATTACKS)
+    values = budgets.get(family, {}) | {name: value for name, value in row.items() if name != "family"}
+    lists = [value if isinstance(value, list) else [value] for value in values.values()]
+    for combination in itertools.product(*lists):
+        yield make_attack(family, **dict(zip(values, combination, strict=True)))
+
+
+def _known(what: str, names: Iterable[str], table: Iterable[str]) -> None:
+    """Raise StudyError for the first name that is not in the table, with the nearest one that is."""
+    choices = list(table)
+    for name in names:
+        if name not in choices:
+            raise StudyError(f"expected {what} to be one of {', '.join(choices)}, found {name!r}{_hint(name, choices)}")
+
+
+def _hint(name: str, choices: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first thing wrong with a study, in one line; an unknown key comes with a suggestion."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        return f"unknown key {where!r}{_hint(key, _keys(problem['loc'][:-1]))}"
+    return f"{where or 'study'}: {problem['msg']}, found {problem['input']!r:.60}"
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed at a place in a study file."""
+    models: list[type[BaseModel]] = [StudyFile, VictimRow, Size, VictimSize, Training]
+    parents: dict[str, type[BaseModel]] = {"": StudyFile, "scales": Size, "training": Training}
+    named = [str(part) for part in place]
+    if not named:
+        return list(parents[""].model_fields)
+    if named[-1] in parents and len(named) > 1:
+        return list(parents[named[-1]].model_fields)
+    return [name for model in models for name in model.model_fields]

@@ -1,0 +1,148 @@
+"""The one training loop, for victims and attributors: data on the device, one-cycle, early stop, retries."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from redhanded.identity import seed_for
+
+
+class Training(BaseModel):
+    """How a network is trained; the defaults suit a narrow network and a few thousand images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(128, ge=2)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    validation_share: float = Field(0.1, gt=0, lt=0.5)  # of the training images, by position in a seeded shuffle
+    patience: int | None = Field(None, ge=1)  # epochs without a better validation loss before stopping
+    augment: Literal["none", "shift", "flip-shift"] = "none"
+    bfloat16: bool = False
+    attempts: int = Field(3, ge=1)  # trainings before a collapse is accepted
+
+
+class Trained(NamedTuple):
+    """A trained network, in evaluation mode on the CPU."""
+
+    network: nn.Module
+    attempts: int
+    collapsed: bool  # every validation image was given one and the same class, in every attempt
+    epochs: int
+    validation_accuracy: float
+    seconds: float
+
+
+def pick_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(build: Callable[[], nn.Module], images: Tensor, labels: Tensor, training: Training, seed: int) -> Trained:
+    """Train a network that `build` makes, again from other weights as long as it collapses to one class.
+
+    images: (n, c, h, w), uint8 or float32 in [0, 1]; labels: (n,) int64. Draws come from `seed` alone; the global
+    generator is left as it was.
+    """
+    started = time.monotonic()
+    device = pick_device()
+    validation, rest = _hold_out(len(labels), training.validation_share, seed)
+    images, labels = images.to(device), labels.to(device)
+    for attempt in range(1, training.attempts + 1):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed_for(seed, "attempt", attempt))
+            network = build().to(device).to(memory_format=torch.channels_last)
+            epochs = _fit(network, images, labels, rest.to(device), validation.to(device), training)
+        predicted = predict_logits(network, images[validation.to(device)]).argmax(1)
+        collapsed = len(labels.unique()) > 1 and len(predicted.unique()) == 1
+        if not collapsed:
+            break
+    accuracy = (predicted == labels[validation.to(device)]).double().mean().item()
+    return Trained(network.cpu(), attempt, collapsed, epochs, accuracy, time.monotonic() - started)
+
+
+@torch.no_grad()
+def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+    """Logits of a network in evaluation mode, (n, c, h, w) uint8 or float32 in [0, 1] -> (n, classes)."""
+    network.eval()
+    return torch.cat([network(as_float(batch)) for batch in images.split(batch_size)])
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 grey levels as float32 in [0, 1], channels last; floats keep their values."""
+    scaled = images.float() / 255 if images.dtype == torch.uint8 else images
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def _hold_out(count: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed_for(seed, "validation")))
+    size = max(1, round(count * share))
+    return order[:size], order[size:]
+
+
+def _fit(
+    network: nn.Module, images: Tensor, labels: Tensor, rest: Tensor, validation: Tensor, training: Training
+) -> int:
+    """Train in place with one-cycle; with patience, end early and keep the best epoch. Returns the epochs run."""
+    batches = max(1, len(rest) // training.batch_size)
+    optimizer = _optimizer(network, training)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, training.learning_rate, total_steps=training.epochs * batches + 1, pct_start=0.25
+    )
+    best_loss, best_state, waited, epoch = math.inf, None, 0, 0
+    while epoch < training.epochs and waited < (training.patience or math.inf):
+        epoch += 1
+        network.train()
+        for rows in _shuffled(rest, batches):
+            optimizer.zero_grad(set_to_none=True)
+            _loss(network, _augment(as_float(images[rows]), training.augment), labels[rows], training).backward()
+            optimizer.step()
+            schedule.step()
+        if training.patience is None:
+            continue
+        loss = functional.cross_entropy(predict_logits(network, images[validation]), labels[validation]).item()
+        waited = 0 if loss < best_loss else waited + 1
+        if not waited:
+            best_loss, best_state = loss, {name: value.clone() for name, value in network.state_dict().items()}
+    if best_state is not None:
+        network.load_state_dict(best_state)
+    return epoch
+
+
+def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True)
+    return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
+
+
+def _shuffled(rows: Tensor, batches: int) -> Iterator[Tensor]:
+    """Batches of nearly equal size, so that none is too small for batch normalisation."""
+    yield from rows[torch.randperm(len(rows), device=rows.device)].tensor_split(batches)
+
+
+def _loss(network: nn.Module, images: Tensor, labels: Tensor, training: Training) -> Tensor:
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=training.bfloat16):
+        logits = network(images)
+    return functional.cross_entropy(logits.float(), labels)
+
+
+def _augment(images: Tensor, how: str) -> Tensor:
+    """One shift of up to an eighth of the side for the batch, with reflection; half of the images mirrored."""
+    if how == "none":
+        return images
+    if how == "flip-shift":
+        mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+        images = torch.where(mirrored, images.flip(3), images)
+    size, reach = images.shape[-1], images.shape[-1] // 8
+    padded = functional.pad(images, [reach] * 4, mode="reflect")
+    top, left = torch.randint(0, 2 * reach + 1, (2,)).tolist()
+    return as_float(padded[:, :, top : top + size, left : left + size])

@@ -1,0 +1,310 @@
+"""What holds for every row of `ATTACKS`: the calling convention, and that neighbours do not matter."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from redhanded.attacks import ATTACKS, FGSM, Attacked, AttackSpec, CarliniWagner, DeepFool
+from redhanded.attacks.parse import make_attack, parse_attack
+from redhanded.errors import AttackError
+
+CHEAP: list[AttackSpec] = [
+    FGSM(norm="linf", eps=0.1),
+    FGSM(norm="l2", eps=1.0),
+    DeepFool(norm="l2", overshoot=0.1, steps=20),
+    DeepFool(norm="linf", overshoot=0.02, steps=20),
+    CarliniWagner(learning_rate=0.05, confidence=0.1, steps=30, binary_search_steps=3, initial_const=0.1),
+    # Checks that do not divide the steps, and an end in the middle of the search.
+    CarliniWagner(learning_rate=0.1, confidence=0.2, steps=23, binary_search_steps=2, initial_const=10.0),
+]
+every_attack = pytest.mark.parametrize("spec", CHEAP, ids=str)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def network(dtype: torch.dtype = torch.float64) -> nn.Module:
+    """A small network with batch normalisation, buffers and parameters that ask for gradients."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 4),
+        )  # fmt: skip
+        with torch.no_grad():
+            model[-1].weight.mul_(4)  # wider margins than an untrained network has
+    return model.to(dtype).eval()
+
+
+def batch(n: int = 7, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """Images, some of whose pixels are exactly 0 or 1, and the classes that `network` gives them."""
+    generator = torch.Generator().manual_seed(11)
+    images = (
+        (torch.rand(n, 3, 8, 8, generator=generator, dtype=torch.float64) * 1.2 - 0.1).clamp(0, 1).to(dtype)
+    )
+    with torch.no_grad():
+        return images, network(dtype)(images).argmax(1)
+
+
+def run(spec: AttackSpec, model: nn.Module, images: Tensor, labels: Tensor) -> Attacked:
+    (attacked,) = ATTACKS[spec.family].run(model, images, labels, [spec])
+    return attacked
+
+
+def margin(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    logits, own = model(images).detach(), labels[:, None]
+    return logits.scatter(1, own, -torch.inf).amax(1) - logits.gather(1, own)[:, 0]
+
+
+def test_the_examples_cover_every_attack_and_norm() -> None:
+    norms = {
+        (name, norm)
+        for name, row in ATTACKS.items()
+        for norm in get_args(row.spec.model_fields["norm"].annotation)
+    }
+    assert {(spec.family, spec.norm) for spec in CHEAP} == norms
+    assert all(row.spec.family == name for name, row in ATTACKS.items())
+    assert [name for name, row in ATTACKS.items() if row.shares_work] == ["fgsm"]
+
+
+@every_attack
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_keep_shape_type_and_range(spec: AttackSpec, dtype: torch.dtype) -> None:
+    images, labels = batch(dtype=dtype)
+    attacked = run(spec, network(dtype), images, labels)
+    assert attacked.images.shape == images.shape
+    assert attacked.images.dtype == dtype
+    assert not attacked.images.requires_grad
+    assert attacked.images.min() >= 0
+    assert attacked.images.max() <= 1
+    assert attacked.steps.shape == labels.shape
+    assert attacked.steps.dtype == torch.int64
+    assert (attacked.steps >= 1).all()
+
+
+@every_attack
+def test_no_image_or_one_is_a_batch_too(spec: AttackSpec) -> None:
+    images, labels = batch()
+    attacked = run(spec, network(), images[:0], labels[:0])
+    assert attacked.images.shape == (0, 3, 8, 8)
+    assert attacked.steps.shape == (0,)
+    assert attacked.steps.dtype == torch.int64
+    assert ATTACKS[spec.family].run(network(), images, labels, []) == []
+
+
+@every_attack
+def test_the_result_is_deterministic_and_draws_nothing(spec: AttackSpec) -> None:
+    images, labels = batch()
+    state = torch.get_rng_state()
+    first, second = (run(spec, network(), images, labels) for _ in range(2))
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.steps, second.steps)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@every_attack
+def test_an_image_does_not_depend_on_its_neighbours(spec: AttackSpec) -> None:
+    model, (images, labels) = network(), batch()
+    whole = run(spec, model, images, labels)
+    alone = [run(spec, model, images[i : i + 1], labels[i : i + 1]) for i in range(len(images))]
+    torch.testing.assert_close(whole.images, torch.cat([one.images for one in alone]), rtol=0, atol=1e-9)
+    assert torch.equal(whole.steps, torch.cat([one.steps for one in alone]))
+    order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
+    permuted = run(spec, model, images[order], labels[order])
+    torch.testing.assert_close(permuted.images, whole.images[order], rtol=0, atol=1e-9)
+    assert torch.equal(permuted.steps, whole.steps[order])
+
+
+@every_attack
+def test_several_settings_in_one_call_are_each_as_if_alone(spec: AttackSpec) -> None:
+    model, (images, labels) = network(), batch()
+    name = spec.setting_names[0]
+    other = spec.model_copy(update={name: 2 * getattr(spec, name)})
+    together = ATTACKS[spec.family].run(model, images, labels, [spec, other])
+    for attacked, one in zip(together, [spec, other], strict=True):
+        assert torch.equal(attacked.images, run(one, model, images, labels).images)
+    assert not torch.equal(together[0].images, together[1].images)
+
+
+@every_attack
+def test_inputs_and_model_are_untouched(spec: AttackSpec) -> None:
+    model, (images, labels) = network(), batch()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    images_before, labels_before = images.clone(), labels.clone()
+    attacked = run(spec, model, images, labels)
+    assert attacked.images.data_ptr() != images.data_ptr()
+    assert torch.equal(images, images_before)
+    assert torch.equal(labels, labels_before)
+    assert not images.requires_grad
+    assert images.grad is None
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    assert not any(module.training for module in model.modules())
+
+
+@every_attack
+def test_a_caller_may_have_gradients_off_or_parameters_frozen(spec: AttackSpec) -> None:
+    images, labels = batch()
+    expected = run(spec, network(), images, labels).images
+    with torch.no_grad():
+        assert torch.equal(run(spec, network(), images, labels).images, expected)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(run(spec, network().requires_grad_(False), images, labels).images, expected)
+
+
+@every_attack
+def test_channels_last_images_work(spec: AttackSpec) -> None:
+    images, labels = batch()
+    expected = run(spec, network(), images, labels).images
+    model = network().to(memory_format=torch.channels_last)
+    found = run(spec, model, images.to(memory_format=torch.channels_last), labels).images
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+
+
+@every_attack
+def test_an_image_is_changed_and_fools_or_is_the_input(spec: AttackSpec) -> None:
+    model, (images, labels) = network(), batch(24)
+    attacked = run(spec, model, images, labels)
+    changed = (attacked.images != images).flatten(1).any(1)
+    if spec.family == "fgsm":  # a step of fixed size, wherever it leads
+        assert changed.all()
+        assert (margin(model, attacked.images, labels) > margin(model, images, labels)).all()
+        return
+    needed = spec.confidence if isinstance(spec, CarliniWagner) else 0.0
+    assert changed.sum() >= 12
+    assert (margin(model, attacked.images[changed], labels[changed]) > needed).all()
+    fools = margin(model, attacked.images, labels) > 0
+    assert torch.equal(fools, changed)
+
+
+@every_attack
+def test_an_image_the_model_gets_wrong_does_no_harm(spec: AttackSpec) -> None:
+    model, (images, labels) = network(), batch()
+    expected = run(spec, model, images, labels).images
+    wrong = torch.cat([(labels[:1] + 1) % 4, labels[1:]])
+    attacked = run(spec, model, images, wrong)
+    assert attacked.images.isfinite().all()
+    torch.testing.assert_close(attacked.images[1:], expected[1:], rtol=0, atol=1e-9)
+    if spec.family == "deepfool":
+        assert torch.equal(attacked.images[0], images[0])
+        assert attacked.steps[0] == 0
+
+
+@every_attack
+def test_a_model_without_slope_changes_nothing(spec: AttackSpec) -> None:
+    class Flat(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)[:, :3] * 0 + torch.tensor([1.0, 0, 0], dtype=x.dtype)
+
+    images, _ = batch(3)
+    attacked = run(spec, Flat(), images, torch.zeros(3, dtype=torch.int64))
+    assert torch.equal(attacked.images, images)
+
+
+def test_deepfool_refuses_a_model_of_one_class() -> None:
+    images, labels = batch(2)
+    with pytest.raises(AttackError, match="two or more classes, found 1"):
+        run(DeepFool(), nn.Sequential(nn.Flatten(), nn.Linear(192, 1).double()), images, labels * 0)
+
+
+positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+counts = st.integers(min_value=1, max_value=10**6)
+specs = st.one_of(
+    st.builds(FGSM, norm=st.sampled_from(["l2", "linf"]), eps=positive),
+    st.builds(
+        DeepFool,
+        norm=st.sampled_from(["l2", "linf"]),
+        overshoot=st.floats(min_value=0, allow_infinity=False),
+        steps=counts,
+        candidates=st.none() | st.integers(min_value=2, max_value=1000),
+    ),
+    st.builds(
+        CarliniWagner,
+        learning_rate=positive,
+        confidence=st.floats(min_value=0, allow_infinity=False),
+        steps=counts,
+        binary_search_steps=counts,
+        initial_const=st.floats(min_value=1e-10, max_value=1e10),
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(specs)
+def test_parsing_inverts_str(spec: AttackSpec) -> None:
+    parsed = parse_attack(str(spec))
+    assert parsed == spec
+    assert str(parsed) == str(spec)
+    assert hash(parsed) == hash(spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("deepfool", DeepFool()),
+        ("deepfool()", DeepFool()),
+        (" fgsm( eps = 8e-3 ) ", FGSM(eps=0.008)),
+        ("deepfool(candidates=None,steps=5)", DeepFool(steps=5)),
+    ],
+)
+def test_defaults_and_spaces_may_be_left_out(text: str, expected: AttackSpec) -> None:
+    assert parse_attack(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fgms(eps=1)", "one of fgsm, deepfool, carlini_wagner, found 'fgms'; did you mean 'fgsm'?"),
+        ("pixie", "one of fgsm, deepfool, carlini_wagner, found 'pixie'"),
+        ("deepfool(overshot=1)", "steps, candidates, found 'overshot'; did you mean 'overshoot'?"),
+        ("fgsm(family=1)", "parameter of fgsm to be one of norm, eps, found 'family'"),
+        ("fgsm", "expected the parameter eps of fgsm, found none"),
+        ("fgsm(eps=0)", "expected eps of fgsm to be greater than 0, found '0'"),
+        ("fgsm(eps=inf)", "expected eps of fgsm to be a finite number, found 'inf'"),
+        ("fgsm(eps=nan)", "expected eps of fgsm to be a finite number, found 'nan'"),
+        ("fgsm(eps=one)", "expected eps of fgsm to be a valid number"),
+        ("fgsm(norm=l1, eps=1)", "expected norm of fgsm to be 'l2' or 'linf', found 'l1'"),
+        ("carlini_wagner(norm=linf)", "expected norm of carlini_wagner to be 'l2', found 'linf'"),
+        ("carlini_wagner(confidence=-1)", "greater than or equal to 0, found '-1'"),
+        ("deepfool(steps=2.5)", "expected steps of deepfool to be a valid integer"),
+        ("deepfool(candidates=1)", "greater than or equal to 2, found '1'"),
+        ("fgsm(eps=1, eps=2)", "each parameter once in the attack 'fgsm(eps=1, eps=2)', found 'eps' twice"),
+        ("fgsm(1)", "expected name=value in the attack 'fgsm(1)', found '1'"),
+        ("fgsm(eps=1,)", "expected name=value"),
+        ("fgsm(eps=1", "expected an attack such as 'deepfool(norm=l2, overshoot=0.02)', found 'fgsm(eps=1'"),
+        ("__import__('os').getcwd()", "expected name=value"),
+        ("(eps=1)", "expected an attack such as"),
+        ("", "expected an attack such as"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(AttackError) as caught:
+        parse_attack(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_make_attack_takes_values_and_makes_the_same_errors() -> None:
+    assert make_attack("fgsm", norm="l2", eps=0.5) == FGSM(norm="l2", eps=0.5)
+    with pytest.raises(AttackError, match=r"greater than 0, found -1$"):
+        make_attack("fgsm", eps=-1)
+    with pytest.raises(AttackError, match="did you mean 'confidence'"):
+        make_attack("carlini_wagner", confidenc=1)
+
+
+@pytest.mark.parametrize("spec", CHEAP, ids=str)
+def test_a_specification_is_frozen_and_names_its_settings(spec: AttackSpec) -> None:
+    assert set(spec.setting) == set(spec.setting_names)
+    assert spec.label.startswith(f"{spec.family}-{spec.norm}-")
+    with pytest.raises(ValueError, match="frozen"):
+        spec.norm = "l2"
