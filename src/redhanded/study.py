@@ -3,10 +3,10 @@
 import difflib
 import itertools
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
@@ -186,13 +186,10 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where or 'study'}: {problem['msg']}, found {problem['input']!r:.60}"
 
 
-def _keys(place: tuple[int | str, ...]) -> list[str]:
-    """The keys that are allowed at a place in a study file."""
-    models: list[type[BaseModel]] = [StudyFile, VictimRow, Size, VictimSize, Training]
-    parents: dict[str, type[BaseModel]] = {"": StudyFile, "scales": Size, "training": Training}
-    named = [str(part) for part in place]
-    if not named:
-        return list(parents[""].model_fields)
-    if named[-1] in parents and len(named) > 1:
-        return list(parents[named[-1]].model_fields)
-    return [name for model in models for name in model.model_fields]
+def _keys(place: Sequence[int | str], model: Any = StudyFile) -> list[str]:
+    """The keys that are allowed at a place in a study file, found by walking down the models."""
+    for part in place:
+        fields = getattr(model, "model_fields", {})
+        inner = fields[part].annotation if part in fields else model
+        model = next((kind for kind in (*get_args(inner), inner) if hasattr(kind, "model_fields")), model)
+    return list(model.model_fields)

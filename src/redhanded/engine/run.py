@@ -14,12 +14,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from redhanded.engine.examples import write_examples
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.local import execute, worker_count
 from redhanded.engine.plan import only as only_wanted
 from redhanded.engine.plan import plan
 from redhanded.engine.progress import show_progress
-from redhanded.engine.steps import Step, in_order
+from redhanded.engine.steps import DescribeSet, Step, in_order
 from redhanded.errors import RunError
 from redhanded.results import RunCard, read_record, write_record
 from redhanded.study import Study
@@ -67,6 +68,7 @@ def _run(
     try:
         with show_progress(wanted, done, console) as on_done:
             execute(missing, folder, workers, on_done)
+        write_examples([step for step in wanted if isinstance(step, DescribeSet)], folder)
     finally:
         _write_results(in_order(asked), folder)
         finished = all(folder.mark(step.key).is_file() for step in wanted)
