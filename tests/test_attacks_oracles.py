@@ -122,6 +122,36 @@ def test_carlini_wagner_returns_the_input_where_it_found_nothing() -> None:
     assert (attacked.steps > 0).all()
 
 
+def test_carlini_wagner_moves_pixels_that_are_black_or_white() -> None:
+    # Class 1 wants the right half brighter than the left, and the image is as far from it as one can be.
+    layer = nn.Linear(4, 2, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, -1, 1, -1], [-1.0, 1, -1, 1]]))
+        layer.bias.zero_()
+    model = nn.Sequential(nn.Flatten(), layer)
+    images = torch.tensor([[[[1.0, 0], [1, 0]]]], dtype=torch.float64)
+    attack = CarliniWagner(learning_rate=0.1, steps=600, binary_search_steps=5, initial_const=0.1)
+    (attacked,) = carlini_wagner(model, images, torch.tensor([0]), [attack])
+    assert norm_of(attacked.images - images, "l2").item() == pytest.approx(1, rel=0.01)  # every pixel to 1/2
+
+
+def test_carlini_wagner_ends_a_search_step_at_the_first_check_without_progress() -> None:
+    model, images, labels, _ = linear_problem()
+    frozen = nn.Sequential(model, nn.Linear(CLASSES, CLASSES, dtype=torch.float64)).requires_grad_(False)
+    frozen[1].weight.zero_()
+    attack = CarliniWagner(steps=50, binary_search_steps=3, confidence=1.0)
+    (attacked,) = carlini_wagner(frozen, images, labels, [attack])
+    assert attacked.steps.tolist() == [3 * 50 // 10] * len(images)
+
+
+def test_carlini_wagner_tries_the_largest_constant_in_the_last_of_ten_search_steps() -> None:
+    model, images, labels, _ = linear_problem()
+    nine, ten = (CarliniWagner(initial_const=1e-30, steps=50, binary_search_steps=searches) for searches in (9, 10))
+    failed, succeeded = carlini_wagner(model, images, labels, [nine, ten])
+    assert torch.equal(failed.images, images)  # 1e-21 is the largest constant that it came to
+    assert (margin(model, succeeded.images, labels) > 0).all()
+
+
 def test_fgsm_is_one_step_along_the_gradient() -> None:
     model, images, labels, weight = linear_problem()
     attacks = [FGSM(norm="l2", eps=0.3), FGSM(norm="linf", eps=0.02), FGSM(norm="linf", eps=1.0)]

@@ -44,18 +44,24 @@ class Scores(NamedTuple):
 
 
 def gather(
-    classes: Mapping[str, Sequence[SetRef]], read: ReadColumn, pixels: Pixels, seed_parts: Sequence[object]
+    classes: Mapping[str, Sequence[SetRef]],
+    read: ReadColumn,
+    pixels: Pixels,
+    seed_parts: Sequence[object],
+    most: Mapping[Split, int] | None = None,
 ) -> Gathered:
-    """Read the images that fool their victim under a pixel protocol, equally many for each class.
+    """Read the images that fool their victim under a pixel protocol, equally many for each class, at most `most`.
 
-    Train and test come from the source's own splits, so that all variants of an image stay on one side.
+    Train and test come from the source's own splits, so that all variants of an image stay on one side. Row i of
+    every set is the same source image; a set may end earlier than another.
     """
-    success: dict[Split, list[NDArray[np.bool_]]] = {
-        split: [np.stack([read(ref, split, f"success_{pixels}", None) for ref in refs]) for refs in classes.values()]
+    caps: Mapping[Split, int] = most or {}
+    success = {split: _successes(classes, read, pixels, split) for split in FEWEST}
+    design = choose_design(success)
+    picks = {
+        split: pick_rows(success[split], design, seed_for(*seed_parts, "pick", split), caps.get(split))
         for split in FEWEST
     }
-    design = choose_design(success)
-    picks = {split: pick_rows(success[split], design, seed_for(*seed_parts, "pick", split)) for split in FEWEST}
     samples = {split: _samples(classes, picks[split], read, pixels, split) for split in FEWEST}
     return Gathered(design, {split: len(picks[split][0].rows) for split in FEWEST}, samples)
 
@@ -74,6 +80,15 @@ def score(attributor: Attributor, test: Samples) -> Scores:
         per_class={name: _class_score(confusion[place], place) for place, name in enumerate(classes)},
         confusion=confusion.tolist(),
     )
+
+
+def _successes(
+    classes: Mapping[str, Sequence[SetRef]], read: ReadColumn, pixels: Pixels, split: Split
+) -> list[NDArray[np.bool_]]:
+    """For each class (its sets, source images): whether the set's image of that source image fools the victim."""
+    found = [[read(ref, split, f"success_{pixels}", None) for ref in refs] for refs in classes.values()]
+    longest = max(len(column) for columns in found for column in columns)
+    return [np.stack([np.pad(column, (0, longest - len(column))) for column in columns]) for columns in found]
 
 
 def _class_score(counts: NDArray[np.int64], place: int) -> ClassScore:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,8 +13,8 @@ from redhanded.advset import COLUMNS, read_column, read_provenance
 
 def export_npz(path: Path, out: Path) -> int:
     """Every array of the set at `path` into one `.npz`; returns the number of images."""
-    columns = {name: read_column(path, name) for name in COLUMNS}
-    np.savez_compressed(out, **columns, allow_pickle=False)
+    columns: dict[str, Any] = {name: read_column(path, name) for name in COLUMNS}
+    np.savez_compressed(out, **columns)
     return len(columns["index"])
 
 

@@ -11,6 +11,7 @@ from redhanded.advset import AdversarialSet
 from redhanded.attacks import ATTACKS, Attacked, AttackSpec
 from redhanded.errors import AttackError
 from redhanded.norms import norm_of
+from redhanded.training import device_of
 from redhanded.views import round_to_uint8
 
 
@@ -33,8 +34,8 @@ def generate(
 
     Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked.
     """
-    _check(model, images, labels)
     index = torch.arange(len(images)) if index is None else index
+    _check(model, images, labels=labels, index=index)
     with frozen(model):
         clean = _predict(model, images, batch_size)
         made: dict[AttackSpec, Attacked] = {}
@@ -56,7 +57,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+def _check(model: nn.Module, images: Tensor, **per_image: Tensor) -> None:
     if model.training:
         raise AttackError("expected a model in evaluation mode, found it in training mode; call model.eval() first")
     if images.ndim != 4 or images.dtype != torch.float32:
@@ -65,9 +66,10 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
     if len(images) and not (images.min() >= 0 and images.max() <= 1):  # written so that NaN fails too
         found = f"{images.min():.3g} to {images.max():.3g}"
         raise AttackError(f"expected images in [0, 1], found {found}; normalise inside the model")
-    if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-        found = f"{labels.dtype} of shape {tuple(labels.shape)}"
-        raise AttackError(f"expected labels as torch.int64 of shape ({len(images)},), found {found}")
+    for name, values in per_image.items():
+        if values.shape != images.shape[:1] or values.dtype != torch.int64:
+            found = f"{values.dtype} of shape {tuple(values.shape)}"
+            raise AttackError(f"expected {name} as torch.int64 of shape ({len(images)},), found {found}")
 
 
 def _calls(attacks: Sequence[AttackSpec]) -> Iterator[list[AttackSpec]]:
@@ -87,7 +89,7 @@ def _attack(
     on_batch: Callable[[int], None],
 ) -> dict[AttackSpec, Attacked]:
     """Run one attack function over the rightly classified images, in batches; the others stay as they are."""
-    device = _device(model)
+    device = device_of(model)
     made = {spec: Attacked(images.clone(), torch.zeros(len(images), dtype=torch.int64)) for spec in specs}
     for rows in attackable.nonzero().flatten().split(batch_size):
         batch = images[rows].to(device).contiguous(memory_format=torch.channels_last)
@@ -133,12 +135,7 @@ def _measure(
 @torch.no_grad()
 def _predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     """Predicted classes of images in float, (n, c, h, w) -> (n,) on the CPU."""
-    device = _device(model)
+    device = device_of(model)
     batches = (batch.to(device).contiguous(memory_format=torch.channels_last) for batch in images.split(batch_size))
     predicted = [model(batch).argmax(1).cpu() for batch in batches if len(batch)]
     return torch.cat(predicted) if predicted else torch.zeros(0, dtype=torch.int64)
-
-
-def _device(model: nn.Module) -> torch.device:
-    tensors = [*model.parameters(), *model.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")

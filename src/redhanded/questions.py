@@ -194,9 +194,13 @@ QUESTIONS: dict[str, QuestionKind] = {
 
 
 def build_questions(kinds: Sequence[str], grid: Grid, paper: str | None) -> list[Question]:
-    """The questions of some kinds over a grid; `paper` is the paper's source whose tables they are numbered by."""
+    """The questions of some kinds over a grid; `paper` is the paper's source whose tables they are numbered by.
+
+    What a grid leaves no choice about (the victim, where there is one) is not asked.
+    """
     return [
         question
         for kind in kinds
         for question in QUESTIONS[kind].build(grid, QUESTIONS[kind].items.get(paper or "", kind))
+        if len(question.classes) > 1
     ]

@@ -40,8 +40,8 @@ def choose_design(success: Mapping[Split, Sequence[NDArray[np.bool_]]]) -> Desig
     return "paired" if all(count >= FEWEST[split] for split, count in paired.items()) else "equal"
 
 
-def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int) -> list[Pick]:
-    """The same number of source images for every class, each image once.
+def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int, most: int | None = None) -> list[Pick]:
+    """The same number of source images for every class, at most `most`, each image once.
 
     paired: the very images that succeeded in every class; equal: a random part of each class as large as the
     smallest class. Where a class has several sets, each image comes from one of those it succeeded in, at random.
@@ -49,16 +49,22 @@ def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int) -
     rng = np.random.default_rng(seed)
     available = _available(success)
     if design == "paired":
-        rows = [np.flatnonzero(available.all(0))] * len(success)
+        rows = [_some(np.all(available, axis=0), most, rng)] * len(success)
     else:
-        count = int(available.sum(1).min())
-        rows = [np.sort(rng.choice(np.flatnonzero(able), count, replace=False)) for able in available]
+        smallest = int(available.sum(1).min())
+        rows = [_some(able, smallest if most is None else min(smallest, most), rng) for able in available]
     return [Pick(_one_set_each(able[:, kept], rng), kept) for able, kept in zip(success, rows, strict=True)]
 
 
 def _available(success: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """(classes, source images): whether any set of the class has it."""
     return np.stack([able.any(0) for able in success])
+
+
+def _some(able: NDArray[np.bool_], most: int | None, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The places that are true, in order; a random part of them where there are more than `most`."""
+    places = np.flatnonzero(able)
+    return places if most is None or len(places) <= most else np.sort(rng.choice(places, most, replace=False))
 
 
 def _one_set_each(able: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:

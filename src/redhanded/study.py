@@ -17,6 +17,7 @@ from redhanded.errors import RedhandedError, StudyError
 from redhanded.networks import VICTIMS
 from redhanded.questions import QUESTIONS, Grid
 from redhanded.results import Pixels
+from redhanded.samples import Split
 from redhanded.training import Training
 from redhanded.victims import VictimSpec
 
@@ -43,12 +44,20 @@ class VictimSize(Strict):
     training: Training = Training()
 
 
+class ImageCounts(Strict):
+    """Source images of each split."""
+
+    train: int = Field(ge=1)
+    test: int = Field(ge=1)
+
+
 class Size(Strict):
-    """The size of a study at one scale."""
+    """The size of a study at one scale; a question uses at most train_images and test_images for a class."""
 
     train_images: int = Field(ge=1)  # source images that every attack is run on
     test_images: int = Field(ge=1)
     shard_images: int = Field(200, ge=1)  # one unit of work
+    more_images: dict[str, ImageCounts] = {}  # families that run on more: cheap attacks that seldom succeed
     victims: dict[str, VictimSize]
     attack_budgets: dict[str, dict[str, Any]] = {}  # parameters of a family that are cost, not label
     attributors: dict[str, dict[str, Any]]
@@ -85,8 +94,15 @@ class Study(Strict):
         _known("victim in size.victims", self.size.victims, self.victims)
         _known("victim (it needs a row in size.victims)", self.victims, self.size.victims)
         for name, settings in self.size.attributors.items():
-            ATTRIBUTORS[name].settings.model_validate(settings)
+            _check_settings(name, settings)
         return self
+
+    def images(self, family: str) -> dict[Split, int]:
+        """How many source images of each split the attacks of a family run on."""
+        counts = self.size.more_images.get(family) or ImageCounts(
+            train=self.size.train_images, test=self.size.test_images
+        )
+        return {"train": counts.train, "test": counts.test}
 
     @property
     def grid(self) -> Grid:
@@ -120,6 +136,7 @@ class StudyFile(Strict):
         _known("scale", [chosen], self.scales)
         size = self.scales[chosen]
         _known("attack family in attack_budgets", size.attack_budgets, ATTACKS)
+        _known("attack family in more_images", size.more_images, ATTACKS)
         specs = [spec for row in self.attacks for spec in _expand(row, size.attack_budgets)]
         fields = self.model_dump(exclude={"attacks", "scales"})
         return Study(**fields, attacks=tuple(dict.fromkeys(specs)), scale=chosen, size=size)
@@ -158,9 +175,20 @@ def _expand(row: dict[str, Any], budgets: dict[str, dict[str, Any]]) -> Iterable
     family = row["family"]
     _known("attack family", [family], ATTACKS)
     values = budgets.get(family, {}) | {name: value for name, value in row.items() if name != "family"}
+    for name, value in values.items():
+        if value == []:
+            raise StudyError(f"expected at least one value for {name} of {family}, found an empty list")
     lists = [value if isinstance(value, list) else [value] for value in values.values()]
     for combination in itertools.product(*lists):
         yield make_attack(family, **dict(zip(values, combination, strict=True)))
+
+
+def _check_settings(attributor: str, settings: dict[str, Any]) -> None:
+    kind = ATTRIBUTORS[attributor].settings
+    try:
+        kind.model_validate(settings)
+    except ValidationError as error:
+        raise StudyError(f"attributors.{attributor}: {_first_problem(error, kind)}") from None
 
 
 def _known(what: str, names: Iterable[str], table: Iterable[str]) -> None:
@@ -172,22 +200,22 @@ def _known(what: str, names: Iterable[str], table: Iterable[str]) -> None:
 
 
 def _hint(name: str, choices: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(choices), n=1)
+    near = difflib.get_close_matches(str(name), list(choices), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, model: type[BaseModel] = StudyFile) -> str:
     """The first thing wrong with a study, in one line; an unknown key comes with a suggestion."""
-    problem = error.errors()[0]
+    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
-        return f"unknown key {where!r}{_hint(key, _keys(problem['loc'][:-1]))}"
+        return f"unknown key {where!r}{_hint(key, _keys(problem['loc'][:-1], model))}"
     return f"{where or 'study'}: {problem['msg']}, found {problem['input']!r:.60}"
 
 
-def _keys(place: Sequence[int | str], model: Any = StudyFile) -> list[str]:
-    """The keys that are allowed at a place in a study file, found by walking down the models."""
+def _keys(place: Sequence[int | str], model: Any) -> list[str]:
+    """The keys that are allowed at a place below a model, found by walking down the models."""
     for part in place:
         fields = getattr(model, "model_fields", {})
         inner = fields[part].annotation if part in fields else model

@@ -1,5 +1,6 @@
 """The one training loop, for victims and attributors: data on the device, one-cycle, early stop, retries."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,11 @@ class Trained(NamedTuple):
     seconds: float
 
 
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters and buffers are; the CPU for one that has none."""
+    return next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0)).device
+
+
 def pick_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -65,15 +71,16 @@ def train(build: Callable[[], nn.Module], images: Tensor, labels: Tensor, traini
         collapsed = len(labels.unique()) > 1 and len(predicted.unique()) == 1
         if not collapsed:
             break
-    accuracy = (predicted == labels[validation.to(device)]).double().mean().item()
+    accuracy = (predicted == labels[validation.to(device)].cpu()).double().mean().item()
     return Trained(network.cpu(), attempt, collapsed, epochs, accuracy, time.monotonic() - started)
 
 
 @torch.no_grad()
 def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
-    """Logits of a network in evaluation mode, (n, c, h, w) uint8 or float32 in [0, 1] -> (n, classes)."""
+    """Logits of a network in evaluation mode, (n, c, h, w) uint8 or float32 in [0, 1] -> (n, classes), on the CPU."""
     network.eval()
-    return torch.cat([network(as_float(batch)) for batch in images.split(batch_size)])
+    device = device_of(network)
+    return torch.cat([network(as_float(batch.to(device))).cpu() for batch in images.split(batch_size)])
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -108,7 +115,7 @@ def _fit(
             schedule.step()
         if training.patience is None:
             continue
-        loss = functional.cross_entropy(predict_logits(network, images[validation]), labels[validation]).item()
+        loss = functional.cross_entropy(predict_logits(network, images[validation]), labels[validation].cpu()).item()
         waited = 0 if loss < best_loss else waited + 1
         if not waited:
             best_loss, best_state = loss, {name: value.clone() for name, value in network.state_dict().items()}

@@ -16,7 +16,7 @@ from redhanded.identity import file_digest, seed_for
 from redhanded.metrics import wilson_interval
 from redhanded.networks import VICTIMS, build_network, fold_batchnorm
 from redhanded.results import VictimCard, read_record, write_record
-from redhanded.training import Training, predict_logits, train
+from redhanded.training import Training, pick_device, predict_logits, train
 
 
 class VictimSpec(BaseModel):
@@ -86,10 +86,13 @@ def save_victim(network: nn.Module, card: VictimCard, folder: Path) -> VictimCar
 def load_victim(folder: Path) -> Victim:
     """Read a victim for use; raises RunError where the weights are missing or not those of the card."""
     card = read_record(VictimCard, folder / "card.json")
+    if card.architecture not in VICTIMS:
+        known = ", ".join(VICTIMS)
+        raise RunError(f"expected a victim of {known} in {folder / 'card.json'}, found {card.architecture!r}")
     no_statistics = ([0.0] * card.shape[0], [1.0] * card.shape[0])  # the stored weights hold the real ones
     network = _build(card.architecture, card.width, card.shape, card.classes, no_statistics)
     load_weights(network, folder / "weights.safetensors", card.weights_digest)
-    return Victim(card, fold_batchnorm(network.to(memory_format=torch.channels_last)))
+    return Victim(card, fold_batchnorm(network.to(memory_format=torch.channels_last)).to(pick_device()))
 
 
 def load_weights(network: nn.Module, path: Path, expected_digest: str) -> None:

@@ -69,7 +69,7 @@ class _State(NamedTuple):
     w: Tensor  # (n, c, h, w) what Adam moves
     mean: Tensor  # (n, c, h, w) Adam's first moment
     square: Tensor  # (n, c, h, w) and its second
-    nearest: Tensor  # (n, c, h, w) the nearest success of all search steps
+    nearest: Tensor  # (n, c, h, w) the nearest success of all search steps, the input till then
     distance: Tensor  # (n,) its squared L2 distance, inf where there is none
     clean_hinge: Tensor  # (n,) the hinge at the clean image, from which every search step starts
     checked: Tensor  # (n,) the loss at the last check
@@ -88,8 +88,6 @@ class _State(NamedTuple):
 @torch.no_grad()
 def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> Attacked:
     result, used = images.clone(), torch.zeros_like(labels)
-    if not len(images):
-        return Attacked(result, used)
     adam = _adam_table(attack, images)
     state = _start(model, images, labels, attack)
     while len(state.row):
@@ -100,7 +98,8 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
         state = _check(state, loss, attack)
         finished = state.search == attack.binary_search_steps
         if finished.any():
-            _deliver(state.keep(finished), result, used)
+            result[state.row[finished]] = state.nearest[finished]
+            used[state.row[finished]] = state.used[finished]
             state = state.keep(~finished)
     return Attacked(result, used)
 
@@ -229,12 +228,6 @@ def _narrow(state: _State, over: Tensor, searches: int) -> tuple[Tensor, Tensor,
     if searches >= _REPEAT_FROM:
         const = torch.where(state.search + 2 == searches, upper, const)
     return lower, upper, torch.where(over, const, state.const)
-
-
-def _deliver(finished: _State, result: Tensor, used: Tensor) -> None:
-    used[finished.row] = finished.used
-    succeeded = finished.keep(finished.distance < torch.inf)
-    result[succeeded.row] = succeeded.nearest
 
 
 def _to_tanh_space(images: Tensor) -> Tensor:

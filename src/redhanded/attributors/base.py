@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from pydantic import ValidationError
 from torch import Tensor
 
+from redhanded.errors import RunError
 from redhanded.results import Record, read_record
 from redhanded.samples import Samples
 
@@ -56,5 +58,13 @@ class Attributor(ABC):
         """Read an attributor of any kind; raises RunError where files are missing, damaged or do not agree."""
         from redhanded.attributors import ATTRIBUTORS
 
-        card = read_record(AttributorCard, Path(folder) / "card.json")
-        return ATTRIBUTORS[card.kind].attributor.from_card(card, Path(folder))
+        path = Path(folder) / "card.json"
+        card = read_record(AttributorCard, path)
+        if card.kind not in ATTRIBUTORS:
+            raise RunError(f"expected an attributor of {', '.join(ATTRIBUTORS)} in {path}, found {card.kind!r}")
+        try:
+            return ATTRIBUTORS[card.kind].attributor.from_card(card, Path(folder))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, ("settings", *first["loc"])))
+            raise RunError(f"expected settings of {card.kind} in {path}, found: {where}: {first['msg']}") from None

@@ -13,7 +13,7 @@ from redhanded.identity import file_digest
 from redhanded.networks import build_network, cnn6
 from redhanded.results import write_record
 from redhanded.samples import Samples
-from redhanded.training import Training, predict_logits, train
+from redhanded.training import Training, pick_device, predict_logits, train
 from redhanded.victims import channel_statistics, load_weights
 
 
@@ -44,7 +44,8 @@ class Cnn6(Attributor):
         trained = train(
             lambda: self._network(*statistics), samples.images, samples.labels, self.settings.training, self.seed
         )
-        self.network_, self.attempts_, self.collapsed_ = trained.network, trained.attempts, trained.collapsed
+        self.network_ = trained.network.to(pick_device())
+        self.attempts_, self.collapsed_ = trained.attempts, trained.collapsed
         return self
 
     def predict_log_proba(self, samples: Samples) -> Tensor:
@@ -78,7 +79,7 @@ class Cnn6(Attributor):
         channels = card.shape[0]
         attributor.network_ = attributor._network([0.0] * channels, [1.0] * channels)
         load_weights(attributor.network_, folder / "weights.safetensors", card.weights_digest)
-        attributor.network_.eval()
+        attributor.network_.eval().to(pick_device())
         return attributor
 
     def _network(self, mean: list[float], deviation: list[float]) -> nn.Module:

@@ -19,12 +19,13 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
     """One step for each question, attributor, pixel protocol and seed; they need all the others."""
     sets = list(_sets(study, _victims(study, sources)))
     refs = list(dict.fromkeys(step.ref for step in sets))
+    most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
     asked = []
     for question in build_questions(study.questions, study.grid, study.paper):
         pool = set(question.pool(refs))
         needed = tuple(step for step in sets if step.ref in pool)
         asked += [
-            AskQuestion(study.name, study.source, question, needed, attributor, settings, pixels, seed)
+            AskQuestion(study.name, study.source, question, needed, attributor, settings, pixels, seed, most)
             for attributor, settings in study.size.attributors.items()
             for pixels in study.pixels
             for seed in study.attributor_seeds
@@ -49,7 +50,9 @@ def _names(step: AskQuestion, name: str) -> bool:
 def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
     path = sources.get(study.source)
     source = open_source(study.source, path)
-    for split, count in (("train", study.size.train_images), ("test", study.size.test_images)):
+    for split, count in (
+        (split, count) for spec in study.attacks for split, count in study.images(spec.family).items()
+    ):
         found = len(source.train if split == "train" else source.test)
         if count > found:
             raise StudyError(f"expected at least {count} {split} images in {source.name}, found {found}; use fewer")
@@ -60,10 +63,9 @@ def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
 
 
 def _sets(study: Study, victims: Sequence[TrainVictim]) -> Iterator[DescribeSet]:
-    counts: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
     for victim in victims:
         for attacks in _calls(study.attacks):
-            for split, count in counts.items():
+            for split, count in study.images(attacks[0].family).items():
                 sets = MakeSets(victim, attacks, split, count, study.size.shard_images, study.seed)
                 yield from (DescribeSet(sets, attack) for attack in attacks)
 

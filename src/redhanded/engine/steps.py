@@ -284,6 +284,7 @@ class AskQuestion(Step):
     settings: dict[str, Any]
     pixels: Pixels
     seed: int
+    most: dict[Split, int]  # images a class
     stage = "questions"
 
     @cached_property
@@ -291,7 +292,7 @@ class AskQuestion(Step):
         """See Step."""
         what = {name: list(selector) for name, selector in self.question.classes.items()}
         asked = (self.study, self.source, self.question.id, self.question.item, self.question.row, what)
-        how = (self.attributor, self.settings, self.pixels, self.seed)
+        how = (self.attributor, self.settings, self.pixels, self.seed, self.most)
         return digest("question", asked, [step.key for step in self.sets], how, code_digest(QUESTION_CODE))
 
     @property
@@ -319,7 +320,7 @@ class AskQuestion(Step):
         def read(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
             return by_place[ref, split].column(folder, column, rows)
 
-        gathered = gather(classes, read, self.pixels, (self.question.id, self.pixels, self.seed))
+        gathered = gather(classes, read, self.pixels, (self.question.id, self.pixels, self.seed), self.most)
         kind = ATTRIBUTORS[self.attributor]
         settings = kind.settings.model_validate(self.settings)
         attributor = kind.attributor(settings, seed_for(self.question.id, self.attributor, self.pixels, self.seed))
