@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class Source:
     train: Split
     test: Split
     classes: int
+
+    def split(self, name: Literal["train", "test"]) -> Split:
+        """One side by its name."""
+        return self.train if name == "train" else self.test
 
     @property
     def shape(self) -> tuple[int, int, int]:

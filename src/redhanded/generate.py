@@ -39,7 +39,7 @@ def generate(
     with frozen(model):
         clean = _predict(model, images, batch_size)
         made: dict[AttackSpec, Attacked] = {}
-        for specs in _calls(attacks):
+        for specs in calls(list(dict.fromkeys(attacks))):
             made |= _attack(model, images, labels, clean == labels, specs, batch_size, on_batch)
         return [_measure(model, images, labels, clean, index, spec, made[spec], batch_size) for spec in attacks]
 
@@ -72,11 +72,11 @@ def _check(model: nn.Module, images: Tensor, **per_image: Tensor) -> None:
             raise AttackError(f"expected {name} as torch.int64 of shape ({len(images)},), found {found}")
 
 
-def _calls(attacks: Sequence[AttackSpec]) -> Iterator[list[AttackSpec]]:
-    """The settings that go into one call of an attack function: all of a family where they share work."""
-    for family, group in groupby(sorted(set(attacks), key=lambda spec: spec.family), key=lambda spec: spec.family):
-        specs = sorted(group, key=str)
-        yield from [specs] if ATTACKS[family].shares_work else [[spec] for spec in specs]
+def calls(attacks: Sequence[AttackSpec]) -> Iterator[tuple[AttackSpec, ...]]:
+    """The settings that go into one call of an attack function: all of a family where they share work, else one."""
+    for family, group in groupby(sorted(attacks, key=lambda spec: spec.family), key=lambda spec: spec.family):
+        specs = tuple(group)
+        yield from [specs] if ATTACKS[family].shares_work else [(spec,) for spec in specs]
 
 
 def _attack(
@@ -84,7 +84,7 @@ def _attack(
     images: Tensor,
     labels: Tensor,
     attackable: Tensor,
-    specs: list[AttackSpec],
+    specs: Sequence[AttackSpec],
     batch_size: int,
     on_batch: Callable[[int], None],
 ) -> dict[AttackSpec, Attacked]:

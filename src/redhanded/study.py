@@ -52,9 +52,9 @@ class ImageCounts(Strict):
 
 
 class Size(Strict):
-    """The size of a study at one scale; a question uses at most train_images and test_images for a class."""
+    """The size of a study at one scale. Counts of images are upper bounds: a source may hold fewer."""
 
-    train_images: int = Field(ge=1)  # source images that every attack is run on
+    train_images: int = Field(ge=1)  # source images that every attack is run on, and images a class of a question
     test_images: int = Field(ge=1)
     shard_images: int = Field(200, ge=1)  # one unit of work
     more_images: dict[str, ImageCounts] = {}  # families that run on more: cheap attacks that seldom succeed

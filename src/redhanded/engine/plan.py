@@ -1,13 +1,12 @@
 """From a resolved study to its steps."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
-from redhanded.attacks import ATTACKS, AttackSpec
 from redhanded.data import SOURCES
 from redhanded.engine.steps import AskQuestion, DescribeSet, MakeSets, TrainVictim, open_source
 from redhanded.errors import StudyError
+from redhanded.generate import calls
 from redhanded.questions import build_questions
 from redhanded.samples import Split
 from redhanded.study import Study
@@ -50,12 +49,6 @@ def _names(step: AskQuestion, name: str) -> bool:
 def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
     path = sources.get(study.source)
     source = open_source(study.source, path)
-    for split, count in (
-        (split, count) for spec in study.attacks for split, count in study.images(spec.family).items()
-    ):
-        found = len(source.train if split == "train" else source.test)
-        if count > found:
-            raise StudyError(f"expected at least {count} {split} images in {source.name}, found {found}; use fewer")
     weak_below = SOURCES[study.source].weak_below if study.source in SOURCES else DEFAULT_WEAK_BELOW
     return [
         TrainVictim(study.victim_spec(name), study.source, path, source.digest, weak_below) for name in study.victims
@@ -64,14 +57,9 @@ def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
 
 def _sets(study: Study, victims: Sequence[TrainVictim]) -> Iterator[DescribeSet]:
     for victim in victims:
-        for attacks in _calls(study.attacks):
-            for split, count in study.images(attacks[0].family).items():
+        source = open_source(victim.source, victim.source_path)
+        for attacks in calls(study.attacks):
+            for split, wanted in study.images(attacks[0].family).items():
+                count = min(wanted, len(source.split(split)))
                 sets = MakeSets(victim, attacks, split, count, study.size.shard_images, study.seed)
                 yield from (DescribeSet(sets, attack) for attack in attacks)
-
-
-def _calls(attacks: Sequence[AttackSpec]) -> Iterator[tuple[AttackSpec, ...]]:
-    """The attacks of each call: a whole family where its settings share work, else one."""
-    for family, group in groupby(sorted(attacks, key=lambda spec: spec.family), key=lambda spec: spec.family):
-        specs = tuple(group)
-        yield from [specs] if ATTACKS[family].shares_work else [(spec,) for spec in specs]

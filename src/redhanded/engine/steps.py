@@ -178,7 +178,7 @@ class MakeShard(Step):
         victim = load_victim(victim_step.folder(folder))
         source = open_source(victim_step.source, victim_step.source_path)
         index = attacked_index(source, sets.split, sets.images, sets.seed)[self.start :][: sets.shard_images]
-        split = source.train if sets.split == "train" else source.test
+        split = source.split(sets.split)
         images = torch.from_numpy(split.images[index]).float() / 255
         labels = torch.from_numpy(split.labels[index])
         made = generate(victim.network, images, labels, sets.attacks, index=torch.from_numpy(index))
@@ -203,9 +203,8 @@ class MakeShard(Step):
 
 def attacked_index(source: Source, split: Split, count: int, seed: int) -> np.ndarray:
     """Which images of a split are attacked: the same for every victim and attack, as pairing needs."""
-    total = len(source.train if split == "train" else source.test)
     rng = np.random.default_rng(seed_for("attacked images", source.digest, split, seed))
-    return rng.permutation(total)[:count].astype(np.int64)
+    return rng.permutation(len(source.split(split)))[:count].astype(np.int64)
 
 
 @dataclass(frozen=True)
