@@ -34,8 +34,8 @@ def generate(
 
     Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked.
     """
+    _check(model, images, labels=labels, index=labels if index is None else index)
     index = torch.arange(len(images)) if index is None else index
-    _check(model, images, labels=labels, index=index)
     with frozen(model):
         clean = _predict(model, images, batch_size)
         made: dict[AttackSpec, Attacked] = {}

@@ -101,9 +101,8 @@ def _fit(
     """Train in place with one-cycle; with patience, end early and keep the best epoch. Returns the epochs run."""
     batches = max(1, len(rest) // training.batch_size)
     optimizer = _optimizer(network, training)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.learning_rate, total_steps=training.epochs * batches + 1, pct_start=0.25
-    )
+    steps = max(8, training.epochs * batches + 1)  # with fewer the schedule has no room to rise and fall
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=steps, pct_start=0.25)
     best_loss, best_state, waited, epoch = math.inf, None, 0, 0
     while epoch < training.epochs and waited < (training.patience or math.inf):
         epoch += 1

@@ -21,7 +21,9 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones
 class CarliniWagner(AttackSpec):
     """C&W with Adam's `learning_rate` > 0 and `confidence` >= 0, the logit margin that counts as a success.
 
-    `binary_search_steps` searches for the constant, from `initial_const` > 0 on, of `steps` iterations each.
+    `binary_search_steps` searches for the constant, from `initial_const` > 0 on, of `steps` iterations each;
+    `abort_early` ends a search when the loss has stalled for a tenth of them, which with few and large steps is
+    while Adam still swings: switch it off there.
     """
 
     family: ClassVar[str] = "carlini_wagner"
@@ -32,6 +34,7 @@ class CarliniWagner(AttackSpec):
     steps: int = Field(default=1000, gt=0)
     binary_search_steps: int = Field(default=9, gt=0)
     initial_const: float = Field(default=1e-3, gt=0, le=_CEILING)
+    abort_early: bool = True
 
 
 def carlini_wagner(
@@ -40,9 +43,9 @@ def carlini_wagner(
     """Minimise `|x' - x|^2 + c * max(0, z_label - max other z + confidence)`, `x' = (tanh(w) + 1) / 2`.
 
     A search step runs Adam over `w` from the clean image with `c` fixed; it ends after `steps` iterations, or
-    at one of its ten checks if this image's loss did not fall by 0.01 %. Then `c` is multiplied by 10 as long
-    as none succeeded (up to 1e10), and bisected from then on. A success is a margin above `confidence`; of
-    all of them the nearest is kept, exactly as the model saw it.
+    with `abort_early` at one of ten checks if this image's loss did not fall by 0.01 %. Then `c` is multiplied
+    by 10 as long as none succeeded (up to 1e10), and bisected from then on. A success is a margin above
+    `confidence`; of all of them the nearest is kept, exactly as the model saw it.
 
     Args:
         model: in evaluation mode, (n, c, h, w) -> logits (n, k), k >= 2.
@@ -93,7 +96,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
     while len(state.row):
         # Every image restarts by itself, so the batch stays full until the last searches; nothing but the
         # checks, which are as far apart for all, needs the host to know where an image stands.
-        for _ in range(_until_check(state, attack.steps)):
+        for _ in range(_until_check(state, attack)):
             loss = _iterate(model, state, attack.confidence, adam)
         state = _check(state, loss, attack)
         finished = state.search == attack.binary_search_steps
@@ -184,18 +187,18 @@ def _adam_step(state: _State, gradient: Tensor, adam: Tensor) -> None:
     state.used.add_(1)
 
 
-def _check_every(steps: int) -> int:
-    return max(1, steps // 10)
+def _check_every(attack: CarliniWagner) -> int:
+    return max(1, attack.steps // 10) if attack.abort_early else attack.steps
 
 
-def _until_check(state: _State, steps: int) -> int:
-    every = _check_every(steps)
-    return int(torch.minimum(every - state.step % every, steps - state.step).min())
+def _until_check(state: _State, attack: CarliniWagner) -> int:
+    every = _check_every(attack)
+    return int(torch.minimum(every - state.step % every, attack.steps - state.step).min())
 
 
 def _check(state: _State, loss: Tensor, attack: CarliniWagner) -> _State:
     """End the search step of each image that has stalled or used all its iterations."""
-    due = state.step % _check_every(attack.steps) == 0
+    due = state.step % _check_every(attack) == 0
     stalled = due & ~(loss <= _PROGRESS * state.checked)  # written so that NaN has stalled
     over = stalled | (state.step == attack.steps)
     state = state._replace(checked=torch.where(due, loss, state.checked))

@@ -1,0 +1,18 @@
+"""What several test files share."""
+
+import pytest
+import torch
+from torch import Tensor
+
+torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
+
+
+@pytest.fixture(scope="session")
+def separable() -> tuple[Tensor, Tensor]:
+    """Images (240, 1, 16, 16) that are bright in the left or the right half, and labels 0 and 1 that say which."""
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(240) % 2
+    images = 0.3 * torch.rand(240, 1, 16, 16, generator=generator)
+    images[labels == 0, :, :, :8] += 0.6
+    images[labels == 1, :, :, 8:] += 0.6
+    return images, labels
