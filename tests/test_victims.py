@@ -29,9 +29,8 @@ def split_of(count: int, seed: int) -> Split:
 
 
 SOURCE = Source("quarters", split_of(240, 0), split_of(80, 1), 4)
-SPEC = VictimSpec(
-    name="narrow", architecture="vgg16", width=0.0625, training=Training(epochs=3, batch_size=32), seed=5
-)
+TRAINING = Training(epochs=8, batch_size=32, learning_rate=1e-2)
+SPEC = VictimSpec(name="narrow", architecture="vgg16", width=0.0625, training=TRAINING, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +50,11 @@ def test_the_card_says_what_was_trained(trained: tuple[nn.Module, VictimCard]) -
     right = (predict_logits(fold_batchnorm(network), images).argmax(1) == labels).sum().item()
     assert (card.accuracy, card.n_test) == (right / 80, 80)
     assert card.interval[0] < card.accuracy < card.interval[1] or card.accuracy == 1.0
-    assert card.accuracy > 0.4  # chance is 0.25
+    assert card.accuracy > 0.6  # chance is 0.25
     assert (card.name, card.architecture, card.width, card.seed) == ("narrow", "vgg16", 0.0625, 5)
     assert (card.source, card.source_digest, card.classes, card.shape) == ("quarters", SOURCE.digest, 4, (1, 16, 16))
     assert card.parameters == sum(value.numel() for value in network.parameters())
-    assert card.training["epochs_run"] == 3
+    assert card.training["epochs_run"] == 8
     assert card.training["attempts"] >= 1
 
 

@@ -47,8 +47,10 @@ def count(number: int) -> str:
 
 
 def flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """A nested setting as rows `(path, value)`, in the order given."""
+    """A nested setting as rows `(path, value)`, in the order given; the innermost settings share a row."""
     if isinstance(value, Mapping):
+        if path and not any(isinstance(inner, Mapping) for inner in value.values()):
+            return [(path, ", ".join(f"{key} {inner}" for key, inner in value.items()))] if value else []
         return [row for key, inner in value.items() for row in flatten(inner, f"{path}.{key}" if path else str(key))]
     if isinstance(value, list | tuple):
         return [(path, ", ".join(map(str, value)))]
