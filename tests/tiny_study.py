@@ -12,7 +12,7 @@ TOML = """
 name = "tiny"
 title = "Bright bars on a dark ground"
 source = "bars"
-questions = ["algorithm", "victim", "setting", "norm", "joint"]
+questions = ["setting", "norm", "joint"]
 
 [victims]
 alexnet = { architecture = "alexnet" }
@@ -53,7 +53,7 @@ carlini_wagner = { steps = 10, binary_search_steps = 2, initial_const = 1.0, abo
 deepfool = { steps = 20 }
 
 [scales.tiny.attributors]
-cnn6 = { width = 0.125, training = { epochs = 4, batch_size = 32 } }
+cnn6 = { width = 0.125, training = { epochs = 6, batch_size = 32, learning_rate = 1e-2, attempts = 2 } }
 """
 
 

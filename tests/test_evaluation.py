@@ -1,0 +1,190 @@
+"""From sets to samples to scores, with sets in memory and attributors whose answers are known."""
+
+from math import comb
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from redhanded.attacks import FGSM
+from redhanded.attributors import Attributor
+from redhanded.attributors.base import AttributorCard
+from redhanded.evaluation import Gathered, Scores, gather, score
+from redhanded.metrics import wilson_interval
+from redhanded.questions import SetRef
+from redhanded.samples import Samples, Split
+
+EPS = (1.0, 2.0, 3.0, 4.0)
+ONE, TWO, THREE, FOUR = REFS = [SetRef("a", FGSM(norm="l2", eps=eps)) for eps in EPS]
+SIZES: dict[Split, int] = {"train": 120, "test": 60}
+
+
+class Memory:
+    """Sets in memory; an image says where it is from: pixels are (set / 8, row / 255, split, sub-level noise)."""
+
+    def __init__(self, rate: float = 0.9, short: dict[SetRef, int] | None = None) -> None:
+        rng = np.random.default_rng(12)
+        self.asked: list[tuple[SetRef, str, str, bool]] = []
+        self.columns: dict[tuple[SetRef, str, str], NDArray[Any]] = {}
+        for place, ref in enumerate(REFS):
+            for split, full in SIZES.items():
+                size = min(full, (short or {}).get(ref, full))
+                images = np.zeros((size, 1, 1, 4), dtype=np.float32)
+                images[:, 0, 0, 0], images[:, 0, 0, 1] = place / 8, np.arange(size) / 255
+                images[:, 0, 0, 2], images[:, 0, 0, 3] = split == "test", 0.3 / 255
+                self.columns[ref, split, "images"] = images
+                for pixels in ("float32", "uint8"):
+                    self.columns[ref, split, f"success_{pixels}"] = rng.random(size) < rate
+
+    def read(self, ref: SetRef, split: Split, column: str, rows: NDArray[np.int64] | None) -> NDArray[Any]:
+        self.asked.append((ref, split, column, rows is None))
+        values = self.columns[ref, split, column]
+        return values if rows is None else values[rows]
+
+
+def origins(samples: Samples) -> list[tuple[int, int, int]]:
+    """(label, set, row) of every image."""
+    pixels = samples.images[:, 0, 0]
+    places, rows = (pixels[:, 0] * 8).round().long(), (pixels[:, 1] * 255).round().long()
+    return list(zip(samples.labels.tolist(), places.tolist(), rows.tolist(), strict=True))
+
+
+CLASSES = {"small": [ONE], "several": [TWO, THREE], "large": [FOUR]}
+HOMES = {0: {0}, 1: {1, 2}, 2: {3}}  # label -> its sets
+
+
+@pytest.mark.parametrize("pixels", ["float32", "uint8"])
+@pytest.mark.parametrize(("rate", "design"), [(0.95, "paired"), (0.5, "equal")])
+def test_samples_are_equal_successful_and_of_their_split(pixels: Any, rate: float, design: str) -> None:
+    memory = Memory(rate)
+    gathered = gather(CLASSES, memory.read, pixels, ("seed",))
+    assert gathered.design == design
+    for split, samples in gathered.samples.items():
+        count = gathered.counts[split]
+        assert samples.classes == tuple(CLASSES)
+        assert samples.labels.bincount().tolist() == [count] * 3
+        assert samples.images.dtype == torch.float32
+        assert (samples.images[:, 0, 0, 2] == (split == "test")).all()
+        found = origins(samples)
+        assert len({(label, row) for label, _, row in found}) == len(found)
+        for label, place, row in found:
+            assert place in HOMES[label]
+            assert memory.columns[REFS[place], split, f"success_{pixels}"][row]
+        rows = [{row for label, _, row in found if label == wanted} for wanted in range(3)]
+        assert (rows[0] == rows[1] == rows[2]) == (design == "paired")
+    assert len({place for label, place, _ in origins(gathered.samples["train"]) if label == 1}) == 2
+
+
+def test_only_the_protocols_own_success_is_read_and_images_are_rounded_for_it() -> None:
+    for pixels, other, noise in (("float32", "uint8", 0.3 / 255), ("uint8", "float32", 0.0)):
+        memory = Memory()
+        gathered = gather(CLASSES, memory.read, pixels, ())  # type: ignore[arg-type]
+        assert f"success_{other}" not in {column for _, _, column, _ in memory.asked}
+        assert ("images", True) not in {(column, whole) for _, _, column, whole in memory.asked}
+        assert gathered.samples["test"].images[:, 0, 0, 3].tolist() == pytest.approx([noise] * len(
+            gathered.samples["test"].labels))  # fmt: skip
+
+
+def test_the_seed_decides_which() -> None:
+    first, again, other = (
+        gather(CLASSES, Memory(0.5).read, "float32", seed) for seed in (("q", 0), ("q", 0), ("q", 1))
+    )
+    for split in SIZES:
+        assert origins(first.samples[split]) == origins(again.samples[split])
+        assert origins(first.samples[split]) != origins(other.samples[split])
+
+
+def test_at_most_as_many_as_asked() -> None:
+    gathered = gather(CLASSES, Memory().read, "float32", (), {"train": 60, "test": 30})
+    assert gathered.counts == {"train": 60, "test": 30}
+    assert gathered.design == "paired"
+    assert gathered.enough
+
+
+def test_a_set_may_end_earlier_than_another() -> None:
+    memory = Memory(1.0, short={ONE: 70, TWO: 10})
+    gathered = gather(CLASSES, memory.read, "float32", ())
+    assert (gathered.design, gathered.counts) == ("paired", {"train": 70, "test": 60})
+    found = origins(gathered.samples["train"])
+    assert {row for _, _, row in found} == set(range(70))
+    assert max(row for _, place, row in found if place == 1) < 10
+
+
+@pytest.mark.parametrize(("rate", "enough"), [(0.9, True), (0.1, False), (0.0, False)])
+def test_too_few_images_are_noticed(rate: float, enough: bool) -> None:
+    assert gather(CLASSES, Memory(rate).read, "float32", ()).enough is enough
+
+
+def test_enough_means_enough_in_both_splits() -> None:
+    samples = gather(CLASSES, Memory().read, "float32", ()).samples
+    for train, test, enough in ((50, 25, True), (49, 25, False), (50, 24, False)):
+        assert Gathered("equal", {"train": train, "test": test}, samples).enough is enough
+
+
+class Fixed(Attributor):
+    """Gives the answers that it was made with."""
+
+    kind, knowledge = "fixed", "blind"
+
+    def __init__(self, answers: Tensor, collapsed: bool = False) -> None:
+        self.answers, self.collapsed_ = answers, collapsed
+
+    def fit(self, samples: Samples) -> Self:
+        return self
+
+    def predict_log_proba(self, samples: Samples) -> Tensor:
+        one_hot = torch.nn.functional.one_hot(self.answers, len(samples.classes))
+        return (0.1 + one_hot).log().log_softmax(1)
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def from_card(cls, card: AttributorCard, folder: Path) -> Self:
+        raise NotImplementedError
+
+
+def scored(answers: list[int], true: list[int], collapsed: bool = False) -> Scores:
+    samples = Samples(torch.zeros(len(true), 1, 16, 16), torch.tensor(true), ("a", "b", "c"))
+    return score(Fixed(torch.tensor(answers), collapsed), samples)
+
+
+TRUE = [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_a_perfect_attributor() -> None:
+    scores = scored(TRUE, TRUE)
+    assert (scores.status, scores.accuracy) == ("measured", 1.0)
+    assert scores.confusion == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+    assert scores.p_value == pytest.approx(3.0**-12)
+    assert scores.interval == wilson_interval(12, 12)
+
+
+def test_a_constant_attributor_is_at_chance() -> None:
+    scores = scored([1] * 12, TRUE, collapsed=True)
+    assert (scores.status, scores.accuracy) == ("collapsed", pytest.approx(1 / 3))
+    assert scores.confusion == [[0, 4, 0]] * 3
+    tail = sum(comb(12, k) * 2 ** (12 - k) for k in range(4, 13)) / 3**12
+    assert scores.p_value == pytest.approx(tail)
+    assert tail > 0.5
+
+
+def test_mistakes_stand_in_the_row_of_the_true_class() -> None:
+    scores = scored([0, 0, 0, 2, 1, 1, 0, 0, 2, 2, 2, 2], TRUE)
+    assert scores.confusion == [[3, 0, 1], [2, 2, 0], [0, 0, 4]]
+    assert scores.accuracy == 9 / 12
+    assert scores.interval == wilson_interval(9, 12)
+    found = {name: (part.correct, part.total, part.accuracy) for name, part in scores.per_class.items()}
+    assert found == {"a": (3, 4, 0.75), "b": (2, 4, 0.5), "c": (4, 4, 1.0)}
+    assert scores.per_class["b"].interval == wilson_interval(2, 4)
+
+
+def test_from_sets_to_scores() -> None:
+    test = gather(CLASSES, Memory().read, "float32", ()).samples["test"]
+    homes = torch.tensor([0, 1, 1, 2])  # set -> class, as the image itself says
+    scores = score(Fixed(homes[(test.images[:, 0, 0, 0] * 8).round().long()]), test)
+    assert scores.accuracy == 1.0
