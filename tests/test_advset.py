@@ -120,12 +120,12 @@ def test_a_missing_set_is_told_in_one_line(tmp_path: Path, what: str) -> None:
     if what == "another column":
         write(path, whole_set(), [0])
         column = "l3"
-    with pytest.raises(RunError, match="set.zarr") as caught:
+    with pytest.raises(RunError, match=r"set\.zarr") as caught:
         read_column(path, column)
     assert "\n" not in str(caught.value)
     if what != "another column":
         for read in (read_provenance, lambda path: read_set(path, ATTACK)):
-            with pytest.raises(RunError, match="set.zarr"):
+            with pytest.raises(RunError, match=r"set\.zarr"):
                 read(path)
 
 

@@ -202,9 +202,7 @@ def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 
 @in_one_folder
 @given(data=st.data(), side=st.integers(16, 20), channels=st.sampled_from([(), (1,), (3,)]))
-def test_round_trip_of_random_npz(
-    tmp_path: Path, data: st.DataObject, side: int, channels: tuple[int, ...]
-) -> None:
+def test_round_trip_of_random_npz(tmp_path: Path, data: st.DataObject, side: int, channels: tuple[int, ...]) -> None:
     classes, extra, n_test = (data.draw(st.integers(low, 5)) for low in (2, 0, 1))
     labels = data.draw(st.permutations([*range(classes), *(i % classes for i in range(extra))]))
     images = [data.draw(hnp.arrays(np.uint8, (n, side, side, *channels))) for n in (len(labels), n_test)]
@@ -231,9 +229,7 @@ def damaged(data: st.DataObject, content: bytes) -> bytes:
 
 @in_one_folder
 @given(data=st.data(), compressed=st.booleans())
-def test_damaged_npz_raises_nothing_but_data_error(
-    tmp_path: Path, data: st.DataObject, compressed: bool
-) -> None:
+def test_damaged_npz_raises_nothing_but_data_error(tmp_path: Path, data: st.DataObject, compressed: bool) -> None:
     path = tmp_path / "s.npz"
     (np.savez_compressed if compressed else np.savez)(path, **some_arrays())
     path.write_bytes(damaged(data, path.read_bytes()))
@@ -242,9 +238,7 @@ def test_damaged_npz_raises_nothing_but_data_error(
 
 @in_one_folder
 @given(data=st.data())
-def test_damaged_array_with_sound_checksum_raises_nothing_but_data_error(
-    tmp_path: Path, data: st.DataObject
-) -> None:
+def test_damaged_array_with_sound_checksum_raises_nothing_but_data_error(tmp_path: Path, data: st.DataObject) -> None:
     buffer = io.BytesIO()
     np.save(buffer, some_arrays()["x_train"])
     member(damaged(data, buffer.getvalue()[:160]) + buffer.getvalue()[160:])(tmp_path / "s.npz")
@@ -377,9 +371,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
 
 @in_one_folder
 @given(data=st.data(), suffix=st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "TIFF"]))
-def test_damaged_image_raises_nothing_but_data_error(
-    tmp_path: Path, data: st.DataObject, suffix: str
-) -> None:
+def test_damaged_image_raises_nothing_but_data_error(tmp_path: Path, data: st.DataObject, suffix: str) -> None:
     path = tmp_path / f"image.{suffix.lower()}"
     Image.fromarray(some_arrays(shape=(16, 16, 3))["x_train"][0]).save(path)
     path.write_bytes(damaged(data, path.read_bytes()))
@@ -427,9 +419,7 @@ def test_mnist5k_labels_fit_their_images() -> None:
     assert ((test @ weights).argmax(1) == source.test.labels).mean() > 0.8
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("cifar", "did you mean cifar10?"), ("zzz", "unknown source 'zzz';")]
-)
+@pytest.mark.parametrize(("name", "hint"), [("cifar", "did you mean cifar10?"), ("zzz", "unknown source 'zzz';")])
 def test_unknown_name_is_told_with_the_list(name: str, hint: str) -> None:
     with pytest.raises(DataError) as caught:
         load_source(name)
@@ -489,8 +479,6 @@ def test_table_states_what_a_source_is_and_when_a_victim_is_too_weak() -> None:
 
 
 def test_importing_the_module_imports_no_framework() -> None:
-    code = (
-        "import sys, redhanded.data; print({'torch', 'torchvision', 'mlxtend', 'sklearn'} & set(sys.modules))"
-    )
+    code = "import sys, redhanded.data; print({'torch', 'torchvision', 'mlxtend', 'sklearn'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

@@ -10,7 +10,9 @@ from redhanded.identity import code_digest, digest, file_digest, seed_for
 
 
 def test_a_key_does_not_depend_on_the_process_or_the_order_of_keys() -> None:
-    code = "from redhanded.identity import digest, seed_for; print(digest({'a': 1, 'b': [2.5, None]}), seed_for('x', 3))"
+    code = (
+        "from redhanded.identity import digest, seed_for; print(digest({'a': 1, 'b': [2.5, None]}), seed_for('x', 3))"
+    )
     runs = [
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True

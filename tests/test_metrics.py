@@ -83,8 +83,8 @@ def test_holm_by_hand() -> None:
 def step_down(p_values: Sequence[float], alpha: float) -> list[bool]:
     """Holm 1979, as defined: reject from the smallest on while p <= alpha / (number of those left)."""
     rejected = [False] * len(p_values)
-    for left, place in zip(range(len(p_values), 0, -1), sorted(range(len(p_values)), key=p_values.__getitem__)):
-        if p_values[place] > alpha / left:
+    for done, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[place] > alpha / (len(p_values) - done):
             break
         rejected[place] = True
     return rejected

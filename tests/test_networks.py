@@ -18,7 +18,9 @@ TORCHVISION: dict[str, Callable[[], nn.Module]] = {
 every_network = pytest.mark.parametrize("name", BUILDERS)
 
 
-def built(name: str, shape: tuple[int, int, int] = (3, 32, 32), width: float = 0.125, classes: int = 7) -> nn.Sequential:
+def built(
+    name: str, shape: tuple[int, int, int] = (3, 32, 32), width: float = 0.125, classes: int = 7
+) -> nn.Sequential:
     mean, deviation = [0.4] * shape[0], [0.25] * shape[0]
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -138,7 +140,9 @@ def test_folding_is_the_same_function(name: str) -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert not any(parameter.requires_grad for parameter in folded.parameters())
     assert not any(module.training for module in folded.modules())
-    assert all(torch.equal(value.float(), network.state_dict()[key]) for key, value in before.items() if "num" not in key)
+    assert all(
+        torch.equal(value.float(), network.state_dict()[key]) for key, value in before.items() if "num" not in key
+    )
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 

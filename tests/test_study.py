@@ -1,5 +1,6 @@
 """Study files: the built-in ones resolve, and every mistake in one is told in one line with what would be right."""
 
+import tomllib
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -9,19 +10,16 @@ import pytest
 from redhanded.attacks import FGSM, CarliniWagner
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import SOURCES
-from redhanded.engine.plan import build_questions
 from redhanded.errors import StudyError
-from redhanded.study import BUILT_IN, Study, StudyFile, load_study
+from redhanded.questions import QUESTIONS, build_questions
+from redhanded.study import BUILT_IN, Study, load_study
 
 FILES = {name: resources.files("redhanded.studies").joinpath(f"{name}.toml") for name in BUILT_IN}
 PRESENT = [name for name, file in FILES.items() if file.is_file()]
 every_study = pytest.mark.parametrize("name", PRESENT)
-QUICK = FILES["quick"].read_text()
 
 
 def scales(name: str) -> list[str]:
-    import tomllib
-
     return list(tomllib.loads(FILES[name].read_text())["scales"])
 
 
@@ -133,6 +131,7 @@ def test_a_file_resolves_to_the_product_of_its_lists_each_once(tmp_path: Path) -
     assert (spec.name, spec.architecture, spec.width, spec.seed) == ("two", "vgg16", 0.25, 3)
     assert spec.training.epochs == 2
     assert study.paper is None
+    assert study.questions == tuple(QUESTIONS)
     assert study.grid.victims == ("one", "two")
 
 
@@ -141,7 +140,7 @@ def refusal(tmp_path: Path, text: str, scale: str | None = None) -> str:
         loaded(tmp_path, text, scale)
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(str(tmp_path / "study.toml"))
+    assert str(tmp_path / "study.toml") in message
     return message
 
 
@@ -173,7 +172,6 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(
 ) -> None:
     assert right in SMALL
     message = refusal(tmp_path, SMALL.replace(right, wrong, 1))
-    assert wrong.split(" = ")[-1 if "{" not in wrong else 0].strip("[]").split(".")[-1] or message
     assert f"did you mean {meant!r}?" in message if meant else "expected 'family'" in message
 
 
@@ -252,8 +250,3 @@ def test_a_resolved_study_cannot_be_changed() -> None:
     study = load_study("quick")
     with pytest.raises(ValueError, match="frozen"):
         study.name = "other"  # type: ignore[misc]
-    assert isinstance(hash(study.attacks), int)
-
-
-def test_a_study_file_says_itself_what_is_asked_by_default(tmp_path: Path) -> None:
-    assert loaded(tmp_path, SMALL).questions == StudyFile.model_fields["questions"].default

@@ -53,7 +53,7 @@ carlini_wagner = { steps = 10, binary_search_steps = 2, initial_const = 1.0, abo
 deepfool = { steps = 20 }
 
 [scales.tiny.attributors]
-cnn6 = { width = 0.125, training = { epochs = 6, batch_size = 32, learning_rate = 1e-2, attempts = 2 } }
+cnn6 = { width = 0.125, training = { epochs = 6, batch_size = 32, learning_rate = 1e-2, attempts = 1 } }
 """
 
 

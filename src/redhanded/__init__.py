@@ -3,7 +3,9 @@
 Images are float32 in [0, 1], (n, c, h, w), everywhere; normalisation belongs to the networks.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,3 +56,14 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'redhanded' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+class _FrontDoor(ModuleType):
+    """This package: importing the module `generate` must not put it in the place of the function `generate`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor

@@ -4,6 +4,8 @@ import dataclasses
 import enum
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +53,17 @@ class ExportFormat(enum.StrEnum):
     png = "png"
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("redhanded: interrupted; run the same command to go on\n")
+        raise typer.Exit(130) from None
+
+
 @app.command()
+@_interruptible()
 def run(
     study: Annotated[str, typer.Argument(help="A built-in study (quick, mnist, cifar10) or a TOML file.")],
     source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
@@ -103,6 +115,7 @@ def attribute(
         elif as_json:
             sys.stdout.write(json.dumps(dataclasses.asdict(verdict)) + "\n")
         else:
+            console.print(f"{verdict.name} ({verdict.pixels})", markup=False, highlight=False, soft_wrap=True)
             console.print(_verdict_table(verdict))
     if not as_json and bad < len(images):
         console.print("Shares are the attributors' own and not calibrated; how often they are right: the run's report.")
@@ -116,7 +129,9 @@ def list_(what: Annotated[ListTopic, typer.Argument(help="Which table.")]) -> No
     from redhanded.catalogue import CATALOGUE
 
     rows = list(CATALOGUE[what]())
-    table = Table(*rows[0], box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for place, name in enumerate(rows[0]):
+        table.add_column(name, no_wrap=not place, overflow="fold")
     for row in rows:
         table.add_row(*row.values())
     Console().print(table)
@@ -132,7 +147,10 @@ def export(
     from redhanded.exports import EXPORTS
 
     target = out or adversarial_set.with_suffix(".npz" if to == ExportFormat.npz else "")
-    count = EXPORTS[to](adversarial_set, target)
+    try:
+        count = EXPORTS[to](adversarial_set, target)
+    except OSError as error:
+        raise RedhandedError(f"expected to write {target}, found: {error.strerror or error}") from None
     Console().print(f"{count} images: {target}", soft_wrap=True)
 
 
@@ -157,7 +175,7 @@ def _sources(pairs: list[str]) -> dict[str, Path]:
 
 
 def _verdict_table(verdict: "Verdict") -> Table:
-    table = Table(title=f"{verdict.name} ({verdict.pixels})", title_justify="left", show_header=False, box=None)
+    table = Table(show_header=False, box=None)
     for dimension, ranked in verdict.dimensions.items():
         shares = ", ".join(f"{name} {probability:.0%}" for name, probability in ranked[:ALTERNATIVES])
         table.add_row(dimension, shares)

@@ -14,7 +14,9 @@ from redhanded.advset import COLUMNS, read_column, read_provenance
 def export_npz(path: Path, out: Path) -> int:
     """Every array of the set at `path` into one `.npz`; returns the number of images."""
     columns: dict[str, Any] = {name: read_column(path, name) for name in COLUMNS}
-    np.savez_compressed(out, **columns)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("wb") as file:  # numpy would add `.npz` to a name without it
+        np.savez_compressed(file, **columns)
     return len(columns["index"])
 
 
@@ -23,10 +25,10 @@ def export_png(path: Path, out: Path) -> int:
 
     A PNG holds 256 levels, so images that fool in float alone are left out: they would no longer be adversarial.
     """
-    out.mkdir(parents=True, exist_ok=True)
     kept = np.flatnonzero(read_column(path, "success_uint8"))
     images = read_column(path, "images", kept)
     rest = {name: read_column(path, name)[kept] for name in COLUMNS if name != "images"}
+    out.mkdir(parents=True, exist_ok=True)
     with (out / "images.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", "attack", *rest])

@@ -105,15 +105,14 @@ def load_desk(run: Path, pixels: Pixels) -> Desk:
     folder = RunFolder(run)
     study = Study.model_validate(read_record(RunCard, folder.card).study)
     questions = {question.id: question for question in build_questions(study.questions, study.grid, study.paper)}
-    results = {
-        result.question: result
-        for result in read_records(Result, folder.results / "questions")
-        if result.pixels == pixels and result.status == "measured"
-    }
+    asked = [result for result in read_records(Result, folder.results / "questions") if result.pixels == pixels]
+    results = {result.question: result for result in asked if result.status == "measured"}
     if "joint" not in results or "joint" not in questions:
-        raise RunError(
-            f"expected the question 'joint', {pixels}, answered in {run}, found none; run it with --only joint"
-        )
+        expected = f"expected the question 'joint', {pixels}, answered in {run}"
+        for result in asked:
+            if result.question == "joint":
+                raise RunError(f"{expected}, found it answered with {result.status!r}; give the study more images")
+        raise RunError(f"{expected}, found none; run it with --only joint")
     classes = questions["joint"].classes
     names = {name: _setting_question(selector, questions) for name, selector in classes.items()}
     loaded = {

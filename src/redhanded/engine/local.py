@@ -35,7 +35,7 @@ def execute(steps: Sequence[Step], folder: RunFolder, workers: int, on_done: Cal
         try:
             while waiting or running:
                 for step in _ready(waiting, unmet, workers - len(running)):
-                    running[pool.submit(_run, waiting.pop(step.key), folder)] = step
+                    running[_submit(pool, waiting.pop(step.key), folder)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     step = running.pop(future)
                     _result(future, step)
@@ -52,14 +52,29 @@ def _ready(waiting: dict[str, Step], unmet: dict[str, set[str]], room: int) -> l
     return [step for key, step in waiting.items() if not unmet[key]][:room]
 
 
+def _submit(pool: ProcessPoolExecutor, step: Step, folder: RunFolder) -> Future[None]:
+    """Hand a step to the pool; workers start here, with SIGINT blocked until they ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_run, step, folder)
+    except BrokenProcessPool:
+        raise _killed(step) from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _killed(step: Step) -> RunError:
+    return RunError(
+        f"expected {step.title} to finish, found its process killed (out of memory?); "
+        "run the same command again to go on, with --workers 1 if memory is short"
+    )
+
+
 def _result(future: Future[None], step: Step) -> None:
     try:
         future.result()
     except BrokenProcessPool:
-        raise RunError(
-            f"expected {step.title} to finish, found its process killed (out of memory?); "
-            "run the same command again to go on, with --workers 1 if memory is short"
-        ) from None
+        raise _killed(step) from None
     except Exception as error:
         error.add_note(f"while doing this step: {step.title}")
         raise

@@ -1,0 +1,690 @@
+"""The engine on a study of seconds: what is done is skipped, what changed is remade, and nothing else."""
+
+import inspect
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from redhanded import identity, run_study
+from redhanded.advset import COLUMNS, read_column
+from redhanded.engine import RunFolder, local
+from redhanded.engine.plan import only, plan
+from redhanded.engine.steps import (
+    AskQuestion,
+    DescribeSet,
+    MakeShard,
+    Step,
+    TrainVictim,
+    attacked_index,
+    in_order,
+    open_source,
+)
+from redhanded.errors import RunError, StudyError
+from redhanded.results import Record, Result, RunCard, SetCard, VictimCard, read_record, read_records, write_record
+from redhanded.study import Study
+from tiny_study import TEST, TRAIN, tiny_study, write_source, write_study
+
+SETTINGS = {  # of the tiny study, by family and norm: the labels of its sets
+    "carlini_wagner-l2": ("learning_rate=0.1-confidence=0.1", "learning_rate=0.5-confidence=0.1"),
+    "deepfool-l2": ("overshoot=0.02", "overshoot=0.5"),
+    "deepfool-linf": ("overshoot=0.02", "overshoot=0.5"),
+    "fgsm-l2": ("eps=4.0", "eps=6.0"),
+    "fgsm-linf": ("eps=0.4", "eps=0.6"),
+}
+VICTIMS = ("alexnet", "other")
+PIXELS = ("float32", "uint8")
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """The tiny study's folder of files, and how to run a variant of it."""
+
+    folder: Path
+
+    def study(self, *changes: tuple[str, str]) -> Study:
+        return tiny_study(self.folder, *changes)
+
+    @property
+    def sources(self) -> dict[str, Path]:
+        return {"bars": self.folder / "bars.npz"}
+
+    def steps(self, *changes: tuple[str, str], wanted: tuple[str, ...] = ()) -> list[Step]:
+        return in_order(only(plan(self.study(*changes), self.sources), wanted))
+
+    def run(self, out: Path, *changes: tuple[str, str], wanted: tuple[str, ...] = (), workers: int = 2) -> RunFolder:
+        study = self.study(*changes)
+        with (self.folder / "progress.txt").open("a") as progress:
+            console = Console(file=progress)
+            return RunFolder(run_study(study, out, sources=self.sources, only=wanted, workers=workers, console=console))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    folder = tmp_path_factory.mktemp("tiny")
+    write_source(folder / "bars.npz")
+    return Tiny(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The one full run of this file; tests that change a run take a copy."""
+    return tiny.run(tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def copied(finished: RunFolder, tmp_path: Path) -> RunFolder:
+    shutil.copytree(finished.root, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def marks(folder: RunFolder) -> dict[str, int]:
+    """Key -> when the mark was made, in ns."""
+    return {path.stem: path.stat().st_mtime_ns for path in (folder.root / "steps").glob("*.json")}
+
+
+def titles(steps: list[Step]) -> dict[str, str]:
+    """What tells a step of a study to a reader -> its key."""
+    named = {f"{step.title} ({step.sets.split})" if isinstance(step, MakeShard) else step.title: step for step in steps}
+    assert len(named) == len(steps)
+    return {title: step.key for title, step in named.items()}
+
+
+def records(folder: RunFolder) -> dict[str, Record]:
+    """Every record among the results by its place, without what the clock says."""
+    found: dict[str, Record] = {}
+    for kind, name in ((VictimCard, "victims"), (SetCard, "sets"), (Result, "questions")):
+        for path in (folder.results / name).rglob("*.json"):
+            record = read_record(kind, path)
+            found[str(path.relative_to(folder.results))] = record.model_copy(update={"seconds": 0.0})
+    return found
+
+
+def set_bytes(folder: RunFolder) -> dict[str, bytes]:
+    """The files of every adversarial set."""
+    return {
+        str(path.relative_to(folder.root)): path.read_bytes()
+        for path in (folder.root / "sets").rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def question_ids(*kinds: str) -> list[str]:
+    ids = {
+        "setting": [f"setting/{pair}/{victim}" for pair in SETTINGS for victim in VICTIMS]
+        + [f"learning-rate/carlini_wagner-l2/{victim}" for victim in VICTIMS],
+        "norm": [f"norm/{family}/{victim}" for family in ("deepfool", "fgsm") for victim in VICTIMS],
+        "joint": ["joint"],
+    }
+    return [name for kind in kinds for name in ids[kind]]
+
+
+# --- what a run leaves behind
+
+
+def test_a_run_makes_every_record(finished: RunFolder) -> None:
+    expected = {f"victims/{victim}.json" for victim in VICTIMS}
+    expected |= {
+        f"sets/{victim}/{pair}-{setting}-{split}.json"
+        for victim in VICTIMS
+        for pair, settings in SETTINGS.items()
+        for setting in settings
+        for split in ("train", "test")
+    }
+    questions = question_ids("setting", "norm", "joint")
+    expected |= {f"questions/{name}/cnn6-{pixels}-0.json" for name in questions for pixels in PIXELS}
+    found = {str(path.relative_to(finished.results)) for path in finished.results.rglob("*") if path.is_file()}
+    assert found == expected
+    card = read_record(RunCard, finished.card)
+    assert card.finished
+    assert card.seconds > 0
+    assert card.study["name"] == "tiny"
+
+
+def test_the_victims_are_good_and_the_questions_put(finished: RunFolder) -> None:
+    """So that the other tests here stand on real numbers."""
+    cards = read_records(VictimCard, finished.results / "victims")
+    assert [(card.name, card.accuracy >= 0.95, card.n_test) for card in cards] == [
+        ("alexnet", True, TEST),
+        ("other", True, TEST),
+    ]
+    results = read_records(Result, finished.results / "questions")
+    assert {result.status for result in results} <= {"measured", "collapsed"}  # FEWEST is reached in each
+    assert all(50 <= result.n_train <= 60 for result in results)
+    assert all(25 <= result.n_test <= 30 for result in results)
+    joint = [result for result in results if result.question == "joint"]
+    assert [(result.status, len(result.classes)) for result in joint] == [("measured", 10)] * 2
+    assert all(result.accuracy is not None and result.accuracy > 0.4 for result in joint)  # chance is 0.1
+
+
+@pytest.mark.parametrize("pair", SETTINGS)
+def test_a_set_card_counts_what_its_set_holds(tiny: Tiny, finished: RunFolder, pair: str) -> None:
+    source = open_source("bars", tiny.sources["bars"])
+    described = [step for step in tiny.steps() if isinstance(step, DescribeSet) and step.attack.label.startswith(pair)]
+    assert len(described) == 8  # settings x victims x splits
+    for step in described:
+        card = read_record(SetCard, finished.set_record(step.ref, step.sets.split))
+        path = step.sets.path(finished, step.attack)
+        column = {name: read_column(path, name) for name in COLUMNS}
+        whole = {"train": TRAIN, "test": TEST} if step.attack.family == "fgsm" else {"train": 60, "test": 30}
+        assert card.n_images == len(column["index"]) == whole[step.sets.split]
+        split = source.split(step.sets.split)
+        clean = split.images[column["index"]].astype(np.float32) / np.float32(255)
+        assert len(set(column["index"].tolist())) == card.n_images
+        assert np.array_equal(column["label"], split.labels[column["index"]])
+        difference = (column["images"] - clean).reshape(len(clean), -1).astype(np.float64)
+        np.testing.assert_allclose(column["l2"], np.linalg.norm(difference, axis=1), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(column["linf"], np.abs(difference).max(1), rtol=1e-4, atol=1e-6)
+        fooled = column["attacked"] & (column["prediction_float32"] != column["label"])
+        rounded = column["attacked"] & (column["prediction_uint8"] != column["label"])
+        assert card.n_attacked == column["attacked"].sum()
+        assert card.n_success == {"float32": fooled.sum(), "uint8": rounded.sum()}
+        assert card.median_l2 == pytest.approx(np.median(column["l2"][fooled]))
+
+
+def test_every_example_is_an_image_of_its_set(tiny: Tiny, finished: RunFolder) -> None:
+    from PIL import Image
+
+    described = {f"{step.ref.victim}_{step.attack.label}": step for step in tiny.steps() if _is_test_set(step)}
+    examples = sorted((finished.root / "examples").iterdir())
+    assert len(examples) == len(SETTINGS)
+    for path in examples:
+        name, _, index = path.stem.rpartition("_test")
+        step = described[name]
+        assert isinstance(step, DescribeSet)
+        row = step.column(finished, "index").tolist().index(int(index))
+        assert step.column(finished, "success_uint8")[row]
+        stored = np.rint(step.column(finished, "images", np.array([row]))[0, 0] * 255)
+        assert np.array_equal(np.asarray(Image.open(path)), stored)
+
+
+def _is_test_set(step: Step) -> bool:
+    return isinstance(step, DescribeSet) and step.sets.split == "test"
+
+
+# --- what is done is skipped
+
+
+def test_a_second_run_does_nothing(tiny: Tiny, copied: RunFolder) -> None:
+    before, sets, card = marks(copied), set_bytes(copied), read_record(RunCard, copied.card)
+    expected = records(copied)
+    started = time.monotonic()
+    tiny.run(copied.root)
+    assert time.monotonic() - started < 10  # a run takes longer, whatever the machine
+    assert marks(copied) == before
+    assert set_bytes(copied) == sets
+    assert records(copied) == expected
+    again = read_record(RunCard, copied.card)
+    assert (again.seconds, again.started, again.finished) == (card.seconds, card.started, True)
+
+
+def test_a_grown_grid_computes_only_what_is_new(tiny: Tiny, copied: RunFolder) -> None:
+    grown = ("overshoot = [0.02, 0.5]", "overshoot = [0.02, 0.5, 2.0]")
+    before = marks(copied)
+    tiny.run(copied.root, grown, wanted=("setting/deepfool-l2/other",))
+    made = {title for title, key in titles(tiny.steps(grown)).items() if key in marks(copied).keys() - before.keys()}
+    new = "deepfool-l2-overshoot=2.0"
+    expected = {
+        f"{new} on other, {split} images from {start} ({split})"
+        for split, start in (("train", 0), ("train", 30), ("test", 0))
+    }
+    expected |= {f"describe other/{new}, {split}" for split in ("train", "test")}
+    expected |= {f"setting/deepfool-l2/other, cnn6, {pixels}" for pixels in PIXELS}
+    assert made == expected
+    assert {key: marks(copied)[key] for key in before} == before
+
+
+def test_a_new_question_needs_no_new_set(tiny: Tiny, copied: RunFolder) -> None:
+    more = ('"joint"]', '"joint", "algorithm"]')
+    before, sets = marks(copied), set_bytes(copied)
+    tiny.run(copied.root, more, wanted=("algorithm-l2/other",), workers=1)
+    made = {title for title, key in titles(tiny.steps(more)).items() if key in marks(copied).keys() - before.keys()}
+    assert made == {f"algorithm-l2/other, cnn6, {pixels}" for pixels in PIXELS}
+    assert set_bytes(copied) == sets
+    assert {key: marks(copied)[key] for key in before} == before
+
+
+def test_another_victim_remakes_what_depends_on_it(tiny: Tiny, copied: RunFolder) -> None:
+    change = ('other = { architecture = "alexnet", seed = 1 }', 'other = { architecture = "alexnet", seed = 2 }')
+    before, old = marks(copied), records(copied)
+    tiny.run(copied.root, change, wanted=("setting/fgsm-l2",), workers=1)
+    made = {title for title, key in titles(tiny.steps(change)).items() if key in marks(copied).keys() - before.keys()}
+    attacks = " + ".join(f"{pair}-{value}" for pair in ("fgsm-l2", "fgsm-linf") for value in SETTINGS[pair])
+    shards = [("train", 0), ("train", 30), ("train", 60), ("test", 0), ("test", 30)]
+    assert made == (
+        {"train other"}
+        | {f"{attacks} on other, {split} images from {start} ({split})" for split, start in shards}
+        | {f"describe other/fgsm-l2-{v}, {split}" for v in SETTINGS["fgsm-l2"] for split in ("train", "test")}
+        | {f"setting/fgsm-l2/other, cnn6, {pixels}" for pixels in PIXELS}
+    )
+    now = records(copied)
+    assert now["victims/alexnet.json"] == old["victims/alexnet.json"]
+    weights = [card["victims/other.json"].model_dump()["weights_digest"] for card in (old, now)]
+    assert weights[0] != weights[1]
+
+
+def test_results_hold_the_records_of_the_current_study_alone(tiny: Tiny, copied: RunFolder) -> None:
+    smaller = ("learning_rate = [0.1, 0.5]", "learning_rate = 0.1"), ("overshoot = [0.02, 0.5]", "overshoot = 0.5")
+    before, full = marks(copied), records(copied)
+    tiny.run(copied.root, *smaller, ('"joint"]', '"victim"]'), wanted=("norm/fgsm",))
+    kept = set(records(copied))
+    assert kept == {
+        *(f"victims/{victim}.json" for victim in VICTIMS),
+        *(
+            f"sets/{victim}/{pair}-{setting}-{split}.json"
+            for victim in VICTIMS
+            for split in ("train", "test")
+            for pair, setting in [
+                ("carlini_wagner-l2", SETTINGS["carlini_wagner-l2"][0]),
+                ("deepfool-l2", "overshoot=0.5"),
+                ("deepfool-linf", "overshoot=0.5"),
+                *((pair, setting) for pair in ("fgsm-l2", "fgsm-linf") for setting in SETTINGS[pair]),
+            ]
+        ),
+        *(
+            f"questions/{name}/cnn6-{pixels}-0.json"
+            for name in question_ids("setting", "norm")
+            if name.startswith(("setting/fgsm", "norm/fgsm"))
+            for pixels in PIXELS
+        ),
+    }
+    assert marks(copied) == before  # all of it was done before
+    tiny.run(copied.root)
+    assert marks(copied) == before
+    assert records(copied) == full
+
+
+# --- the same numbers again
+
+
+def test_a_lost_mark_is_made_again_with_the_same_numbers(tiny: Tiny, copied: RunFolder) -> None:
+    expected, sets = records(copied), set_bytes(copied)
+    kinds: list[Callable[[Step], bool]] = [
+        lambda step: isinstance(step, TrainVictim),
+        lambda step: isinstance(step, MakeShard) and step.start == 30 and step.sets.attacks[0].family == "fgsm",
+        lambda step: isinstance(step, MakeShard) and step.sets.attacks[0].family == "carlini_wagner",
+        lambda step: isinstance(step, DescribeSet),
+        lambda step: isinstance(step, AskQuestion) and step.question.id == "norm/fgsm/other",
+    ]
+    lost = [next(step for step in tiny.steps() if wanted(step)) for wanted in kinds]
+    before = marks(copied)
+    for step in lost:
+        copied.mark(step.key).unlink()
+        if isinstance(step, TrainVictim):
+            shutil.rmtree(step.folder(copied))
+        if isinstance(step, MakeShard):
+            shutil.rmtree(step.sets.path(copied, step.sets.attacks[-1]))  # other shards of it are lost as well
+            for shard in step.sets.shards():
+                copied.mark(shard.key).unlink(missing_ok=True)
+    gone = before.keys() - marks(copied).keys()
+    tiny.run(copied.root)
+    assert {key for key, when in marks(copied).items() if before[key] != when} == gone
+    assert marks(copied).keys() == before.keys()
+    assert records(copied) == expected
+    assert set_bytes(copied) == sets
+
+
+@pytest.mark.parametrize("family", ["carlini_wagner", "deepfool", "fgsm"])
+def test_a_shard_alone_has_the_same_bits(tiny: Tiny, finished: RunFolder, tmp_path: Path, family: str) -> None:
+    shards = [step for step in tiny.steps() if isinstance(step, MakeShard) and step.sets.attacks[0].family == family]
+    step = next(step for step in shards if step.start == 30)
+    alone = RunFolder(tmp_path)
+    shutil.copytree(step.sets.victim.folder(finished), step.sets.victim.folder(alone))
+    step.run(alone)
+    rows = np.arange(30, 60)
+    for attack in step.sets.attacks:
+        for name in COLUMNS:
+            whole = read_column(step.sets.path(finished, attack), name, rows)
+            assert read_column(step.sets.path(alone, attack), name, rows).tobytes() == whole.tobytes(), (attack, name)
+
+
+def test_the_same_images_are_attacked_for_every_victim_and_attack(tiny: Tiny, finished: RunFolder) -> None:
+    for split, count in (("train", 60), ("test", 30)):
+        described = [step for step in tiny.steps() if isinstance(step, DescribeSet) and step.sets.split == split]
+        rows = {tuple(step.column(finished, "index")[:count].tolist()) for step in described}
+        assert len(rows) == 1
+
+
+def test_the_study_seed_decides_which_images_are_attacked(tiny: Tiny) -> None:
+    source = open_source("bars", tiny.sources["bars"])
+    drawn = [attacked_index(source, split, 30, seed).tolist() for split in ("train", "test") for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[3] == drawn[4] != drawn[5]
+    assert all(len(set(rows)) == 30 for rows in drawn)
+    assert attacked_index(source, "train", 60, 0)[:30].tolist() == drawn[0]
+
+
+# --- one at a time, killed
+
+ONE = "setting/fgsm-l2/other"  # the smallest question
+
+
+def test_a_folder_has_one_writer(tiny: Tiny, tmp_path: Path) -> None:
+    """And `only`, on a fresh folder: what is not needed is not made."""
+    out = tmp_path / "run"
+    toml = write_study(tmp_path / "tiny.toml")
+    command = [Path(sys.executable).with_name("redhanded"), "run", toml, "--out", out, "--only", ONE]
+    command += ["--source", f"bars={tiny.sources['bars']}", "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as other:
+        wait_for(lambda: len(marks(RunFolder(out))) > 0 or other.poll() is not None)
+        with pytest.raises(RunError, match="another run writing to it") as caught:
+            tiny.run(out, wanted=(ONE,))
+        _, errors = other.communicate(timeout=120)
+    assert "\n" not in str(caught.value)
+    assert (other.returncode, errors) == (0, b"")
+    folder = RunFolder(out)
+    before = marks(folder)
+    tiny.run(out, wanted=(ONE,))  # free again, and nothing left to do
+    assert marks(folder) == before
+    assert {name for name in records(folder) if name.startswith("questions")} == {
+        f"questions/{ONE}/cnn6-{pixels}-0.json" for pixels in PIXELS
+    }
+    assert all(name.startswith("sets/other/fgsm-l2") for name in records(folder) if name.startswith("sets"))
+    assert not folder.victim_record("alexnet").exists()
+    assert read_record(RunCard, folder.card).finished
+
+
+def test_a_killed_worker_ends_the_run_in_one_line_and_it_goes_on(
+    tiny: Tiny, finished: RunFolder, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        wait_for(lambda: len(marks(folder)) > 0)
+        child = multiprocessing.active_children()[0]
+        assert child.pid is not None
+        killed.append(child.pid)
+        os.kill(child.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(RunError, match="found its process killed") as caught:
+        tiny.run(folder.root, wanted=(ONE,))
+    killer.join()
+    assert killed
+    assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()
+    assert not read_record(RunCard, folder.card).finished
+    before = marks(folder)
+    tiny.run(folder.root, wanted=(ONE,))
+    assert {key: marks(folder)[key] for key in before} == before
+    assert read_record(RunCard, folder.card).finished
+    whole = records(finished)
+    assert records(folder) == {name: whole[name] for name in records(folder)}
+    assert f"questions/{ONE}/cnn6-{PIXELS[0]}-0.json" in records(folder)
+
+
+def test_a_pool_found_broken_when_a_step_is_handed_over_is_told_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: Any) -> NoReturn:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(local.ProcessPoolExecutor, "submit", broken)
+    with pytest.raises(RunError, match="expected b to finish, found its process killed"):
+        local.execute([Write("b")], RunFolder(tmp_path), 1, lambda step: None)
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+# --- the executor, on steps of its own
+
+
+class Note(Record):
+    """The record of a step of this file."""
+
+    finished: float
+
+
+@dataclass(frozen=True)
+class Write(Step):
+    """Check that all it needs is marked, then write a file."""
+
+    name: str
+    after: tuple["Write", ...] = ()
+    fails: bool = False
+    stage = "writing"
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    @property
+    def needs(self) -> tuple[Step, ...]:
+        return self.after
+
+    def run(self, folder: RunFolder) -> Note:
+        for need in self.after:
+            read_record(Note, folder.mark(need.key))
+        if self.fails:
+            raise ZeroDivisionError
+        return Note(finished=time.time())
+
+
+def test_needs_come_first_and_each_step_once() -> None:
+    a = Write("a")
+    b, c = Write("b", (a,)), Write("c", (a,))
+    d = Write("d", (c, b))
+    assert [step.key for step in in_order([d, b, d, a])] == ["a", "c", "b", "d"]
+    assert in_order([]) == []
+
+
+def test_the_plan_is_in_order(tiny: Tiny) -> None:
+    steps = tiny.steps()
+    place = {step.key: number for number, step in enumerate(steps)}
+    assert len(place) == len(steps)
+    assert all(place[need.key] < place[step.key] for step in steps for need in step.needs)
+    # victims + shards of ten one-setting calls and one of four + cards + questions
+    assert len(steps) == 2 + 2 * (6 * 3 + 5) + 2 * 2 * 10 + 2 * 17
+
+
+def test_execute_runs_each_step_once_after_its_needs(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    done_before = Write("before")
+    write_record(Note(finished=0.0), folder.mark("before"))
+    first = Write("first", (done_before,))
+    middle = [Write(f"middle{number}", (first,)) for number in range(4)]
+    last = Write("last", tuple(middle))
+    told: list[str] = []
+    local.execute([first, *middle, last], folder, 2, lambda step: told.append(step.key))
+    assert told[0] == "first"
+    assert told[-1] == "last"
+    assert sorted(told) == sorted(["first", "last", *(step.key for step in middle)])
+    assert read_record(Note, folder.mark("before")).finished == 0.0
+
+
+def test_a_step_that_fails_is_named_and_leaves_no_mark(tmp_path: Path) -> None:
+    folder, first = RunFolder(tmp_path), Write("first")
+    bad = Write("the bad one", (first,), fails=True)
+    with pytest.raises(ZeroDivisionError) as caught:
+        local.execute([first, bad, Write("never", (bad,))], folder, 1, lambda step: None)
+    assert caught.value.__notes__ == ["while doing this step: the bad one"]
+    assert {path.name for path in (tmp_path / "steps").iterdir()} == {"first.json"}
+    assert not multiprocessing.active_children()
+
+
+# --- which questions `only` names
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ((), question_ids("setting", "norm", "joint")),
+        (("norm",), question_ids("norm")),
+        (("norm/fgsm",), ["norm/fgsm/alexnet", "norm/fgsm/other"]),
+        (("norm/fgsm/other",), ["norm/fgsm/other"]),
+        (("setting",), question_ids("setting")),  # the item: the learning rate is a row of the same table
+        (("joint", "norm/deepfool"), ["joint", "norm/deepfool/alexnet", "norm/deepfool/other"]),
+    ],
+)
+def test_only_names_items_and_questions(tiny: Tiny, wanted: tuple[str, ...], expected: list[str]) -> None:
+    chosen = only(plan(tiny.study(), tiny.sources), wanted)
+    assert sorted(step.title for step in chosen) == sorted(
+        f"{q}, cnn6, {pixels}" for q in expected for pixels in PIXELS
+    )
+
+
+@pytest.mark.parametrize("wanted", ["nor", "norm/fg", "norm/fgsm/", "table2", ""])
+def test_only_refuses_what_names_nothing(tiny: Tiny, wanted: str) -> None:
+    with pytest.raises(StudyError, match="joint, norm, setting or a question") as caught:
+        only(plan(tiny.study(), tiny.sources), ("joint", wanted))
+    assert repr(wanted) in str(caught.value)
+
+
+def test_only_names_the_papers_tables(tiny: Tiny) -> None:
+    as_paper = ('source = "bars"', 'source = "bars"\npaper = "mnist"')
+    steps = plan(tiny.study(as_paper), tiny.sources)
+    assert {step.question.id for step in only(steps, ("table8",))} == set(question_ids("norm"))
+
+
+# --- what the keys depend on
+
+ALL = frozenset({"train", "shard", "describe", "question"})
+NOT_TRAINING = ALL - {"train"}
+
+
+def changed(tiny: Tiny, *changes: tuple[str, str]) -> tuple[set[str], set[str]]:
+    """Titles of the changed study with another key than before, and those whose key is the same."""
+    old, new = titles(tiny.steps()), titles(tiny.steps(*changes))
+    same = {title for title, key in new.items() if key in old.values()}
+    return new.keys() - same, same
+
+
+def kind_of(title: str) -> str:
+    first = title.split()[0]
+    return first if first in ("train", "describe") else "shard" if " images from " in title else "question"
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        (("Bright bars on a dark ground", "Another title"), frozenset()),
+        (("scales.tiny", "scales.small"), frozenset()),
+        (('"setting", "norm", "joint"', '"joint", "norm", "setting"'), frozenset()),
+        (('name = "tiny"', 'name = "other"'), {"question"}),  # a result says of which study it is
+        (('source = "bars"', 'source = "bars"\nseed = 1'), NOT_TRAINING),
+        (('source = "bars"', 'source = "bars"\nattributor_seeds = [1]'), {"question"}),
+        (("shard_images = 30", "shard_images = 15"), NOT_TRAINING),
+        (("epochs = 6,", "epochs = 7,"), {"question"}),
+        (("cnn6 = { width = 0.125", "cnn6 = { width = 0.25"), {"question"}),
+        (("width = 0.05", "width = 0.06"), ALL),
+        (("epochs = 12", "epochs = 13"), ALL),
+    ],
+)
+def test_a_change_of_everything_remakes_these_kinds(tiny: Tiny, change: tuple[str, str], kinds: set[str]) -> None:
+    new, same = changed(tiny, change)
+    assert {kind_of(title) for title in new} == kinds
+    assert {kind_of(title) for title in same} == ALL - kinds
+
+
+def touches(*words: str) -> Callable[[str], bool]:
+    return lambda title: any(word in title for word in words)
+
+
+def in_training_or_asked(title: str) -> bool:
+    of_split = title.endswith((", train", "(train)")) and "fgsm" not in title
+    return of_split or kind_of(title) == "question"
+
+
+@pytest.mark.parametrize(
+    ("change", "remade"),
+    [
+        # `norm` and `joint` look at every victim and setting of their attacks, `setting` at its own victim's.
+        (("eps = [4.0, 6.0]", "eps = [4.0, 6.5]"), touches("fgsm", "joint")),  # all of FGSM goes into one call
+        (("train = 90", "train = 80"), touches("fgsm", "joint")),
+        (("[0.02, 0.5]", "[0.02, 0.6]"), touches("overshoot=0.6", "setting/deepfool", "norm/deepfool", "joint")),
+        (("steps = 10,", "steps = 11,"), touches("carlini_wagner", "joint")),
+        (("deepfool = { steps = 20 }", "deepfool = { steps = 21 }"), touches("deepfool", "joint")),
+        (("seed = 1", "seed = 2"), touches("other", "norm/", "joint")),
+        (("train_images = 60", "train_images = 70"), in_training_or_asked),
+    ],
+)
+def test_a_change_of_one_part_remakes_what_reads_it(
+    tiny: Tiny, change: tuple[str, str], remade: Callable[[str], bool]
+) -> None:
+    new, same = changed(tiny, change)
+    if change[0] == "train = 90":  # the test split of FGSM stays as it is
+        same = {title for title in same if not title.endswith((", test", "(test)"))}
+    assert new
+    assert [title for title in new if not remade(title)] == []
+    assert [title for title in same if remade(title)] == []
+
+
+def test_other_images_remake_everything(tiny: Tiny, tmp_path: Path) -> None:
+    with np.load(tiny.sources["bars"]) as arrays:
+        moved = dict(arrays)
+    elsewhere, another = tmp_path / "same.npz", tmp_path / "another.npz"
+    np.savez_compressed(elsewhere, **moved)
+    moved["x_test"][0, 0, 0] ^= 1
+    np.savez(another, **moved)
+    keys = {path: set(titles(in_order(plan(tiny.study(), {"bars": path}))).values()) for path in (elsewhere, another)}
+    here = set(titles(tiny.steps()).values())
+    assert keys[elsewhere] == here  # the place of the file does not count
+    assert not keys[another] & here
+
+
+@pytest.fixture
+def edit_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str], None]]:
+    """Make the sources of a module look edited to `code_digest`."""
+    read = inspect.getsource
+
+    def edit(module: str, old: str, new: str) -> None:
+        def edited(of: Any) -> str:
+            text = read(of)
+            assert of.__name__ != module or old in text
+            return text.replace(old, new) if of.__name__ == module else text
+
+        identity.code_digest.cache_clear()
+        monkeypatch.setattr(identity.inspect, "getsource", edited)
+
+    yield edit
+    identity.code_digest.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "kinds"),
+    [
+        ("redhanded.attacks.fgsm", "FGSM: one step along", "Another docstring", frozenset()),
+        ("redhanded.attacks.fgsm", "# keeps a gradient of zero", "# another comment,", frozenset()),
+        ("redhanded.attacks.fgsm", "_TINY = 1e-12", "_TINY = 1e-11", NOT_TRAINING),
+        ("redhanded.generate", "tried & changed &", "tried &", NOT_TRAINING),
+        ("redhanded.training", "pct_start=0.25", "pct_start=0.5", ALL),
+        ("redhanded.victims", "clamp_min(1e-3)", "clamp_min(1e-2)", ALL),
+        ("redhanded.evaluation", '"collapsed" if', '"measured" if', {"question"}),
+        ("redhanded.attributors.cnn6", "log_softmax(1)", "softmax(1)", {"question"}),
+        ("redhanded.engine.local", "set_num_threads(1)", "set_num_threads(2)", frozenset()),
+        ("redhanded.report.wording", "def ", "def _", frozenset()),
+    ],
+)
+def test_code_that_matters_is_part_of_the_key(
+    tiny: Tiny, edit_code: Callable[[str, str, str], None], module: str, old: str, new: str, kinds: set[str]
+) -> None:
+    before = titles(tiny.steps())
+    edit_code(module, old, new)
+    after = titles(tiny.steps())
+    assert {kind_of(title) for title, key in after.items() if before[title] != key} == kinds
+    assert {kind_of(title) for title, key in after.items() if before[title] == key} == ALL - kinds
