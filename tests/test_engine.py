@@ -157,7 +157,7 @@ def test_a_run_makes_every_record(finished: RunFolder) -> None:
 def test_the_victims_are_good_and_the_questions_put(finished: RunFolder) -> None:
     """So that the other tests here stand on real numbers."""
     cards = read_records(VictimCard, finished.results / "victims")
-    assert [(card.name, card.accuracy >= 0.95, card.n_test) for card in cards] == [
+    assert [(card.name, card.accuracy >= 0.9, card.n_test) for card in cards] == [
         ("alexnet", True, TEST),
         ("other", True, TEST),
     ]
@@ -190,7 +190,8 @@ def test_a_set_card_counts_what_its_set_holds(tiny: Tiny, finished: RunFolder, p
         np.testing.assert_allclose(column["linf"], np.abs(difference).max(1), rtol=1e-4, atol=1e-6)
         fooled = column["attacked"] & (column["prediction_float32"] != column["label"])
         rounded = column["attacked"] & (column["prediction_uint8"] != column["label"])
-        assert card.n_attacked == column["attacked"].sum()
+        assert card.n_attacked == column["attacked"].sum() < card.n_images
+        assert not difference[~column["attacked"]].any()
         assert card.n_success == {"float32": fooled.sum(), "uint8": rounded.sum()}
         assert card.median_l2 == pytest.approx(np.median(column["l2"][fooled]))
 
@@ -671,7 +672,7 @@ def edit_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, s
         ("redhanded.attacks.fgsm", "FGSM: one step along", "Another docstring", frozenset()),
         ("redhanded.attacks.fgsm", "# keeps a gradient of zero", "# another comment,", frozenset()),
         ("redhanded.attacks.fgsm", "_TINY = 1e-12", "_TINY = 1e-11", NOT_TRAINING),
-        ("redhanded.generate", "tried & changed &", "tried &", NOT_TRAINING),
+        ("redhanded.generation", "tried & changed &", "tried &", NOT_TRAINING),
         ("redhanded.training", "pct_start=0.25", "pct_start=0.5", ALL),
         ("redhanded.victims", "clamp_min(1e-3)", "clamp_min(1e-2)", ALL),
         ("redhanded.evaluation", '"collapsed" if', '"measured" if', {"question"}),

@@ -24,10 +24,10 @@ PACKAGE = Path(redhanded.__file__).parent
 # Top to bottom; a package is one layer, whose modules may import one another.
 LAYERS = (
     *("errors", "norms", "metrics", "identity", "results", "image_files"),
-    *("data", "networks", "training"),
+    *("data", "networks", "weights", "training"),
     "attacks",
     *("victims", "views", "advset", "exports"),
-    "generate",
+    "generation",
     *("choice", "samples", "questions"),
     "attributors",
     *("evaluation", "study"),
@@ -98,10 +98,10 @@ def test_a_module_imports_only_from_above(module: str) -> None:
         ("norms", "from redhanded.data import Source", True),
         ("norms", "import redhanded.data", True),
         ("norms", "from redhanded import data", True),
-        ("norms", "from redhanded import generate", True),
+        ("norms", "from redhanded import generation", True),
         ("norms", "from .data import Source", True),
         ("norms", "def f():\n    from redhanded.cli import main", True),
-        ("attacks.fgsm", "from ..generate import frozen", True),
+        ("attacks.fgsm", "from ..generation import frozen", True),
         ("norms", "from redhanded.nowhere import x", True),
         ("attacks.fgsm", "from redhanded.attacks.spec import Attacked\nfrom .spec import Attacked", False),
         ("attacks.fgsm", "from redhanded.norms import norm_of\nfrom redhanded import __version__", False),
@@ -128,7 +128,7 @@ def test_no_module_is_named_after_nothing() -> None:
 def test_the_front_door_leads_to_what_it_names() -> None:
     assert set(redhanded.__all__) == set(redhanded._HOMES)
     for name, home in redhanded._HOMES.items():
-        module = import_module(home)  # `generate` is a module and a function: the function must stay in front
+        module = import_module(home)
         assert getattr(redhanded, name) is getattr(module, name)
         assert not isinstance(getattr(redhanded, name), ModuleType)
     with pytest.raises(AttributeError, match="no attribute 'attack'"):

@@ -12,10 +12,10 @@ from torch import nn
 from redhanded.data import Source, Split
 from redhanded.errors import RunError
 from redhanded.identity import file_digest
-from redhanded.networks import fold_batchnorm
+from redhanded.networks import channel_statistics, fold_batchnorm
 from redhanded.results import VictimCard
 from redhanded.training import Training, predict_logits
-from redhanded.victims import Victim, VictimSpec, channel_statistics, load_victim, save_victim, train_victim
+from redhanded.victims import Victim, VictimSpec, load_victim, save_victim, train_victim
 
 
 def split_of(count: int, seed: int) -> Split:

@@ -3,9 +3,7 @@
 Images are float32 in [0, 1], (n, c, h, w), everywhere; normalisation belongs to the networks.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from redhanded.attacks import FGSM, CarliniWagner, DeepFool
     from redhanded.attributors import Attributor, Cnn6
     from redhanded.engine import run_study
-    from redhanded.generate import generate
+    from redhanded.generation import generate
     from redhanded.report import write_report
     from redhanded.study import Study, load_study
     from redhanded.verdict import attribute
@@ -44,7 +42,7 @@ _HOMES = {
     "DeepFool": "redhanded.attacks",
     "Study": "redhanded.study",
     "attribute": "redhanded.verdict",
-    "generate": "redhanded.generate",
+    "generate": "redhanded.generation",
     "load_study": "redhanded.study",
     "run_study": "redhanded.engine",
     "write_report": "redhanded.report",
@@ -56,14 +54,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'redhanded' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-class _FrontDoor(ModuleType):
-    """This package: importing the module `generate` must not put it in the place of the function `generate`."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _FrontDoor

@@ -168,6 +168,13 @@ def build_network(
     return network.train()
 
 
+def channel_statistics(images: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel, in units of [0, 1], of images (n, c, h, w) in uint8 or float."""
+    scale = 255.0 if images.dtype == torch.uint8 else 1.0
+    planes = images[:10_000].transpose(0, 1).flatten(1).double() / scale  # (c, n h w); more images change nothing
+    return planes.mean(1).tolist(), planes.std(1).clamp_min(1e-3).tolist()
+
+
 def fold_batchnorm(network: nn.Module) -> nn.Module:
     """A frozen copy in evaluation mode with every batch normalisation folded into its convolution.
 

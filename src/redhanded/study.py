@@ -70,20 +70,25 @@ Spec = Annotated[
 ]
 
 
-class Study(Strict):
-    """A study resolved to one scale: everything that decides its results."""
+class StudyCommon(Strict):
+    """What a study file and a resolved study share."""
 
     name: str
     title: str
     source: str
-    paper: Literal["mnist", "cifar10"] | None = None
+    paper: Literal["mnist", "cifar10"] | None = None  # the paper's source whose tables the questions are numbered by
     seed: int = 0
-    attributor_seeds: tuple[int, ...] = (0,)
-    pixels: tuple[Pixels, ...] = ("float32", "uint8")
-    questions: tuple[str, ...]
+    attributor_seeds: tuple[int, ...] = Field((0,), min_length=1)
+    pixels: tuple[Pixels, ...] = Field(("float32", "uint8"), min_length=1)
+    questions: tuple[str, ...] = Field(tuple(QUESTIONS), min_length=1)
+    victims: dict[str, VictimRow] = Field(min_length=1)
+
+
+class Study(StudyCommon):
+    """A study resolved to one scale: everything that decides its results."""
+
     scale: str
     size: Size
-    victims: dict[str, VictimRow]
     attacks: tuple[Spec, ...]
 
     @model_validator(mode="after")
@@ -95,7 +100,17 @@ class Study(Strict):
         _known("victim (it needs a row in size.victims)", self.victims, self.size.victims)
         for name, settings in self.size.attributors.items():
             _check_settings(name, settings)
+        self._check_labels()
         return self
+
+    def _check_labels(self) -> None:
+        """Two attacks that differ in their budget alone would be one class under one name."""
+        labels: dict[str, AttackSpec] = {}
+        for attack in self.attacks:
+            if labels.setdefault(attack.label, attack) != attack:
+                raise StudyError(
+                    f"expected attacks of different norm or setting, found {labels[attack.label]} and {attack}"
+                )
 
     def images(self, family: str) -> dict[Split, int]:
         """How many source images of each split the attacks of a family run on."""
@@ -115,18 +130,9 @@ class Study(Strict):
         return VictimSpec(name=name, seed=row.seed, **size.model_dump(), architecture=row.architecture)
 
 
-class StudyFile(Strict):
+class StudyFile(StudyCommon):
     """A study as it stands in a file: attacks as grids, several scales."""
 
-    name: str
-    title: str
-    source: str
-    paper: Literal["mnist", "cifar10"] | None = None
-    seed: int = 0
-    attributor_seeds: tuple[int, ...] = (0,)
-    pixels: tuple[Pixels, ...] = ("float32", "uint8")
-    questions: tuple[str, ...] = tuple(QUESTIONS)
-    victims: dict[str, VictimRow]
     attacks: tuple[dict[str, Any], ...] = Field(min_length=1)
     scales: dict[str, Size] = Field(min_length=1)
 

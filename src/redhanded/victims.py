@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from redhanded.data import Source, Split
 from redhanded.errors import RunError
-from redhanded.identity import file_digest, seed_for
+from redhanded.identity import seed_for
 from redhanded.metrics import wilson_interval
-from redhanded.networks import VICTIMS, build_network, fold_batchnorm
+from redhanded.networks import VICTIMS, build_network, channel_statistics, fold_batchnorm
 from redhanded.results import VictimCard, read_record, write_record
 from redhanded.training import Training, pick_device, predict_logits, train
+from redhanded.weights import load_weights, save_weights
 
 
 class VictimSpec(BaseModel):
@@ -75,10 +74,7 @@ def train_victim(spec: VictimSpec, source: Source, weak_below: float) -> tuple[n
 
 def save_victim(network: nn.Module, card: VictimCard, folder: Path) -> VictimCard:
     """Write `weights.safetensors` and, last, `card.json` with the weights' checksum; returns the final card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "weights.safetensors"
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, weights)
-    card = card.model_copy(update={"weights_digest": file_digest(weights)})
+    card = card.model_copy(update={"weights_digest": save_weights(network, folder)})
     write_record(card, folder / "card.json")
     return card
 
@@ -91,29 +87,8 @@ def load_victim(folder: Path) -> Victim:
         raise RunError(f"expected a victim of {known} in {folder / 'card.json'}, found {card.architecture!r}")
     no_statistics = ([0.0] * card.shape[0], [1.0] * card.shape[0])  # the stored weights hold the real ones
     network = _build(card.architecture, card.width, card.shape, card.classes, no_statistics)
-    load_weights(network, folder / "weights.safetensors", card.weights_digest)
+    load_weights(network, folder, card.weights_digest)
     return Victim(card, fold_batchnorm(network.to(memory_format=torch.channels_last)).to(pick_device()))
-
-
-def load_weights(network: nn.Module, path: Path, expected_digest: str) -> None:
-    """Load safetensors into a network; raises RunError unless the file's SHA-256 and every shape agree."""
-    if not path.is_file():
-        raise RunError(f"expected weights at {path}, found no file; run the study again to make them")
-    found = file_digest(path)
-    if found != expected_digest:
-        raise RunError(f"expected weights with SHA-256 {expected_digest[:12]}... at {path}, found {found[:12]}...")
-    try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"expected weights of this network at {path}, found others: {reason}") from None
-
-
-def channel_statistics(images: Tensor) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each channel, in units of [0, 1], of images (n, c, h, w) in uint8 or float."""
-    scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    planes = images[:10_000].transpose(0, 1).flatten(1).double() / scale  # (c, n h w); more images change nothing
-    return planes.mean(1).tolist(), planes.std(1).clamp_min(1e-3).tolist()
 
 
 def _build(

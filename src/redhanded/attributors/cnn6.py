@@ -5,16 +5,14 @@ from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from redhanded.attributors.base import Attributor, AttributorCard
-from redhanded.identity import file_digest
-from redhanded.networks import build_network, cnn6
+from redhanded.networks import build_network, channel_statistics, cnn6
 from redhanded.results import write_record
 from redhanded.samples import Samples
 from redhanded.training import Training, pick_device, predict_logits, train
-from redhanded.victims import channel_statistics, load_weights
+from redhanded.weights import load_weights, save_weights
 
 
 class Cnn6Settings(BaseModel):
@@ -54,10 +52,6 @@ class Cnn6(Attributor):
 
     def save(self, folder: Path) -> None:
         """Write `weights.safetensors` and, last, `card.json` with the weights' checksum."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = folder / "weights.safetensors"
-        save_file({name: value.contiguous() for name, value in self.network_.state_dict().items()}, weights)
         card = AttributorCard(
             kind=self.kind,
             settings=self.settings.model_dump(),
@@ -66,9 +60,9 @@ class Cnn6(Attributor):
             seed=self.seed,
             attempts=self.attempts_,
             collapsed=self.collapsed_,
-            weights_digest=file_digest(weights),
+            weights_digest=save_weights(self.network_, Path(folder)),
         )
-        write_record(card, folder / "card.json")
+        write_record(card, Path(folder) / "card.json")
 
     @classmethod
     def from_card(cls, card: AttributorCard, folder: Path) -> Self:
@@ -78,7 +72,7 @@ class Cnn6(Attributor):
         attributor.attempts_, attributor.collapsed_ = card.attempts, card.collapsed
         channels = card.shape[0]
         attributor.network_ = attributor._network([0.0] * channels, [1.0] * channels)
-        load_weights(attributor.network_, folder / "weights.safetensors", card.weights_digest)
+        load_weights(attributor.network_, folder, card.weights_digest)
         attributor.network_.eval().to(pick_device())
         return attributor
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from redhanded.data import SOURCES
 from redhanded.engine.steps import AskQuestion, DescribeSet, MakeSets, TrainVictim, open_source
 from redhanded.errors import StudyError
-from redhanded.generate import calls
+from redhanded.generation import calls
 from redhanded.questions import build_questions
 from redhanded.samples import Split
 from redhanded.study import Study
@@ -29,6 +29,8 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
             for pixels in study.pixels
             for seed in study.attributor_seeds
         ]
+    if not asked:
+        raise StudyError("expected at least two victims, two settings or two norms to tell apart, found no question")
     return asked
 
 

@@ -18,7 +18,7 @@ from redhanded.choice import choose_settings
 from redhanded.data import Source, load_source
 from redhanded.engine.layout import RunFolder
 from redhanded.evaluation import Scores, gather, score
-from redhanded.generate import generate
+from redhanded.generation import generate
 from redhanded.identity import code_digest, digest, seed_for
 from redhanded.questions import Question, SetRef
 from redhanded.results import Pixels, Record, Result, SetCard, VictimCard, read_record
@@ -26,12 +26,12 @@ from redhanded.samples import Split
 from redhanded.victims import VictimSpec, load_victim, save_victim, train_victim
 
 # The modules whose code decides what a kind of step makes; a change there makes its steps anew.
-TRAINING_CODE = ("redhanded.networks", "redhanded.training", "redhanded.victims")
+TRAINING_CODE = ("redhanded.networks", "redhanded.training", "redhanded.victims", "redhanded.weights")
 ATTACK_CODE = (
     "redhanded.attacks.carlini_wagner",
     "redhanded.attacks.deepfool",
     "redhanded.attacks.fgsm",
-    "redhanded.generate",
+    "redhanded.generation",
     "redhanded.norms",
     "redhanded.views",
 )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks import ATTACKS, FGSM, Attacked, AttackSpec, CarliniWagner, DeepFool
 from redhanded.errors import AttackError
-from redhanded.generate import frozen, generate
+from redhanded.generation import frozen, generate
 from redhanded.norms import norm_of
 
 ATTACK_LIST: list[AttackSpec] = [

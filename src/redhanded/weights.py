@@ -1,0 +1,34 @@
+"""Weights on disk: safetensors with a checksum, never a pickle."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from redhanded.errors import RunError
+from redhanded.identity import file_digest
+
+NAME = "weights.safetensors"
+
+
+def save_weights(network: nn.Module, folder: Path) -> str:
+    """Write a network's weights into `folder`, which is made if need be; returns their SHA-256."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / NAME)
+    return file_digest(folder / NAME)
+
+
+def load_weights(network: nn.Module, folder: Path, expected_digest: str) -> None:
+    """Read weights into a network; raises RunError unless the file's SHA-256 and every shape agree."""
+    path = folder / NAME
+    if not path.is_file():
+        raise RunError(f"expected weights at {path}, found no file; run the study again to make them")
+    found = file_digest(path)
+    if found != expected_digest:
+        raise RunError(f"expected weights with SHA-256 {expected_digest[:12]}... at {path}, found {found[:12]}...")
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"expected weights of this network at {path}, found others: {reason}") from None
