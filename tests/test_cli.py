@@ -161,6 +161,12 @@ def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if (status := _status(pid)) and status[0] != "Z"}
 
 
+def _deaf_to_ctrl_c(pid: int) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return bool((int(fields["SigBlk"], 16) | int(fields["SigIgn"], 16)) & 1 << (signal.SIGINT - 1))
+
+
 # --- run
 
 
@@ -213,6 +219,7 @@ def test_ctrl_c_while_the_workers_start(job: Job) -> None:
     with running:
         wait_for(lambda: len(children(running.pid)) >= 3)  # the resource tracker and both workers
         workers = children(running.pid)
+        assert [pid for pid in workers if not _deaf_to_ctrl_c(pid)] == []
         os.killpg(running.pid, signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert (running.returncode, errors) == (130, HINT + "\n")

@@ -29,19 +29,19 @@ from redhanded.engine.steps import (
     MakeShard,
     Step,
     TrainVictim,
-    attacked_index,
     in_order,
     open_source,
 )
 from redhanded.errors import RunError, StudyError
+from redhanded.generation import attacked_index
 from redhanded.results import Record, Result, RunCard, SetCard, VictimCard, read_record, read_records, write_record
 from redhanded.study import Study
 from tiny_study import TEST, TRAIN, tiny_study, write_source, write_study
 
 SETTINGS = {  # of the tiny study, by family and norm: the labels of its sets
     "carlini_wagner-l2": ("learning_rate=0.1-confidence=0.1", "learning_rate=0.5-confidence=0.1"),
-    "deepfool-l2": ("overshoot=0.02", "overshoot=0.5"),
-    "deepfool-linf": ("overshoot=0.02", "overshoot=0.5"),
+    "deepfool-l2": ("overshoot=0.2", "overshoot=1.0"),
+    "deepfool-linf": ("overshoot=0.2", "overshoot=1.0"),
     "fgsm-l2": ("eps=4.0", "eps=6.0"),
     "fgsm-linf": ("eps=0.4", "eps=0.6"),
 }
@@ -167,7 +167,7 @@ def test_the_victims_are_good_and_the_questions_put(finished: RunFolder) -> None
     assert all(25 <= result.n_test <= 30 for result in results)
     joint = [result for result in results if result.question == "joint"]
     assert [(result.status, len(result.classes)) for result in joint] == [("measured", 10)] * 2
-    assert all(result.accuracy is not None and result.accuracy > 0.4 for result in joint)  # chance is 0.1
+    assert all(result.accuracy is not None and result.accuracy > 0.25 for result in joint)  # chance is 0.1
 
 
 @pytest.mark.parametrize("pair", SETTINGS)
@@ -190,7 +190,8 @@ def test_a_set_card_counts_what_its_set_holds(tiny: Tiny, finished: RunFolder, p
         np.testing.assert_allclose(column["linf"], np.abs(difference).max(1), rtol=1e-4, atol=1e-6)
         fooled = column["attacked"] & (column["prediction_float32"] != column["label"])
         rounded = column["attacked"] & (column["prediction_uint8"] != column["label"])
-        assert card.n_attacked == column["attacked"].sum() < card.n_images
+        assert card.n_attacked == column["attacked"].sum()
+        assert card.n_attacked < card.n_images or step.sets.split == "test"  # the source has wrong labels in train
         assert not difference[~column["attacked"]].any()
         assert card.n_success == {"float32": fooled.sum(), "uint8": rounded.sum()}
         assert card.median_l2 == pytest.approx(np.median(column["l2"][fooled]))
@@ -233,7 +234,7 @@ def test_a_second_run_does_nothing(tiny: Tiny, copied: RunFolder) -> None:
 
 
 def test_a_grown_grid_computes_only_what_is_new(tiny: Tiny, copied: RunFolder) -> None:
-    grown = ("overshoot = [0.02, 0.5]", "overshoot = [0.02, 0.5, 2.0]")
+    grown = ("overshoot = [0.2, 1.0]", "overshoot = [0.2, 1.0, 2.0]")
     before = marks(copied)
     tiny.run(copied.root, grown, wanted=("setting/deepfool-l2/other",))
     made = {title for title, key in titles(tiny.steps(grown)).items() if key in marks(copied).keys() - before.keys()}
@@ -278,7 +279,7 @@ def test_another_victim_remakes_what_depends_on_it(tiny: Tiny, copied: RunFolder
 
 
 def test_results_hold_the_records_of_the_current_study_alone(tiny: Tiny, copied: RunFolder) -> None:
-    smaller = ("learning_rate = [0.1, 0.5]", "learning_rate = 0.1"), ("overshoot = [0.02, 0.5]", "overshoot = 0.5")
+    smaller = ("learning_rate = [0.1, 0.5]", "learning_rate = 0.1"), ("overshoot = [0.2, 1.0]", "overshoot = 1.0")
     before, full = marks(copied), records(copied)
     tiny.run(copied.root, *smaller, ('"joint"]', '"victim"]'), wanted=("norm/fgsm",))
     kept = set(records(copied))
@@ -290,8 +291,8 @@ def test_results_hold_the_records_of_the_current_study_alone(tiny: Tiny, copied:
             for split in ("train", "test")
             for pair, setting in [
                 ("carlini_wagner-l2", SETTINGS["carlini_wagner-l2"][0]),
-                ("deepfool-l2", "overshoot=0.5"),
-                ("deepfool-linf", "overshoot=0.5"),
+                ("deepfool-l2", "overshoot=1.0"),
+                ("deepfool-linf", "overshoot=1.0"),
                 *((pair, setting) for pair in ("fgsm-l2", "fgsm-linf") for setting in SETTINGS[pair]),
             ]
         ),
@@ -615,9 +616,9 @@ def in_training_or_asked(title: str) -> bool:
     ("change", "remade"),
     [
         # `norm` and `joint` look at every victim and setting of their attacks, `setting` at its own victim's.
-        (("eps = [4.0, 6.0]", "eps = [4.0, 6.5]"), touches("fgsm", "joint")),  # all of FGSM goes into one call
+        (("eps = [4.0, 6.0]", "eps = [4.0, 6.5]"), touches("eps=6.5", "setting/fgsm-l2", "norm/fgsm", "joint")),
         (("train = 90", "train = 80"), touches("fgsm", "joint")),
-        (("[0.02, 0.5]", "[0.02, 0.6]"), touches("overshoot=0.6", "setting/deepfool", "norm/deepfool", "joint")),
+        (("[0.2, 1.0]", "[0.2, 1.2]"), touches("overshoot=1.2", "setting/deepfool", "norm/deepfool", "joint")),
         (("steps = 10,", "steps = 11,"), touches("carlini_wagner", "joint")),
         (("deepfool = { steps = 20 }", "deepfool = { steps = 21 }"), touches("deepfool", "joint")),
         (("seed = 1", "seed = 2"), touches("other", "norm/", "joint")),
@@ -674,7 +675,7 @@ def edit_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, s
         ("redhanded.attacks.fgsm", "_TINY = 1e-12", "_TINY = 1e-11", NOT_TRAINING),
         ("redhanded.generation", "tried & changed &", "tried &", NOT_TRAINING),
         ("redhanded.training", "pct_start=0.25", "pct_start=0.5", ALL),
-        ("redhanded.victims", "clamp_min(1e-3)", "clamp_min(1e-2)", ALL),
+        ("redhanded.victims", "accuracy=correct / total", "accuracy=total / correct", ALL),
         ("redhanded.evaluation", '"collapsed" if', '"measured" if', {"question"}),
         ("redhanded.attributors.cnn6", "log_softmax(1)", "softmax(1)", {"question"}),
         ("redhanded.engine.local", "set_num_threads(1)", "set_num_threads(2)", frozenset()),

@@ -6,7 +6,7 @@ written whole by one writer; whoever writes it records only afterwards that it i
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from redhanded.attacks import AttackSpec
 from redhanded.errors import RunError
-from redhanded.results import Pixels
+from redhanded.results import Pixels, SetCard
 
 # The arrays of a set and their types on disk; `images` has a shape of its own, the others are (n,).
 COLUMNS: dict[str, str] = {
@@ -90,6 +90,33 @@ def read_column(path: Path, name: str, rows: np.ndarray | None = None) -> np.nda
     except (FileNotFoundError, KeyError):
         raise RunError(f"expected an adversarial set with {name!r} at {path}, found none") from None
     return np.asarray(array[:] if rows is None else array.oindex[rows])
+
+
+def describe_set(
+    path: Path, victim: str, attack: AttackSpec, split: Literal["train", "test"], seconds: float
+) -> SetCard:
+    """Count what a set on disk holds."""
+    attacked, success = read_column(path, "attacked"), read_column(path, "success_float32")
+    return SetCard(
+        victim=victim,
+        family=attack.family,
+        norm=attack.norm,
+        setting=attack.setting,
+        attack=str(attack),
+        label=attack.label,
+        split=split,
+        n_images=len(attacked),
+        n_attacked=int(attacked.sum()),
+        n_success={"float32": int(success.sum()), "uint8": int(read_column(path, "success_uint8").sum())},
+        median_l2=_median(read_column(path, "l2")[success]),
+        median_linf=_median(read_column(path, "linf")[success]),
+        mean_steps=float(read_column(path, "steps")[attacked].mean()) if attacked.any() else 0.0,
+        seconds=seconds,
+    )
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else 0.0
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

@@ -3,13 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from redhanded.advset import AdversarialSet
 from redhanded.attacks import ATTACKS, Attacked, AttackSpec
+from redhanded.data import Source
 from redhanded.errors import AttackError
+from redhanded.identity import seed_for
 from redhanded.norms import norm_of
 from redhanded.training import device_of
 from redhanded.views import round_to_uint8
@@ -42,6 +47,12 @@ def generate(
         for specs in calls(list(dict.fromkeys(attacks))):
             made |= _attack(model, images, labels, clean == labels, specs, batch_size, on_batch)
         return [_measure(model, images, labels, clean, index, spec, made[spec], batch_size) for spec in attacks]
+
+
+def attacked_index(source: Source, split: Literal["train", "test"], count: int, seed: int) -> NDArray[np.int64]:
+    """Which images of a split are attacked: the same for every victim and attack, as pairing needs."""
+    rng = np.random.default_rng(seed_for("attacked images", source.digest, split, seed))
+    return rng.permutation(len(source.split(split)))[:count].astype(np.int64)
 
 
 @contextmanager
