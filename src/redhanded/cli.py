@@ -28,14 +28,6 @@ app = typer.Typer(
 ALTERNATIVES = 3  # shown for each dimension; --json has all
 
 
-class Scale(enum.StrEnum):
-    """The sizes a study comes in."""
-
-    quick = "quick"
-    laptop = "laptop"
-    paper = "paper"
-
-
 class ListTopic(enum.StrEnum):
     """What `list` can print: the keys of `redhanded.catalogue.CATALOGUE`."""
 
@@ -67,7 +59,7 @@ def _interruptible() -> Iterator[None]:
 def run(
     study: Annotated[str, typer.Argument(help="A built-in study (quick, mnist, cifar10) or a TOML file.")],
     source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
-    scale: Annotated[Scale | None, typer.Option(help="The size; the study's first unless given.")] = None,
+    scale: Annotated[str | None, typer.Option(help="laptop or paper; the study's first unless given.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory; runs/STUDY unless given.")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="A table (table2) or question (norm/fgsm); repeatable.")
@@ -80,7 +72,7 @@ def run(
     from redhanded.study import load_study
 
     console = Console()
-    resolved = load_study(study, scale.value if scale else None)
+    resolved = load_study(study, scale)
     folder = run_study(resolved, out, sources=_sources(source or []), only=only or (), workers=workers, console=console)
     page = write_report(folder)
     console.print(main_table(folder))

@@ -17,9 +17,14 @@ from redhanded.errors import RunError
 from redhanded.results import write_record
 
 
+def core_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def worker_count() -> int:
-    """One process for each core that may be used; one alone where there is a GPU."""
-    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    """One process for each core; one alone where there is a GPU."""
+    return 1 if torch.cuda.is_available() else core_count()
 
 
 def execute(steps: Sequence[Step], folder: RunFolder, workers: int, on_done: Callable[[Step], None]) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from redhanded.engine.examples import write_examples
 from redhanded.engine.layout import RunFolder
-from redhanded.engine.local import execute, worker_count
+from redhanded.engine.local import core_count, execute, worker_count
 from redhanded.engine.plan import only as only_wanted
 from redhanded.engine.plan import plan
 from redhanded.engine.progress import show_progress
@@ -43,11 +43,13 @@ def run_study(
     (`norm/fgsm`), all unless given; workers: processes, one for each core unless given.
     Raises RunError where another process writes to `out`, and what a step raises.
     """
+    asked = plan(study, sources or {})
+    wanted = in_order(only_wanted(asked, only))
     folder = RunFolder(Path(out) if out is not None else Path("runs") / study.name)
     folder.root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.lock, timeout=0):
-            _run(study, folder, sources or {}, only, workers or worker_count(), console or Console())
+            _run(study, folder, in_order(asked), wanted, workers or worker_count(), console or Console())
     except Timeout:
         raise RunError(
             f"expected {folder.root} to be free, found another run writing to it; wait or name another"
@@ -56,21 +58,20 @@ def run_study(
 
 
 def _run(
-    study: Study, folder: RunFolder, sources: Mapping[str, Path], only: Sequence[str], workers: int, console: Console
+    study: Study, folder: RunFolder, steps: Sequence[Step], wanted: Sequence[Step], workers: int, console: Console
 ) -> None:
+    """Do the wanted ones of a study's steps that are not done yet."""
     started = time.monotonic()
-    asked = plan(study, sources)
-    wanted = in_order(only_wanted(asked, only))
     done = [step for step in wanted if folder.mark(step.key).is_file()]
     missing = [step for step in wanted if not folder.mark(step.key).is_file()]
     card = _card(study, folder)
-    _write_results(in_order(asked), folder)
+    _write_results(steps, folder)
     try:
         with show_progress(wanted, done, console) as on_done:
             execute(missing, folder, workers, on_done)
         write_examples([step for step in wanted if isinstance(step, DescribeSet)], folder)
     finally:
-        _write_results(in_order(asked), folder)
+        _write_results(steps, folder)
         finished = all(folder.mark(step.key).is_file() for step in wanted)
         seconds = card.seconds + (time.monotonic() - started if missing else 0.0)
         write_record(card.model_copy(update={"seconds": seconds, "finished": finished}), folder.card)
@@ -107,7 +108,7 @@ def _card(study: Study, folder: RunFolder) -> RunCard:
         finished=False,
         hardware={
             "processor": _processor(),
-            "cores": str(len(os.sched_getaffinity(0))),
+            "cores": str(core_count()),
             "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
             "system": platform.platform(terse=True),
         },
