@@ -195,6 +195,13 @@ def test_a_wrong_key_is_told_with_its_place(tmp_path: Path) -> None:
         ("{ fgsm = { train", "{ fgms = { train", "did you mean 'fgsm'?"),
         ("one = { width", "on = { width", "found 'on'; did you mean 'one'?"),
         ("two = { width = 0.25, training = { epochs = 2 } }", "", "found 'two'"),
+        ('source = "anything"', 'source = "x"\nquestions = []', "questions: Tuple should have at least 1 item"),
+        ('source = "anything"', 'source = "x"\npixels = []', "pixels: Tuple should have at least 1 item"),
+        (
+            'family = "fgsm"',
+            'family = "carlini_wagner"\nconfidence = 0.5\nsteps = 8\n[[attacks]]\nfamily = "fgsm"',
+            "and",
+        ),
         ("train_images = 10", "train_images = 0", "scales.tiny.train_images"),
         ("train_images = 10", 'train_images = "many"', "scales.tiny.train_images"),
         ("test_images = 5\n", "", "scales.tiny.test_images"),

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from redhanded.engine.steps import Step
 
@@ -24,6 +32,7 @@ def show_progress(
 @contextmanager
 def _bars(steps: Sequence[Step], found_done: Sequence[Step], console: Console) -> Iterator[Callable[[Step], None]]:
     columns = (
+        SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description:<16}"),
         BarColumn(),
         MofNCompleteColumn(),
