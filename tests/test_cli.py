@@ -36,6 +36,12 @@ REDHANDED = Path(sys.executable).with_name("redhanded")
 HINT = "redhanded: interrupted; run the same command to go on"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_not_ignored() -> None:
+    """A background job of a shell has SIGINT ignored, and so would every process that the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command left: exit code and both streams."""

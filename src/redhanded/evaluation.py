@@ -67,13 +67,16 @@ def gather(
 
 
 def score(attributor: Attributor, test: Samples) -> Scores:
-    """Test accuracy with its interval, the exact test against chance, and the confusion matrix."""
+    """Test accuracy with its interval, the exact test against chance, and the confusion matrix.
+
+    Collapsed is an attributor that names one class for every test image, whatever it did in validation.
+    """
     classes = test.classes
     predicted = attributor.predict_log_proba(test).argmax(1).numpy()
     confusion = confusion_matrix(test.labels.numpy(), predicted, len(classes))
     correct, total = int(np.trace(confusion)), int(confusion.sum())
     return Scores(
-        status="collapsed" if attributor.collapsed_ else "measured",
+        status="collapsed" if attributor.collapsed_ or np.count_nonzero(confusion.any(0)) == 1 else "measured",
         accuracy=correct / total,
         interval=wilson_interval(correct, total),
         p_value=p_above_chance(correct, total, len(classes)),

@@ -53,7 +53,7 @@ def pick_device() -> torch.device:
 
 
 def train(build: Callable[[], nn.Module], images: Tensor, labels: Tensor, training: Training, seed: int) -> Trained:
-    """Train a network that `build` makes, again from other weights as long as it collapses to one class.
+    """Train a network that `build` makes; while it collapses to one class, again from other weights and more gently.
 
     images: (n, c, h, w), uint8 or float32 in [0, 1]; labels: (n,) int64. Draws come from `seed` alone; the global
     generator is left as it was.
@@ -66,7 +66,8 @@ def train(build: Callable[[], nn.Module], images: Tensor, labels: Tensor, traini
         with torch.random.fork_rng():
             torch.manual_seed(seed_for(seed, "attempt", attempt))
             network = build().to(device).to(memory_format=torch.channels_last)
-            epochs = _fit(network, images, labels, rest.to(device), validation.to(device), training)
+            gentler = training.model_copy(update={"learning_rate": training.learning_rate / 3 ** (attempt - 1)})
+            epochs = _fit(network, images, labels, rest.to(device), validation.to(device), gentler)
         predicted = predict_logits(network, images[validation.to(device)]).argmax(1)
         collapsed = len(labels.unique()) > 1 and len(predicted.unique()) == 1
         if not collapsed:
