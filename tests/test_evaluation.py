@@ -153,6 +153,12 @@ def scored(answers: list[int], true: list[int], collapsed: bool = False) -> Scor
     return score(Fixed(torch.tensor(answers), collapsed), samples)
 
 
+def test_one_answer_for_everything_is_a_collapse() -> None:
+    assert scored([1, 1, 1, 1], [0, 1, 2, 1]).status == "collapsed"
+    assert scored([1, 1, 1, 0], [0, 1, 2, 1]).status == "measured"
+    assert scored([1, 0, 0, 1], [0, 1, 2, 1], collapsed=True).status == "collapsed"
+
+
 TRUE = [0] * 4 + [1] * 4 + [2] * 4
 
 

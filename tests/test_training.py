@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from redhanded import training as module
 from redhanded.training import Trained, Training, as_float, predict_logits, train
 
 Task = tuple[Tensor, Tensor]
@@ -77,6 +78,13 @@ def test_a_collapse_is_tried_again_and_the_good_network_kept(separable: Task) ->
     assert (trained.attempts, trained.collapsed) == (3, False)
     assert isinstance(trained.network, nn.Sequential)
     assert len(candidates) == 1
+
+
+def test_each_retry_is_gentler(separable: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = []
+    monkeypatch.setattr(module, "_fit", lambda *given: rates.append(given[-1].learning_rate) or 1)
+    train(Constant, *separable, FAST.model_copy(update={"attempts": 3, "learning_rate": 0.9}), seed=0)
+    assert rates == pytest.approx([0.9, 0.3, 0.1])
 
 
 def test_a_task_of_one_class_is_no_collapse(separable: Task) -> None:
