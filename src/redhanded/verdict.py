@@ -15,7 +15,6 @@ from redhanded.image_files import IMAGE_FORMATS, bad_data, read_image
 from redhanded.questions import (
     FAMILY_TITLES,
     NORM_TITLES,
-    Question,
     Selector,
     build_questions,
     title,
@@ -59,7 +58,6 @@ class Desk:
 
     pixels: Pixels
     joint: Attributor
-    joint_result: Result
     classes: dict[str, Selector]  # of the joint question
     settings: dict[str, Attributor]  # for each of these classes, where its settings were told apart
 
@@ -114,20 +112,14 @@ def load_desk(run: Path, pixels: Pixels) -> Desk:
                 raise RunError(f"{expected}, found it answered with {result.status!r}; give the study more images")
         raise RunError(f"{expected}, found none; run it with --only joint")
     classes = questions["joint"].classes
-    names = {name: _setting_question(selector, questions) for name, selector in classes.items()}
+    names = {name: f"setting/{chosen.family}-{chosen.norm}/{chosen.victim}" for name, chosen in classes.items()}
     loaded = {
         name: Attributor.load(folder.attributor(results[question].key))
         for name, question in names.items()
         if question in results
     }
     joint = Attributor.load(folder.attributor(results["joint"].key))
-    return Desk(pixels, joint, results["joint"], classes, loaded)
-
-
-def _setting_question(selector: Selector, questions: dict[str, Question]) -> str | None:
-    """The question that tells the settings of a class of the joint question apart."""
-    wanted = f"setting/{selector.family}-{selector.norm}/{selector.victim}"
-    return wanted if wanted in questions else None
+    return Desk(pixels, joint, classes, loaded)
 
 
 def read_evidence(path: Path) -> Evidence:
