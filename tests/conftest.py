@@ -1,8 +1,13 @@
 """What several test files share."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
+
+from redhanded.report import write_report
+from report_run import make_run
 
 torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
 
@@ -16,3 +21,17 @@ def separable() -> tuple[Tensor, Tensor]:
     images[labels == 0, :, :, :8] += 0.6
     images[labels == 1, :, :, 8:] += 0.6
     return images, labels
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic run with its report."""
+    path = make_run(tmp_path_factory.mktemp("whole") / "run")
+    assert write_report(path) == path / "report" / "report.html"
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A run of two victims and one kind of question."""
+    return make_run(tmp_path / "run", names=["alexnet", "vgg16"], kinds=["norm"])

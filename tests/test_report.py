@@ -28,18 +28,6 @@ from report_run import (
 )
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = make_run(tmp_path_factory.mktemp("whole") / "run")
-    assert write_report(path) == path / "report" / "report.html"
-    return path
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return make_run(tmp_path / "run", names=["alexnet", "vgg16"], kinds=["norm"])
-
-
 def holm_by_hand(values: list[float]) -> list[float]:
     """Adjusted p of the i-th smallest: the largest over j <= i of (m - j) p_j, at most 1."""
     ranked = sorted(range(len(values)), key=values.__getitem__)

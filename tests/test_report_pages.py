@@ -3,7 +3,6 @@ import shutil
 from io import StringIO
 from pathlib import Path
 
-import pytest
 from PIL import Image
 from rich.console import Console
 
@@ -12,19 +11,7 @@ from redhanded.report.figures import cell_texts, row_shares
 from redhanded.report.markdown import escape_markdown
 from redhanded.report.wording import p_text, percent, signed
 from redhanded.results import Result, read_records
-from report_run import QUESTIONS_BELOW, WEAK, Page, change, html, make_run, markdown, sheet
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = make_run(tmp_path_factory.mktemp("whole") / "run")
-    assert write_report(path) == path / "report" / "report.html"
-    return path
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return make_run(tmp_path / "run", names=["alexnet", "vgg16"], kinds=["norm"])
+from report_run import QUESTIONS_BELOW, WEAK, Page, change, html, markdown, sheet
 
 
 def test_the_page_reaches_for_nothing_outside(run: Path) -> None:

@@ -47,10 +47,6 @@ class Verdict:
     pixels: Pixels
     dimensions: dict[str, Ranked]  # algorithm, norm, victim, setting
 
-    def best(self) -> dict[str, str]:
-        """The first alternative of each dimension."""
-        return {dimension: ranked[0][0] for dimension, ranked in self.dimensions.items()}
-
 
 @dataclass(frozen=True)
 class Desk:
