@@ -23,6 +23,7 @@ check: .venv/checked
 
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torchattacks cleverhans adv-lib
 	touch $@
 
 .venv/checked: .venv/tested

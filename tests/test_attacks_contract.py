@@ -1,27 +1,84 @@
 """What holds for every row of `ATTACKS`: the calling convention, and that neighbours do not matter."""
 
 from collections.abc import Iterator
-from typing import get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
-from redhanded.attacks import ATTACKS, FGSM, Attacked, AttackSpec, CarliniWagner, DeepFool
+from redhanded.attacks import (
+    ATTACKS,
+    BIM,
+    DDN,
+    FGSM,
+    FMN,
+    JPEG,
+    MIFGSM,
+    PGD,
+    Attacked,
+    AttackSpec,
+    CarliniWagner,
+    CarliniWagnerLinf,
+    DeepFool,
+    GaussianNoise,
+    SaltAndPepper,
+    Square,
+    UniformNoise,
+)
 from redhanded.attacks.parse import make_attack, parse_attack
 from redhanded.errors import AttackError
+from redhanded.norms import norm_of
 
 CHEAP: list[AttackSpec] = [
     FGSM(norm="linf", eps=0.1),
     FGSM(norm="l2", eps=1.0),
     DeepFool(norm="l2", overshoot=0.1, steps=20),
     DeepFool(norm="linf", overshoot=0.02, steps=20),
+    DeepFool(norm="l2", overshoot=0.1, steps=20, candidates=3, box_from=1),
+    DeepFool(norm="linf", overshoot=0.1, steps=20, box_from=0),
     CarliniWagner(learning_rate=0.05, confidence=0.1, steps=30, binary_search_steps=3, initial_const=0.1),
     # Checks that do not divide the steps, so that they are due at different times for different images.
     CarliniWagner(learning_rate=0.05, confidence=0.2, steps=25, binary_search_steps=3, initial_const=1.0),
+    CarliniWagner(
+        learning_rate=0.02, confidence=0.3, steps=30, binary_search_steps=2, initial_const=1.0, init="deepfool"
+    ),
+    CarliniWagnerLinf(learning_rate=0.05, steps=15, initial_const=0.5, decrease_factor=0.7),
+    CarliniWagnerLinf(learning_rate=0.05, steps=10, initial_const=2.0, decrease_factor=0.7, abort_early=False),
+    PGD(norm="linf", eps=0.1, step_size=0.03, steps=6),
+    PGD(norm="l2", eps=1.0, step_size=0.3, steps=6),
+    BIM(norm="linf", eps=0.1, step_size=0.03, steps=6),
+    BIM(norm="l2", eps=1.0, step_size=0.3, steps=6),
+    MIFGSM(norm="linf", eps=0.1, step_size=0.03, steps=6),
+    MIFGSM(norm="l2", eps=1.0, step_size=0.3, steps=6, decay=0.5),
+    DDN(steps=20),
+    DDN(steps=20, gamma=0.1, levels=256),
+    FMN(norm="l2", steps=20),
+    FMN(norm="linf", steps=20),
+    Square(norm="linf", eps=0.1, steps=40),
+    Square(norm="l2", eps=1.0, steps=40),
+    GaussianNoise(eps=1.0),
+    UniformNoise(eps=1.0),
+    SaltAndPepper(amount=0.1),
+    JPEG(quality=40),
 ]
+# What an attack promises of its result; each family is in exactly one of the three, or a control.
+NEAREST = {"deepfool", "carlini_wagner", "carlini_wagner_linf", "ddn", "fmn"}  # an image that fools, or the input
+INSIDE = {"pgd", "bim", "mi_fgsm", "square"}  # a point of the ball
+ONE_STEP = {"fgsm"}
+GRADIENT = {*NEAREST, "fgsm", "bim", "mi_fgsm"}  # a gradient of zero moves nothing, and no draw does
+
+
+def chosen(families: set[str]) -> list[AttackSpec]:
+    return [spec for spec in CHEAP if spec.family in families]
+
+
+CONTROLS = {name for name, row in ATTACKS.items() if row.control}
+DRAWING = {name for name, row in ATTACKS.items() if "seed" in row.spec.model_fields}
 every_attack = pytest.mark.parametrize("spec", CHEAP, ids=str)
 
 
@@ -69,6 +126,7 @@ def test_the_examples_cover_every_attack_and_norm() -> None:
         (name, norm) for name, row in ATTACKS.items() for norm in get_args(row.spec.model_fields["norm"].annotation)
     }
     assert {(spec.family, spec.norm) for spec in CHEAP} == norms
+    assert sorted([*NEAREST, *INSIDE, *ONE_STEP, *CONTROLS]) == sorted(ATTACKS)
     assert all(row.spec.family == name for name, row in ATTACKS.items())
     assert [name for name, row in ATTACKS.items() if row.shares_work] == ["fgsm"]
 
@@ -85,7 +143,7 @@ def test_images_keep_shape_type_and_range(spec: AttackSpec, dtype: torch.dtype) 
     assert attacked.images.max() <= 1
     assert attacked.steps.shape == labels.shape
     assert attacked.steps.dtype == torch.int64
-    assert (attacked.steps >= 1).all()
+    assert ((attacked.steps == 0) if spec.family in CONTROLS else (attacked.steps >= 1)).all()
 
 
 @every_attack
@@ -167,20 +225,78 @@ def test_channels_last_images_work(spec: AttackSpec) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
 
 
-@every_attack
+@pytest.mark.parametrize("spec", chosen(NEAREST), ids=str)
 def test_an_image_is_changed_and_fools_or_is_the_input(spec: AttackSpec) -> None:
     model, (images, labels) = network(), batch(24)
     attacked = run(spec, model, images, labels)
     changed = (attacked.images != images).flatten(1).any(1)
-    if spec.family == "fgsm":  # a step of fixed size, wherever it leads
-        assert changed.all()
-        assert (margin(model, attacked.images, labels) > margin(model, images, labels)).all()
-        return
-    needed = spec.confidence if isinstance(spec, CarliniWagner) else 0.0
+    needed = getattr(spec, "confidence", 0.0)
     assert changed.sum() >= 12
     assert (margin(model, attacked.images[changed], labels[changed]) > needed).all()
     fools = margin(model, attacked.images, labels) > 0
     assert torch.equal(fools, changed)
+
+
+@pytest.mark.parametrize("spec", chosen(ONE_STEP | INSIDE), ids=str)
+def test_a_limited_step_or_ball_is_used_and_not_left(spec: Any) -> None:
+    model, (images, labels) = network(), batch(24)
+    attacked = run(spec, model, images, labels)
+    size = norm_of(attacked.images - images, spec.norm)
+    assert (size <= spec.eps * (1 + 1e-12)).all()
+    assert (size > 0.5 * spec.eps).all()
+    gained = margin(model, attacked.images, labels) - margin(model, images, labels)
+    assert (gained > 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("spec", chosen(CONTROLS), ids=str)
+def test_a_control_never_asks_the_model(spec: AttackSpec) -> None:
+    class Deaf(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise AssertionError("a control asked the model")
+
+    images, labels = batch()
+    attacked = run(spec, Deaf(), images, labels)
+    assert (attacked.images != images).flatten(1).any(1).all()
+    assert torch.equal(attacked.images, run(spec, Deaf(), images, (labels + 1) % 4).images)
+
+
+@every_attack
+def test_a_gradient_is_asked_for_by_those_that_say_so_and_no_others(spec: AttackSpec) -> None:
+    asked: list[Tensor] = []
+
+    class Watched(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            logits = model(x)
+            if logits.requires_grad:
+                logits.register_hook(asked.append)
+            return logits
+
+    model, (images, labels) = network().requires_grad_(False), batch()
+    run(spec, Watched(), images, labels)
+    assert bool(asked) is ATTACKS[spec.family].uses_gradient
+
+
+@pytest.mark.parametrize("spec", chosen(DRAWING), ids=str)
+def test_another_seed_or_another_image_is_another_draw(spec: AttackSpec) -> None:
+    images, labels = batch(4)
+    images = torch.cat([images, images[:1]])  # the last image is the first one again
+    labels = torch.cat([labels, labels[:1]])
+    first, second = (run(spec.model_copy(update={"seed": seed}), network(), images, labels).images for seed in (0, 1))
+    assert ((first - images) != (second - images)).flatten(1).any(1).all()
+    torch.testing.assert_close(first[0], first[-1], rtol=0, atol=1e-9)
+    change = (first - images)[:4]
+    assert not any(torch.equal(change[i], change[j]) for i in range(4) for j in range(i))
+
+
+@every_attack
+def test_the_model_is_asked_for_images_in_the_box_alone(spec: AttackSpec) -> None:
+    def check(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        assert inputs[0].min() >= 0
+        assert inputs[0].max() <= 1
+
+    model, (images, labels) = network(), batch()
+    model.register_forward_pre_hook(check)
+    run(spec, model, images, labels)
 
 
 @every_attack
@@ -196,7 +312,7 @@ def test_an_image_the_model_gets_wrong_does_no_harm(spec: AttackSpec) -> None:
         assert attacked.steps[0] == 0
 
 
-@every_attack
+@pytest.mark.parametrize("spec", chosen(GRADIENT), ids=str)
 def test_a_model_without_slope_changes_nothing(spec: AttackSpec) -> None:
     class Flat(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -213,25 +329,38 @@ def test_deepfool_refuses_a_model_of_one_class() -> None:
         run(DeepFool(), nn.Sequential(nn.Flatten(), nn.Linear(192, 1).double()), images, labels * 0)
 
 
-positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
-counts = st.integers(min_value=1, max_value=10**6)
+def values_of(field: FieldInfo) -> st.SearchStrategy[Any]:
+    """Any value that a parameter may have, from its type and its limits."""
+    kinds = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else (field.annotation,)
+    limits = {
+        name: getattr(limit, name)
+        for limit in field.metadata
+        for name in ("gt", "ge", "lt", "le")
+        if hasattr(limit, name)
+    }
+    return st.one_of(*(_values(kind, limits) for kind in kinds))
+
+
+def _values(kind: Any, limits: dict[str, float]) -> st.SearchStrategy[Any]:
+    if get_origin(kind) is Literal:
+        return st.sampled_from(get_args(kind))
+    low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
+    of_type: dict[Any, st.SearchStrategy[Any]] = {
+        type(None): st.none(),
+        bool: st.booleans(),
+        int: st.integers((low or 0) + ("gt" in limits), high),
+        float: st.floats(
+            low, high, exclude_min="gt" in limits, exclude_max="lt" in limits, allow_infinity=False, allow_nan=False
+        ),
+    }
+    return of_type[kind]
+
+
 specs = st.one_of(
-    st.builds(FGSM, norm=st.sampled_from(["l2", "linf"]), eps=positive),
-    st.builds(
-        DeepFool,
-        norm=st.sampled_from(["l2", "linf"]),
-        overshoot=st.floats(min_value=0, allow_infinity=False),
-        steps=counts,
-        candidates=st.none() | st.integers(min_value=2, max_value=1000),
-    ),
-    st.builds(
-        CarliniWagner,
-        learning_rate=positive,
-        confidence=st.floats(min_value=0, allow_infinity=False),
-        steps=counts,
-        binary_search_steps=counts,
-        initial_const=st.floats(min_value=1e-10, max_value=1e10),
-    ),
+    *(
+        st.builds(row.spec, **{name: values_of(field) for name, field in row.spec.model_fields.items()})
+        for row in ATTACKS.values()
+    )
 )
 
 
@@ -260,10 +389,10 @@ def test_defaults_and_spaces_may_be_left_out(text: str, expected: AttackSpec) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fgms(eps=1)", "one of fgsm, deepfool, carlini_wagner, found 'fgms'; did you mean 'fgsm'?"),
-        ("pixie", "one of fgsm, deepfool, carlini_wagner, found 'pixie'"),
-        ("deepfool(overshot=1)", "steps, candidates, found 'overshot'; did you mean 'overshoot'?"),
-        ("fgsm(family=1)", "parameter of fgsm to be one of norm, eps, found 'family'"),
+        ("fgms(eps=1)", f"one of {', '.join(ATTACKS)}, found 'fgms'; did you mean 'fgsm'?"),
+        ("pixie", f"one of {', '.join(ATTACKS)}, found 'pixie'"),
+        ("deepfool(overshot=1)", "found 'overshot'; did you mean 'overshoot'?"),
+        ("fgsm(family=1)", "parameter of fgsm to be one of norm, toolchain, eps, found 'family'"),
         ("fgsm", "expected the parameter eps of fgsm, found none"),
         ("fgsm(eps=0)", "expected eps of fgsm to be greater than 0, found '0'"),
         ("fgsm(eps=inf)", "expected eps of fgsm to be a finite number, found 'inf'"),

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from redhanded.attacks.carlini_wagner import CarliniWagner, carlini_wagner
 from redhanded.attacks.deepfool import DeepFool, deepfool
 from redhanded.attacks.fgsm import FGSM, fgsm
+from redhanded.attacks.toolchains import attack_function, installed
 from redhanded.norms import dual_norm_of, norm_of
 
 with warnings.catch_warnings():  # Foolbox imports a name that SciPy deprecates
@@ -92,6 +94,57 @@ def test_deepfool_stays_in_the_box_and_says_so_when_it_gives_up() -> None:
     (attacked,) = deepfool(model, images, torch.tensor([0, 0]), [DeepFool(steps=7)])
     assert torch.equal(attacked.images, images)
     assert attacked.steps.tolist() == [7, 7]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_deepfool_that_keeps_to_the_box_counts_on_the_pixels_that_can_move(norm: Literal["l2", "linf"]) -> None:
+    layer = nn.Linear(4, 2, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0, 0, 0, 0], [-4.0, 1, 1, 1]]))  # the first pixel is black already
+        layer.bias.copy_(torch.tensor([1.8, 0]))
+    model, label = nn.Sequential(nn.Flatten(), layer), torch.tensor([0])
+    images = torch.tensor([[[[0.0, 0.5], [0.5, 0.5]]]], dtype=torch.float64)
+    plain, kept = deepfool(model, images, label, [DeepFool(norm=norm, overshoot=0.02, box_from=k) for k in (None, 0)])
+    assert (plain.steps.item() > 1, kept.steps.item()) == (True, 1)
+    step = 1.02 * (0.3 / 3 + (1e-4 if norm == "linf" else 1e-4 / 3**0.5))  # the three others share the gap of 0.3
+    expected = torch.tensor([0, 0.5 + step, 0.5 + step, 0.5 + step], dtype=torch.float64).reshape(1, 1, 2, 2)
+    torch.testing.assert_close(kept.images, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_deepfool_whose_path_keeps_to_the_box_is_adv_libs(
+    victim: tuple[nn.Module, Tensor, Tensor], norm: Literal["l2", "linf"]
+) -> None:
+    if not installed("advlib"):
+        pytest.skip("advlib is not installed")
+    model, images, labels = victim
+    images = (images * 3 - 1).clamp(0, 1)  # half of the pixels black or white
+    labels = model(images).argmax(1)
+    ours = DeepFool(norm=norm, overshoot=0.3, steps=40, box_from=40)
+    theirs = DeepFool(norm=norm, overshoot=0.3, steps=40, toolchain="advlib")
+    (expected,) = attack_function(theirs)(model, images, labels, [theirs])
+    plain, kept = deepfool(model, images, labels, [ours.model_copy(update={"box_from": None}), ours])
+    torch.testing.assert_close(kept.images, expected.images, rtol=0, atol=1e-5)
+    if norm == "l2":  # in linf no pixel of these images comes back from the edge
+        assert not torch.allclose(plain.images, expected.images, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0])
+def test_carlini_wagner_from_deepfools_point_needs_one_short_search(confidence: float) -> None:
+    model, images, labels, weight = linear_problem()
+    budget: dict[str, Any] = {"learning_rate": 0.01, "confidence": confidence, "steps": 60, "abort_early": False}
+    short, plain = (
+        CarliniWagner(initial_const=2, binary_search_steps=1, init=init, **budget) for init in ("deepfool", "image")
+    )
+    from_there, from_here = carlini_wagner(model, images, labels, [short, plain])
+    assert (margin(model, from_there.images, labels) > confidence).all()
+    found, plain_found = (norm_of(attacked.images - images, "l2") for attacked in (from_there, from_here))
+    if confidence == 0:
+        assert (found <= 1.02 * boundary_distance(model, images, labels, weight, "l2") + 2e-3).all()
+    assert found.median() < plain_found.median()
+    (start,) = deepfool(model, images, labels, [DeepFool(overshoot=0.02)])
+    assert not any(torch.equal(a, b) for a, b in zip(from_there.images, start.images, strict=True))
+    assert (from_there.steps > from_here.steps).all()  # DeepFool's are counted
 
 
 @pytest.mark.parametrize("confidence", [0.0, 0.5, 2.0])

@@ -654,25 +654,30 @@ def edit_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, s
     """Make the sources of a module look edited to `code_digest`."""
     read = inspect.getsource
 
+    def forget() -> None:
+        identity.code_digest.cache_clear()
+        identity.imports_of.cache_clear()
+
     def edit(module: str, old: str, new: str) -> None:
         def edited(of: Any) -> str:
             text = read(of)
             assert of.__name__ != module or old in text
             return text.replace(old, new) if of.__name__ == module else text
 
-        identity.code_digest.cache_clear()
+        forget()
         monkeypatch.setattr(identity.inspect, "getsource", edited)
 
     yield edit
-    identity.code_digest.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(
     ("module", "old", "new", "kinds"),
     [
-        ("redhanded.attacks.fgsm", "FGSM: one step along", "Another docstring", frozenset()),
-        ("redhanded.attacks.fgsm", "# keeps a gradient of zero", "# another comment,", frozenset()),
-        ("redhanded.attacks.fgsm", "_TINY = 1e-12", "_TINY = 1e-11", NOT_TRAINING),
+        ("redhanded.attacks.gradients", "Gradients by the image", "Another docstring", frozenset()),
+        ("redhanded.attacks.gradients", "# keeps a gradient of zero", "# another comment,", frozenset()),
+        ("redhanded.attacks.square", "_SMALLEST = 3", "_SMALLEST = 5", frozenset()),
+        ("redhanded.prepare", "_FEW = 4", "_FEW = 3", NOT_TRAINING),
         ("redhanded.generation", "tried & changed &", "tried &", NOT_TRAINING),
         ("redhanded.training", "pct_start=0.25", "pct_start=0.5", ALL),
         ("redhanded.victims", "accuracy=correct / total", "accuracy=total / correct", ALL),
@@ -690,3 +695,13 @@ def test_code_that_matters_is_part_of_the_key(
     after = titles(tiny.steps())
     assert {kind_of(title) for title, key in after.items() if before[title] != key} == kinds
     assert {kind_of(title) for title, key in after.items() if before[title] == key} == ALL - kinds
+
+
+def test_an_attacks_code_is_part_of_its_own_sets_keys_alone(
+    tiny: Tiny, edit_code: Callable[[str, str, str], None]
+) -> None:
+    before = {step.ref.attack: step.key for step in tiny.steps() if isinstance(step, DescribeSet)}
+    edit_code("redhanded.attacks.gradients", "_TINY = 1e-12", "_TINY = 1e-11")  # FGSM imports it
+    after = {step.ref.attack: step.key for step in tiny.steps() if isinstance(step, DescribeSet)}
+    assert {attack.family for attack in after if after[attack] != before[attack]} == {"fgsm"}
+    assert {attack.family for attack in after if after[attack] == before[attack]} == {"deepfool", "carlini_wagner"}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks import ATTACKS, FGSM, Attacked, AttackSpec, CarliniWagner, DeepFool
 from redhanded.errors import AttackError
-from redhanded.generation import frozen, generate
+from redhanded.generation import frozen, generate, make_sets
 from redhanded.norms import norm_of
 
 ATTACK_LIST: list[AttackSpec] = [
@@ -83,7 +83,7 @@ def test_what_was_wrong_before_stays_as_it_was(task: Task) -> None:
 
 
 class Fickle(nn.Module):
-    """Right when asked for the first time, wrong ever after."""
+    """Right when asked for the first time, wrong ever after: no model that `generate` would take."""
 
     asked = 0
 
@@ -105,7 +105,7 @@ def faked(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -
 def test_an_unchanged_image_is_no_success(monkeypatch: pytest.MonkeyPatch, moved: float) -> None:
     faked(monkeypatch, lambda images: images + moved)
     labels = torch.zeros(20, dtype=torch.int64)
-    (made,) = generate(Fickle().eval(), lattice() * 0.8, labels, [FGSM(eps=0.1)])
+    (made,) = make_sets(Fickle().eval(), lattice() * 0.8, labels, torch.arange(20), [FGSM(eps=0.1)])
     assert made.attacked.all()
     assert (made.prediction_float32 == 1).all()
     assert made.success_float32.tolist() == made.success_uint8.tolist() == [moved > 0] * 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from redhanded.identity import code_digest, digest, file_digest, seed_for
+from redhanded.identity import code_digest, digest, file_digest, imports_of, seed_for
 
 
 def test_a_key_does_not_depend_on_the_process_or_the_order_of_keys() -> None:
@@ -52,3 +52,11 @@ def test_code_counts_by_what_it_computes(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(tmp_path)
     plain, commented, other = (code_digest((f"redhanded_test_{name}",)) for name in sources)
     assert plain == commented != other
+
+
+def test_imports_are_followed() -> None:
+    found = imports_of("redhanded.attacks.pgd")
+    assert {"redhanded.attacks.pgd", "redhanded.attacks.ascent", "redhanded.attacks.spec"} <= set(found)
+    assert {"redhanded.norms", "redhanded.identity"} <= set(found)  # imported by what it imports
+    assert "redhanded.attacks.deepfool" not in found
+    assert found == tuple(sorted(found))

@@ -1,13 +1,13 @@
-"""Networks against torchvision's, and folding against the network it came from."""
+"""Networks against torchvision's."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 import torchvision.models
-from torch import Tensor, nn
+from torch import nn
 
-from redhanded.networks import VICTIMS, Builder, Normalise, alexnet, build_network, cnn6, fold_batchnorm
+from redhanded.networks import VICTIMS, Builder, Normalise, alexnet, build_network, cnn6
 
 BUILDERS: dict[str, Builder] = {name: kind.build for name, kind in VICTIMS.items()} | {"cnn6": cnn6}
 TORCHVISION: dict[str, Callable[[], nn.Module]] = {
@@ -113,41 +113,3 @@ def test_normalisation_is_the_first_layer(name: str) -> None:
 def test_weights_come_from_the_global_generator_alone(name: str) -> None:
     one, again = built(name).state_dict(), built(name).state_dict()
     assert all(torch.equal(one[key], again[key]) for key in one)
-
-
-def trained_statistics(network: nn.Module) -> nn.Module:
-    """As after training: no normalisation has its initial weight, bias, mean or variance."""
-    generator = torch.Generator().manual_seed(4)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor, low in ((module.weight, 0.5), (module.bias, -0.5), (module.running_mean, -0.5)):
-                tensor.data.uniform_(low, low + 1, generator=generator)  # type: ignore[union-attr]
-            module.running_var.uniform_(0.5, 2, generator=generator)  # type: ignore[union-attr]
-    return network
-
-
-@every_network
-def test_folding_is_the_same_function(name: str) -> None:
-    network = trained_statistics(built(name)).double()
-    images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    folded = fold_batchnorm(network)
-    with torch.no_grad():
-        difference: Tensor = (folded(images) - network.eval()(images)).abs().max()
-        floats = (fold_batchnorm(network.float())(images.float()) - network(images.float())).abs().max()
-    assert difference < 1e-10
-    assert floats < 1e-5
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert not any(parameter.requires_grad for parameter in folded.parameters())
-    assert not any(module.training for module in folded.modules())
-    assert all(
-        torch.equal(value.float(), network.state_dict()[key]) for key, value in before.items() if "num" not in key
-    )
-    assert all(parameter.requires_grad for parameter in network.parameters())
-
-
-def test_folding_leaves_the_mode_of_the_original() -> None:
-    network = built("resnet50")
-    fold_batchnorm(network)
-    assert all(module.training for module in network.modules())
-    assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules())

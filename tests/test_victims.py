@@ -12,7 +12,8 @@ from torch import nn
 from redhanded.data import Source, Split
 from redhanded.errors import RunError
 from redhanded.identity import file_digest
-from redhanded.networks import channel_statistics, fold_batchnorm
+from redhanded.networks import channel_statistics
+from redhanded.prepare import prepare
 from redhanded.results import VictimCard
 from redhanded.training import Training, predict_logits
 from redhanded.victims import Victim, VictimSpec, load_victim, save_victim, train_victim
@@ -47,7 +48,7 @@ def saved(trained: tuple[nn.Module, VictimCard], tmp_path: Path) -> Path:
 def test_the_card_says_what_was_trained(trained: tuple[nn.Module, VictimCard]) -> None:
     network, card = trained
     images, labels = torch.from_numpy(SOURCE.test.images), torch.from_numpy(SOURCE.test.labels)
-    right = (predict_logits(fold_batchnorm(network), images).argmax(1) == labels).sum().item()
+    right = (predict_logits(prepare(network), images).argmax(1) == labels).sum().item()
     assert (card.accuracy, card.n_test) == (right / 80, 80)
     assert card.interval[0] < card.accuracy < card.interval[1] or card.accuracy == 1.0
     assert card.accuracy > 0.6  # chance is 0.25
@@ -79,7 +80,7 @@ def test_a_victim_read_back_gives_the_same_logits(trained: tuple[nn.Module, Vict
     victim = load_victim(saved)
     images = torch.from_numpy(SOURCE.test.images)
     torch.testing.assert_close(
-        predict_logits(victim.network, images), predict_logits(fold_batchnorm(network), images), rtol=0, atol=0
+        predict_logits(victim.network, images), predict_logits(prepare(network), images), rtol=0, atol=0
     )
     torch.testing.assert_close(
         predict_logits(victim.network, images), predict_logits(network, images), rtol=0, atol=1e-4
@@ -87,7 +88,7 @@ def test_a_victim_read_back_gives_the_same_logits(trained: tuple[nn.Module, Vict
     assert victim.card == card.model_copy(update={"weights_digest": file_digest(saved / "weights.safetensors")})
 
 
-def test_a_victim_for_use_is_frozen_and_folded(saved: Path) -> None:
+def test_a_victim_for_use_is_frozen_and_prepared(saved: Path) -> None:
     victim: Victim = load_victim(saved)
     assert not victim.network.training
     assert not any(parameter.requires_grad for parameter in victim.network.parameters())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from redhanded.attacks import ATTACKS
+from redhanded.attacks.toolchains import TOOLCHAINS, installed, toolchain_version
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import SOURCES
 from redhanded.networks import VICTIMS
@@ -42,10 +43,17 @@ def _attributors() -> Rows:
         yield {"attributor": name, "is": kind.summary, "knows": kind.attributor.knowledge, "paper": kind.paper}
 
 
+def _toolchains() -> Rows:
+    for name, row in TOOLCHAINS.items():
+        version = toolchain_version(name) if installed(name) else f"no: {row.install}"
+        yield {"toolchain": name, "is": row.summary, "attacks": ", ".join(row.runs), "installed": version}
+
+
 CATALOGUE: dict[str, Callable[[], Rows]] = {
     "attacks": _attacks,
     "victims": _victims,
     "sources": _sources,
     "questions": _questions,
     "attributors": _attributors,
+    "toolchains": _toolchains,
 }

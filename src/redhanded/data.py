@@ -6,7 +6,7 @@ An image here is stored as uint8, channels first; [0, 1] floats are made where a
 import difflib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,6 +86,14 @@ def load_source(name: str, path: Path | None = None) -> Source:
     if name not in SOURCES:
         raise DataError(_unknown(name))
     return _checked(name, SOURCES[name].load(), name)
+
+
+def source_paths(pairs: Sequence[str]) -> dict[str, Path]:
+    """Where named sources lie, from texts NAME=PATH; raises DataError for any other text."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise DataError(f"expected --source NAME=PATH, found {pair!r}")
+    return {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}
 
 
 def _unknown(name: str) -> str:

@@ -12,12 +12,18 @@ from torch import Tensor, nn
 
 from redhanded.advset import AdversarialSet
 from redhanded.attacks import ATTACKS, Attacked, AttackSpec
+from redhanded.attacks.toolchains import attack_function
 from redhanded.data import Source
 from redhanded.errors import AttackError
 from redhanded.identity import seed_for
+from redhanded.model_checks import check_model
 from redhanded.norms import norm_of
+from redhanded.prepare import prepare
 from redhanded.training import device_of
 from redhanded.views import round_to_uint8
+
+BATCH = 256  # images: below, networks of many small layers lose time between them
+SAMPLE = 8  # images on which a prepared copy must agree with the model
 
 
 def generate(
@@ -27,7 +33,7 @@ def generate(
     attacks: Sequence[AttackSpec],
     *,
     index: Tensor | None = None,
-    batch_size: int = 128,
+    batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> list[AdversarialSet]:
     """Attack every image that the model classifies rightly, once with each attack.
@@ -37,22 +43,74 @@ def generate(
     source, 0 to n - 1 unless given. An image that the model already gets wrong stays as it is and counts as no
     success. `on_batch` is told the number of images after each batch of one attack function.
 
-    Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked.
+    Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked or
+    the model makes attacks meaningless, and gives a ModelWarning where it makes them doubtful (`model_checks`).
     """
-    _check(model, images, labels=labels, index=labels if index is None else index)
+    _check_inputs(images, labels=labels, index=labels if index is None else index)
+    check_model(model, images, labels, needs_gradient(attacks))
     index = torch.arange(len(images)) if index is None else index
+    return make_sets(model, images, labels, index, attacks, batch_size=batch_size, on_batch=on_batch)
+
+
+def make_sets(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    index: Tensor,
+    attacks: Sequence[AttackSpec],
+    *,
+    batch_size: int = BATCH,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> list[AdversarialSet]:
+    """What `generate` makes, of a model and images that are known to be sound: nothing is checked."""
+    clean = predict_classes(model, images, batch_size)
+    rows = (clean == labels).nonzero().flatten()
+    made = run_attacks(model, images[rows], labels[rows], attacks, batch_size=batch_size, on_batch=on_batch)
+    return [
+        _measure(model, images, labels, clean, index, spec, _spread(made[spec], images, rows), batch_size)
+        for spec in attacks
+    ]
+
+
+def run_attacks(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attacks: Sequence[AttackSpec],
+    *,
+    batch_size: int = BATCH,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> dict[AttackSpec, Attacked]:
+    """Run each attack on all the images, in batches; nothing is checked and nothing measured.
+
+    Our own attacks run on a prepared copy of the model (`prepare.prepare`) and on images in channels-last memory; a
+    toolchain's on the model itself and plain images, as its users run it.
+    """
+    made: dict[AttackSpec, Attacked] = {}
     with frozen(model):
-        clean = _predict(model, images, batch_size)
-        made: dict[AttackSpec, Attacked] = {}
+        sample = images[:SAMPLE].to(device_of(model))
+        ours = prepare(model, sample) if any(spec.toolchain == "redhanded" for spec in attacks) else model
         for specs in calls(list(dict.fromkeys(attacks))):
-            made |= _attack(model, images, labels, clean == labels, specs, batch_size, on_batch)
-        return [_measure(model, images, labels, clean, index, spec, made[spec], batch_size) for spec in attacks]
+            if specs[0].toolchain == "redhanded":
+                made |= _run(ours, torch.channels_last, images, labels, specs, batch_size, on_batch)
+            else:
+                made |= _run(model, torch.contiguous_format, images, labels, specs, batch_size, on_batch)
+    return made
 
 
 def attacked_index(source: Source, split: Literal["train", "test"], count: int, seed: int) -> NDArray[np.int64]:
     """Which images of a split are attacked: the same for every victim and attack, as pairing needs."""
     rng = np.random.default_rng(seed_for("attacked images", source.digest, split, seed))
     return rng.permutation(len(source.split(split)))[:count].astype(np.int64)
+
+
+@torch.no_grad()
+def predict_classes(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    """The classes that a model gives images, (n, c, h, w) float32 in [0, 1] -> (n,) int64 on the CPU."""
+    device = device_of(model)
+    batches = (batch.to(device).contiguous(memory_format=torch.channels_last) for batch in images.split(batch_size))
+    predicted = [model(batch).argmax(1).cpu() for batch in batches if len(batch)]
+    return torch.cat(predicted) if predicted else torch.zeros(0, dtype=torch.int64)
 
 
 @contextmanager
@@ -68,9 +126,12 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _check(model: nn.Module, images: Tensor, **per_image: Tensor) -> None:
-    if model.training:
-        raise AttackError("expected a model in evaluation mode, found it in training mode; call model.eval() first")
+def needs_gradient(attacks: Sequence[AttackSpec]) -> bool:
+    """Whether a model must be differentiable for these attacks."""
+    return any(ATTACKS[spec.family].uses_gradient for spec in attacks)
+
+
+def _check_inputs(images: Tensor, **per_image: Tensor) -> None:
     if images.ndim != 4 or images.dtype != torch.float32:
         found = f"{images.dtype} of shape {tuple(images.shape)}"
         raise AttackError(f"expected images as torch.float32 of shape (n, c, h, w), found {found}")
@@ -85,31 +146,41 @@ def _check(model: nn.Module, images: Tensor, **per_image: Tensor) -> None:
 
 def calls(attacks: Sequence[AttackSpec]) -> Iterator[tuple[AttackSpec, ...]]:
     """The settings that go into one call of an attack function: all of a family where they share work, else one."""
-    for family, group in groupby(sorted(attacks, key=lambda spec: spec.family), key=lambda spec: spec.family):
+    for (family, _), group in groupby(sorted(attacks, key=_caller), key=_caller):
         specs = tuple(group)
         yield from [specs] if ATTACKS[family].shares_work else [(spec,) for spec in specs]
 
 
-def _attack(
+def _caller(spec: AttackSpec) -> tuple[str, str]:
+    return spec.family, spec.toolchain
+
+
+def _run(
     model: nn.Module,
+    layout: torch.memory_format,
     images: Tensor,
     labels: Tensor,
-    attackable: Tensor,
     specs: Sequence[AttackSpec],
     batch_size: int,
     on_batch: Callable[[int], None],
 ) -> dict[AttackSpec, Attacked]:
-    """Run one attack function over the rightly classified images, in batches; the others stay as they are."""
-    device = device_of(model)
-    made = {spec: Attacked(images.clone(), torch.zeros(len(images), dtype=torch.int64)) for spec in specs}
-    for rows in attackable.nonzero().flatten().split(batch_size):
-        batch = images[rows].to(device).contiguous(memory_format=torch.channels_last)
-        outputs = ATTACKS[specs[0].family].run(model, batch, labels[rows].to(device), specs)
-        for spec, output in zip(specs, outputs, strict=True):
-            made[spec].images[rows] = output.images.cpu()
-            made[spec].steps[rows] = output.steps.cpu()
-        on_batch(len(rows))
-    return made
+    """Run one attack function, in batches; what it makes comes back to the CPU."""
+    device, function = device_of(model), attack_function(specs[0])
+    parts: list[list[Attacked]] = []
+    for batch, own in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+        batch = batch.to(device).contiguous(memory_format=layout)
+        parts.append(function(model, batch, own.to(device), specs))
+        on_batch(len(batch))
+    return {
+        spec: Attacked(*(torch.cat([getattr(part, field).cpu() for part in made]) for field in Attacked._fields))
+        for spec, made in zip(specs, zip(*parts, strict=True), strict=True)
+    }
+
+
+def _spread(attacked: Attacked, images: Tensor, rows: Tensor) -> Attacked:
+    """What an attack made of the images at `rows`, put back among the others, which stay as they are."""
+    steps = torch.zeros(len(images), dtype=torch.int64)
+    return Attacked(images.index_copy(0, rows, attacked.images), steps.index_copy(0, rows, attacked.steps))
 
 
 def _measure(
@@ -125,8 +196,8 @@ def _measure(
     """Distances and success of stored images: no attack's own word is taken for either."""
     perturbation = attacked.images - images
     tried, changed = clean == labels, perturbation.flatten(1).any(1)
-    prediction_float32 = _predict(model, attacked.images, batch_size)
-    prediction_uint8 = _predict(model, round_to_uint8(attacked.images), batch_size)
+    prediction_float32 = predict_classes(model, attacked.images, batch_size)
+    prediction_uint8 = predict_classes(model, round_to_uint8(attacked.images), batch_size)
     return AdversarialSet(
         attack=spec,
         images=attacked.images,
@@ -141,12 +212,3 @@ def _measure(
         linf=norm_of(perturbation, "linf"),
         steps=attacked.steps,
     )
-
-
-@torch.no_grad()
-def _predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """Predicted classes of images in float, (n, c, h, w) -> (n,) on the CPU."""
-    device = device_of(model)
-    batches = (batch.to(device).contiguous(memory_format=torch.channels_last) for batch in images.split(batch_size))
-    predicted = [model(batch).argmax(1).cpu() for batch in batches if len(batch)]
-    return torch.cat(predicted) if predicted else torch.zeros(0, dtype=torch.int64)

@@ -33,8 +33,25 @@ def code_digest(modules: Sequence[str]) -> str:
     return digest(*(ast.dump(_without_docstrings(name)) for name in modules))
 
 
+@cache
+def imports_of(module: str) -> tuple[str, ...]:
+    """The module and the modules of its package that it imports, directly or through others, sorted by name."""
+    package, found, waiting = module.split(".")[0], set[str](), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            imported = (node.module or "" for node in ast.walk(_tree(name)) if isinstance(node, ast.ImportFrom))
+            waiting += [origin for origin in imported if origin.startswith(f"{package}.")]
+    return tuple(sorted(found))
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse(inspect.getsource(importlib.import_module(module)))
+
+
 def _without_docstrings(module: str) -> ast.Module:
-    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    tree = _tree(module)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]

@@ -7,7 +7,7 @@ import io
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,9 +29,8 @@ IMAGE_FORMATS = {
 }
 IMAGE_MODES = ("L", "RGB")
 MIN_SIDE, MAX_SIDE = 16, 64  # pixels
-MAX_PIXELS = MAX_SIDE * MAX_SIDE
 MAX_IMAGE_BYTES = 1 << 20  # one image file on disk: 80 times a raw 64 x 64 RGB image
-MAX_NPZ_BYTES = 1 << 32  # the four arrays together, unpacked
+MAX_NPZ_BYTES = 1 << 32  # the arrays together, unpacked
 
 
 class RawArrays(NamedTuple):
@@ -43,6 +42,16 @@ class RawArrays(NamedTuple):
     y_test: np.ndarray
 
 
+class ImageLimits(NamedTuple):
+    """What one image file may have at most."""
+
+    pixels: int
+    file_bytes: int
+
+
+SMALL = ImageLimits(MAX_SIDE * MAX_SIDE, MAX_IMAGE_BYTES)  # images of a source
+
+
 def bad_data(where: object, expected: str, found: str, remedy: str) -> DataError:
     """A DataError of one printable line: the place, what was expected, what was found, what to do."""
     text = " ".join(f"{where}: expected {expected}, found {found}; {remedy}".split())
@@ -51,7 +60,7 @@ def bad_data(where: object, expected: str, found: str, remedy: str) -> DataError
 
 def read_arrays(path: Path) -> RawArrays:
     """The arrays of a folder of class folders, or else of an `.npz` file; raises DataError."""
-    with _reading(path, "a file or a folder"):
+    with reading(path, "a file or a folder"):
         is_folder = path.is_dir()
         if path.exists() and not is_folder and not path.is_file():  # a pipe would be waited for
             raise bad_data(path, "a file or a folder", "neither", "give the path of an .npz file or a folder")
@@ -60,9 +69,14 @@ def read_arrays(path: Path) -> RawArrays:
 
 def read_npz(path: Path) -> RawArrays:
     """The arrays x_train, y_train, x_test, y_test of an `.npz` file; raises DataError for any other file."""
-    with _reading(path, "a zip archive that numpy.savez wrote"), zipfile.ZipFile(path) as archive:
-        _check_members(path, archive)
-        return RawArrays(*(_read_member(path, archive, key) for key in KEYS))
+    return RawArrays(*read_npz_arrays(path, [KEYS]))
+
+
+def read_npz_arrays(path: Path, choices: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """The arrays of an `.npz` file under the first of these choices of names that it has whole; raises DataError."""
+    with reading(path, "a zip archive that numpy.savez wrote"), zipfile.ZipFile(path) as archive:
+        keys = _choose_members(path, archive, choices)
+        return [_read_member(path, archive, key) for key in keys]
 
 
 def read_folder(path: Path) -> RawArrays:
@@ -76,30 +90,30 @@ def read_folder(path: Path) -> RawArrays:
     if _class_names(path / "test") != classes:
         raise bad_data(
             path / "test",
-            f"the class folders of train ({_some(classes)})",
-            _some(_class_names(path / "test")),
+            f"the class folders of train ({some_names(classes)})",
+            some_names(_class_names(path / "test")),
             "give both splits the same class folders",
         )
     return RawArrays(*_read_split(path / "train", classes), *_read_split(path / "test", classes))
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, limits: ImageLimits = SMALL) -> np.ndarray:
     """One image file as uint8 (h, w) for mode L or (h, w, 3) for mode RGB, the first frame only.
 
-    Raises DataError unless it is a PNG, JPEG, BMP, WEBP or TIFF file of at most 1 MiB and 4,096 pixels in
-    mode L or RGB. Size and mode are read from the header, before any pixel is decoded.
+    Raises DataError unless it is a PNG, JPEG, BMP, WEBP or TIFF file within the limits (1 MiB and 4,096 pixels
+    unless given) in mode L or RGB. Size and mode are read from the header, before any pixel is decoded.
     """
-    with _reading(path, "an image that can be decoded"), warnings.catch_warnings():
+    with reading(path, "an image that can be decoded"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        _check_image_file(path)
+        _check_image_file(path, limits)
         with Image.open(path, formats=sorted(set(IMAGE_FORMATS.values()))) as image:
-            _check_image_header(path, image)
+            _check_image_header(path, image, limits)
             return np.array(image)
 
 
 @contextmanager
-def _reading(path: Path, expected: str) -> Iterator[None]:
+def reading(path: Path, expected: str) -> Iterator[None]:
     """Turn whatever a decoder raises on foreign bytes (nearly any built-in exception) into a DataError."""
     try:
         yield
@@ -110,15 +124,17 @@ def _reading(path: Path, expected: str) -> Iterator[None]:
         raise bad_data(path, expected, found, "check the path and make the file again") from error
 
 
-def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
-    names = archive.namelist()
-    if not {f"{key}.npy" for key in KEYS} <= set(names):
-        found = _some([name.removesuffix(".npy") for name in names])
+def _choose_members(path: Path, archive: zipfile.ZipFile, choices: Sequence[Sequence[str]]) -> Sequence[str]:
+    names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    keys = next((keys for keys in choices if set(keys) <= set(names)), None)
+    if keys is None:
+        expected = " or ".join(", ".join(keys) for keys in choices)
         remedy = "save them with numpy.savez under these names"
-        raise bad_data(path, f"the arrays {', '.join(KEYS)}", found, remedy)
-    size = sum(archive.getinfo(f"{key}.npy").file_size for key in KEYS)
+        raise bad_data(path, f"the arrays {expected}", some_names(names), remedy)
+    size = sum(archive.getinfo(f"{key}.npy").file_size for key in keys)
     if size > MAX_NPZ_BYTES:
         raise bad_data(path, f"at most {MAX_NPZ_BYTES:,} bytes of arrays", f"{size:,}", "use fewer images")
+    return keys
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
@@ -144,11 +160,11 @@ def _read_npy_header(buffer: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtyp
 
 
 def _class_names(split: Path) -> list[str]:
-    with _reading(split, "a folder of class folders"):
-        entries = _visible(split)
+    with reading(split, "a folder of class folders"):
+        entries = visible_entries(split)
         strays = [entry.name for entry in entries if not entry.is_dir()]
         if strays or not entries:
-            found = _some(strays) or "nothing"
+            found = some_names(strays) or "nothing"
             raise bad_data(split, "class folders only", found, "put every image into the folder of its class")
     return [entry.name for entry in entries]
 
@@ -158,7 +174,7 @@ def _read_split(split: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray
     images: list[np.ndarray] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        for path in _image_paths(split / name):
+        for path in image_paths(split / name):
             images.append(read_image(path))
             labels.append(label)
             if images[-1].shape != images[0].shape:
@@ -168,38 +184,40 @@ def _read_split(split: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray
     return np.stack(images), np.array(labels, dtype=np.int64)
 
 
-def _image_paths(folder: Path) -> list[Path]:
-    with _reading(folder, "a folder of images"):
-        paths = _visible(folder)
+def image_paths(folder: Path) -> list[Path]:
+    """The files of a folder, at least one; raises DataError."""
+    with reading(folder, "a folder of images"):
+        paths = visible_entries(folder)
     if not paths:
         raise bad_data(folder, "at least one image", "none", "add images or take the class away from both splits")
     return paths
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible_entries(folder: Path) -> list[Path]:
+    """What lies in a folder, hidden files left out, sorted by name as text."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
-def _check_image_file(path: Path) -> None:
+def _check_image_file(path: Path, limits: ImageLimits) -> None:
     if path.suffix.lower() not in IMAGE_FORMATS:
         expected = f"a name that ends in {', '.join(IMAGE_FORMATS)}"
         raise bad_data(path, expected, repr(path.suffix), "convert it or take it away")
     size = path.stat().st_size
     if not path.is_file():  # a folder, or a pipe that would never end
         raise bad_data(path, "an image file", "something that is not a file", "take it away")
-    if size > MAX_IMAGE_BYTES:
+    if size > limits.file_bytes:
         remedy = "save it without its metadata"
-        raise bad_data(path, f"at most {MAX_IMAGE_BYTES:,} bytes", f"{size:,}", remedy)
+        raise bad_data(path, f"at most {limits.file_bytes:,} bytes", f"{size:,}", remedy)
 
 
-def _check_image_header(path: Path, image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
+def _check_image_header(path: Path, image: Image.Image, limits: ImageLimits) -> None:
+    if image.width * image.height > limits.pixels:
         found = f"{image.width} x {image.height}"
-        raise bad_data(path, f"at most {MAX_PIXELS:,} pixels", found, "scale it down")
+        raise bad_data(path, f"at most {limits.pixels:,} pixels", found, "scale it down")
     if image.mode not in IMAGE_MODES:
         raise bad_data(path, f"mode {' or '.join(IMAGE_MODES)}", image.mode, "convert it to grey or RGB")
 
 
-def _some(names: list[str]) -> str:
+def some_names(names: list[str]) -> str:
     """Up to eight names for a message."""
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

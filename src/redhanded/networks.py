@@ -6,12 +6,10 @@ place of 4) and that the last pooling is an average, since nothing larger than a
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Builder = Callable[[float, int, int], nn.Sequential]  # (width, input channels, classes) -> network
 
@@ -29,11 +27,12 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) in [0, 1] -> (n, c, h, w) of mean 0 and deviation 1."""
-        return (images - self.mean) / self.deviation
+        one = torch.zeros_like(images[:1])  # broadcasting over channels-last memory would be five times as slow
+        return (images - (one + self.mean)) / (one + self.deviation)
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution and its batch normalisation, kept together so that they can be folded into one."""
+    """A convolution and its batch normalisation."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
@@ -173,16 +172,3 @@ def channel_statistics(images: Tensor) -> tuple[list[float], list[float]]:
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     planes = images[:10_000].transpose(0, 1).flatten(1).double() / scale  # (c, n h w); more images change nothing
     return planes.mean(1).tolist(), planes.std(1).clamp_min(1e-3).tolist()
-
-
-def fold_batchnorm(network: nn.Module) -> nn.Module:
-    """A frozen copy in evaluation mode with every batch normalisation folded into its convolution.
-
-    It is the same function with fewer operations (He 2016 has 53 normalisations), for attacks and inference.
-    """
-    folded = deepcopy(network).eval()
-    for module in list(folded.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, ConvNorm):
-                setattr(module, name, fuse_conv_bn_eval(cast(nn.Conv2d, child[0]), cast(nn.BatchNorm2d, child[1])))
-    return folded.requires_grad_(False)

@@ -12,7 +12,8 @@ from redhanded.data import Source, Split
 from redhanded.errors import RunError
 from redhanded.identity import seed_for
 from redhanded.metrics import wilson_interval
-from redhanded.networks import VICTIMS, build_network, channel_statistics, fold_batchnorm
+from redhanded.networks import VICTIMS, build_network, channel_statistics
+from redhanded.prepare import prepare
 from redhanded.results import VictimCard, read_record, write_record
 from redhanded.training import Training, pick_device, predict_logits, train
 from redhanded.weights import load_weights, save_weights
@@ -32,7 +33,7 @@ class VictimSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Victim:
-    """A trained classifier; `network` is frozen, in evaluation mode, normalisation folded into its weights."""
+    """A trained classifier; `network` is frozen, in evaluation mode, and prepared: the same function, faster."""
 
     card: VictimCard
     network: nn.Module
@@ -48,8 +49,8 @@ def train_victim(spec: VictimSpec, source: Source, weak_below: float) -> tuple[n
         spec.training,
         seed_for("victim", spec.architecture, spec.width, source.digest, spec.seed),
     )
-    network = trained.network.to(memory_format=torch.channels_last)
-    correct = _count_correct(fold_batchnorm(network), source.test)
+    network = trained.network.eval()
+    correct = _count_correct(prepare(network), source.test)
     total = len(source.test)
     card = VictimCard(
         name=spec.name,
@@ -81,6 +82,12 @@ def save_victim(network: nn.Module, card: VictimCard, folder: Path) -> VictimCar
 
 def load_victim(folder: Path) -> Victim:
     """Read a victim for use; raises RunError where the weights are missing or not those of the card."""
+    card, network = load_network(folder)
+    return Victim(card, prepare(network).to(pick_device()))
+
+
+def load_network(folder: Path) -> tuple[VictimCard, nn.Module]:
+    """Read a victim's card and its network as it was trained, in evaluation mode; raises as `load_victim`."""
     card = read_record(VictimCard, folder / "card.json")
     if card.architecture not in VICTIMS:
         known = ", ".join(VICTIMS)
@@ -88,7 +95,7 @@ def load_victim(folder: Path) -> Victim:
     no_statistics = ([0.0] * card.shape[0], [1.0] * card.shape[0])  # the stored weights hold the real ones
     network = _build(card.architecture, card.width, card.shape, card.classes, no_statistics)
     load_weights(network, folder, card.weights_digest)
-    return Victim(card, fold_batchnorm(network.to(memory_format=torch.channels_last)).to(pick_device()))
+    return card, network.eval()
 
 
 def _build(

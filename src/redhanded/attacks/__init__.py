@@ -1,45 +1,173 @@
 """The attacks: one row of `ATTACKS` each, all called as `run(model, images, labels, specifications)`."""
 
 from redhanded.attacks.carlini_wagner import CarliniWagner, carlini_wagner
+from redhanded.attacks.carlini_wagner_linf import CarliniWagnerLinf, carlini_wagner_linf
+from redhanded.attacks.ddn import DDN, ddn
 from redhanded.attacks.deepfool import DeepFool, deepfool
 from redhanded.attacks.fgsm import FGSM, fgsm
+from redhanded.attacks.fmn import FMN, fmn
+from redhanded.attacks.jpeg import JPEG, jpeg
+from redhanded.attacks.mi_fgsm import MIFGSM, mi_fgsm
+from redhanded.attacks.noise import (
+    GaussianNoise,
+    SaltAndPepper,
+    UniformNoise,
+    gaussian_noise,
+    salt_and_pepper,
+    uniform_noise,
+)
+from redhanded.attacks.pgd import BIM, PGD, bim, pgd
 from redhanded.attacks.spec import Attacked, AttackFunction, AttackKind, AttackSpec
+from redhanded.attacks.square import Square, square
 
 ATTACKS: dict[str, AttackKind] = {
     "fgsm": AttackKind(
         spec=FGSM,
         run=fgsm,
-        shares_work=True,
         summary="one step along the gradient of the loss (l2) or its sign (linf)",
         paper="Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples, ICLR 2015",
+        reference="Foolbox 3.3.4: linf equal to the bit, l2 to one rounding",
+        shares_work=True,
     ),
     "deepfool": AttackKind(
         spec=DeepFool,
         run=deepfool,
-        shares_work=False,
         summary="steps to the nearest boundary of the linearised classifier until the class changes",
         paper="Moosavi-Dezfooli, Fawzi, Frossard: DeepFool: a simple and accurate method to fool deep neural "
         "networks, CVPR 2016",
+        reference="Foolbox 3.3.4: equal to 1e-5",
     ),
     "carlini_wagner": AttackKind(
         spec=CarliniWagner,
         run=carlini_wagner,
-        shares_work=False,
         summary="the nearest image that is wrong by a margin, searched by Adam in tanh space",
         paper="Carlini, Wagner: Towards evaluating the robustness of neural networks, IEEE S&P 2017",
+        reference="the authors' code, and Foolbox 3.3.4: median distance within 5 %",
+    ),
+    "carlini_wagner_linf": AttackKind(
+        spec=CarliniWagnerLinf,
+        run=carlini_wagner_linf,
+        summary="every pixel's change pressed below a bound that shrinks after each success",
+        paper="Carlini, Wagner: Towards evaluating the robustness of neural networks, IEEE S&P 2017",
+        reference="adv-lib 0.2.8 run on one image at a time: equal to 1e-6",
+    ),
+    "pgd": AttackKind(
+        spec=PGD,
+        run=pgd,
+        summary="steps along the gradient inside a ball around the image, from a random point of the ball",
+        paper="Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks, "
+        "ICLR 2018",
+        reference="torchattacks 3.5.1 without a random start: equal to 1e-6",
+    ),
+    "bim": AttackKind(
+        spec=BIM,
+        run=bim,
+        summary="steps along the gradient inside a ball around the image, from the image itself",
+        paper="Kurakin, Goodfellow, Bengio: Adversarial examples in the physical world, ICLR workshop 2017",
+        reference="Foolbox 3.3.4: equal to 1e-6",
+    ),
+    "mi_fgsm": AttackKind(
+        spec=MIFGSM,
+        run=mi_fgsm,
+        summary="BIM along a running sum of gradients",
+        paper="Dong, Liao, Pang, Su, Zhu, Hu, Li: Boosting adversarial attacks with momentum, CVPR 2018",
+        reference="torchattacks 3.5.1 in linf: equal to 1e-6",
+    ),
+    "ddn": AttackKind(
+        spec=DDN,
+        run=ddn,
+        summary="gradient steps on a sphere that shrinks after a success and grows after a failure",
+        paper="Rony, Hafemann, Oliveira, Ben Ayed, Sabourin, Granger: Decoupling direction and norm for efficient "
+        "gradient-based L2 adversarial attacks and defenses, CVPR 2019",
+        reference="adv-lib 0.2.8 and Foolbox 3.3.4: equal to 1e-5",
+    ),
+    "fmn": AttackKind(
+        spec=FMN,
+        run=fmn,
+        summary="gradient steps in a ball whose radius follows the distance to the boundary",
+        paper="Pintor, Roli, Brendel, Biggio: Fast minimum-norm adversarial attacks through adaptive norm "
+        "constraints, NeurIPS 2021",
+        reference="adv-lib 0.2.8: linf equal to 1e-5; its l2 projection lengthens short changes, ours does not",
+    ),
+    "square": AttackKind(
+        spec=Square,
+        run=square,
+        summary="random search with squares of shrinking size, without gradients",
+        paper="Andriushchenko, Croce, Flammarion, Hein: Square attack: a query-efficient black-box adversarial attack "
+        "via random search, ECCV 2020",
+        reference="torchattacks 3.5.1: the same success and number of queries on average",
+        uses_gradient=False,
+    ),
+    "gaussian_noise": AttackKind(
+        spec=GaussianNoise,
+        run=gaussian_noise,
+        summary="control: normal noise of a given L2 size",
+        paper="none: a control",
+        reference="the closed form",
+        uses_gradient=False,
+        control=True,
+    ),
+    "uniform_noise": AttackKind(
+        spec=UniformNoise,
+        run=uniform_noise,
+        summary="control: evenly drawn noise of a given L2 size",
+        paper="none: a control",
+        reference="the closed form",
+        uses_gradient=False,
+        control=True,
+    ),
+    "salt_and_pepper": AttackKind(
+        spec=SaltAndPepper,
+        run=salt_and_pepper,
+        summary="control: a share of the pixels black or white",
+        paper="none: a control",
+        reference="the closed form",
+        uses_gradient=False,
+        control=True,
+    ),
+    "jpeg": AttackKind(
+        spec=JPEG,
+        run=jpeg,
+        summary="control: JPEG compression",
+        paper="Wallace: The JPEG still picture compression standard, Communications of the ACM 34(4), 1991",
+        reference="Pillow: equal to the bit",
+        uses_gradient=False,
+        control=True,
     ),
 }
 
 __all__ = [
     "ATTACKS",
+    "BIM",
+    "DDN",
     "FGSM",
+    "FMN",
+    "JPEG",
+    "MIFGSM",
+    "PGD",
     "AttackFunction",
     "AttackKind",
     "AttackSpec",
     "Attacked",
     "CarliniWagner",
+    "CarliniWagnerLinf",
     "DeepFool",
+    "GaussianNoise",
+    "SaltAndPepper",
+    "Square",
+    "UniformNoise",
+    "bim",
     "carlini_wagner",
+    "carlini_wagner_linf",
+    "ddn",
     "deepfool",
     "fgsm",
+    "fmn",
+    "gaussian_noise",
+    "jpeg",
+    "mi_fgsm",
+    "pgd",
+    "salt_and_pepper",
+    "square",
+    "uniform_noise",
 ]

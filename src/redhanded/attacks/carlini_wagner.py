@@ -8,13 +8,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from redhanded.attacks.deepfool import DeepFool, deepfool
 from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.tanh_space import to_image, to_tanh_space
 from redhanded.norms import norm_of, per_image
 
-_INSIDE = 0.999999  # keeps arctanh finite for pixels of exactly 0 and 1
 _CEILING = 1e10  # of the constant
 _PROGRESS = 0.9999  # a loss above this share of the last checked one has stalled
 _REPEAT_FROM = 10  # with so many search steps the last one repeats the smallest constant that succeeded
+_ROWS = 16  # batches of a part of the images are multiples of this
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones
 
 
@@ -24,10 +26,15 @@ class CarliniWagner(AttackSpec):
     `binary_search_steps` searches for the constant, from `initial_const` > 0 on, of `steps` iterations each;
     `abort_early` ends a search when the loss has stalled for a tenth of them, which with few and large steps is
     while Adam still swings: switch it off there.
+
+    `init` is where each search begins. "deepfool" is a shortcut of ours: it begins at DeepFool's point, with
+    `initial_const` in units of what makes that point the optimum of the linearised problem, so that one search of
+    few iterations is enough (with `initial_const` about 2).
     """
 
     family: ClassVar[str] = "carlini_wagner"
     setting_names: ClassVar[tuple[str, ...]] = ("learning_rate", "confidence")
+    shortcut_names: ClassVar[tuple[str, ...]] = ("init",)
     norm: Literal["l2"] = "l2"
     learning_rate: float = Field(default=0.01, gt=0)
     confidence: float = Field(default=0.0, ge=0)
@@ -35,6 +42,7 @@ class CarliniWagner(AttackSpec):
     binary_search_steps: int = Field(default=9, gt=0)
     initial_const: float = Field(default=1e-3, gt=0, le=_CEILING)
     abort_early: bool = True
+    init: Literal["image", "deepfool"] = "image"
 
 
 def carlini_wagner(
@@ -42,10 +50,14 @@ def carlini_wagner(
 ) -> list[Attacked]:
     """Minimise `|x' - x|^2 + c * max(0, z_label - max other z + confidence)`, `x' = (tanh(w) + 1) / 2`.
 
-    A search step runs Adam over `w` from the clean image with `c` fixed; it ends after `steps` iterations, or
-    with `abort_early` at one of ten checks if this image's loss did not fall by 0.01 %. Then `c` is multiplied
-    by 10 as long as none succeeded (up to 1e10), and bisected from then on. A success is a margin above
-    `confidence`; of all of them the nearest is kept, exactly as the model saw it.
+    A search step runs Adam over `w` with `c` fixed; it ends after `steps` iterations, or with `abort_early` at one
+    of ten checks if this image's loss did not fall by 0.01 %. Then `c` is multiplied by 10 as long as none succeeded
+    (up to 1e10), and bisected from then on. A success is a margin above `confidence`; of all of them but the
+    beginning the nearest is kept, exactly as the model saw it.
+
+    With `init="deepfool"` the searches begin at the end of DeepFool's path, at distance `d`, and the first `c` is
+    `initial_const * 2 * (lead + confidence) * d^2 / lead^2`, where `lead` is `z_label - max other z` of the clean
+    image; where DeepFool finds nothing they begin as with "image".
 
     Args:
         model: in evaluation mode, (n, c, h, w) -> logits (n, k), k >= 2.
@@ -55,7 +67,7 @@ def carlini_wagner(
 
     Returns:
         For each attack the images (the input itself where none succeeded) and the number of iterations of all
-        search steps together, 1..steps * binary_search_steps.
+        search steps together, 1..steps * binary_search_steps, DeepFool's linearisations with them.
 
     Paper: Carlini, Wagner, "Towards evaluating the robustness of neural networks", IEEE S&P 2017.
     """
@@ -68,13 +80,16 @@ class _State(NamedTuple):
     row: Tensor  # (n,) in the batch
     label: Tensor  # (n, 1)
     anchor: Tensor  # (n, c, h, w) the clean image on its way through tanh space: within 5e-7 of it
-    origin: Tensor  # (n, c, h, w) the clean image in tanh space
+    origin: Tensor  # (n, c, h, w) in tanh space, where every search step starts
     w: Tensor  # (n, c, h, w) what Adam moves
     mean: Tensor  # (n, c, h, w) Adam's first moment
     square: Tensor  # (n, c, h, w) and its second
     nearest: Tensor  # (n, c, h, w) the nearest success of all search steps, the input till then
     distance: Tensor  # (n,) its squared L2 distance, inf where there is none
-    clean_hinge: Tensor  # (n,) the hinge at the clean image, from which every search step starts
+    start_hinge: Tensor  # (n,) max(0, hinge) at the origin
+    start_distance: Tensor  # (n,) squared L2 distance of the origin, 0 unless it is DeepFool's point
+    hinge: Tensor  # (n,) at the last iteration, 0 before the first
+    hinge_before: Tensor  # (n,) and at the one before it
     checked: Tensor  # (n,) the loss at the last check
     const: Tensor  # (n,)
     lower: Tensor  # (n,) the largest constant that failed
@@ -107,15 +122,43 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
     return Attacked(result, used)
 
 
+class _Beginning(NamedTuple):
+    """Where `init` puts an image."""
+
+    points: Tensor  # (n, c, h, w)
+    unit: Tensor  # (n,) of the constant
+    used: Tensor  # (n,) how often the model was asked
+
+
+def _begin_at_image(model: nn.Module, images: Tensor, labels: Tensor, lead: Tensor, confidence: float) -> _Beginning:
+    return _Beginning(images, torch.ones_like(lead), torch.zeros_like(labels))
+
+
+def _begin_at_deepfool(model: nn.Module, images: Tensor, labels: Tensor, lead: Tensor, confidence: float) -> _Beginning:
+    # The rivals of a near boundary are the likely classes: more of them cost more than the search itself.
+    (found,) = deepfool(model, images, labels, [DeepFool(norm="l2", overshoot=0.02, candidates=3, box_from=2)])
+    slope = lead / norm_of(found.images - images, "l2")  # NaN or inf where DeepFool found nothing
+    # Where the hinge falls evenly, |x' - x|^2 + c * hinge is least where it reaches 0 for this c.
+    unit = 2 * (lead + confidence) / slope.square()
+    return _Beginning(found.images, torch.where(unit > 0, unit, 1), found.steps)
+
+
+_BEGIN = {"image": _begin_at_image, "deepfool": _begin_at_deepfool}
+
+
 def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> _State:
-    origin = _to_tanh_space(images)
-    anchor = _to_image(origin)
-    hinge = _hinge(model(anchor), labels[:, None], attack.confidence)
-    const = torch.full_like(hinge, attack.initial_const)
-    zeros, count = torch.zeros_like(hinge), torch.zeros_like(labels)
+    label, anchor = labels[:, None], to_image(to_tanh_space(images))
+    lead = _hinge(model(anchor), label, 0.0)
+    beginning = _BEGIN[attack.init](model, images, labels, lead, attack.confidence)
+    origin = to_tanh_space(beginning.points)
+    point = to_image(origin)
+    hinge = _hinge(model(point), label, attack.confidence).clamp_min(0)
+    distance = norm_of(point - anchor, "l2").square()
+    const = (attack.initial_const * beginning.unit).clamp_max(_CEILING)
+    zeros = torch.zeros_like(hinge)
     return _State(
         row=torch.arange(len(images), device=images.device),
-        label=labels[:, None],
+        label=label,
         anchor=anchor,
         origin=origin,
         w=origin.clone(),
@@ -123,38 +166,64 @@ def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagn
         square=torch.zeros_like(images),
         nearest=images.clone(),
         distance=torch.full_like(hinge, torch.inf),
-        clean_hinge=hinge.clamp_min(0),
-        checked=const * hinge.clamp_min(0),
+        start_hinge=hinge,
+        start_distance=distance,
+        hinge=zeros.clone(),
+        hinge_before=zeros.clone(),
+        checked=const * hinge + distance,
         const=const,
         lower=zeros,
         upper=torch.full_like(hinge, _CEILING),
         found=zeros.bool(),
-        step=count,
-        search=count.clone(),
-        used=count.clone(),
+        step=torch.zeros_like(labels),
+        search=torch.zeros_like(labels),
+        used=beginning.used.clone(),
     )
 
 
 def _iterate(model: nn.Module, state: _State, confidence: float, adam: Tensor) -> Tensor:
     """One iteration for every image, in place; returns the loss at the point it started from, (n,)."""
-    tanh = state.w.tanh()
-    image = tanh.mul(0.5).add_(0.5)
+    image = to_image(state.w)
     hinge, gradient = _hinge_gradient(model, image, state, confidence)
     offset = image - state.anchor
     distance = norm_of(offset, "l2").square()  # (n,)
-    _remember(state, image, distance, hinge < 0)
-    # d|x' - x|^2/dx' = 2 * offset and dx'/dw = (1 - tanh^2) / 2
-    gradient = gradient.add(offset, alpha=2).mul_(tanh.square_().neg_().add_(1).mul_(0.5))
-    _adam_step(state, gradient, adam)
+    _remember(state, image, distance, (hinge < 0) & (state.step > 0))
+    # d|x' - x|^2/dx' = 2 * offset and dx'/dw = 2 * x' * (1 - x')
+    _adam_step(state, gradient.add_(offset, alpha=2).mul_((1 - image).mul_(image)), adam)
     return distance + state.const * hinge.clamp_min(0)
 
 
 def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: float) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        x = image.detach().requires_grad_()
-        hinge = _hinge(model(x), state.label, confidence)
-        (gradient,) = torch.autograd.grad((state.const * hinge.clamp_min(0)).sum(), x)
-    return hinge.detach(), gradient
+    """The hinge, (n,), and the gradient of `const * max(0, hinge)`, (n, c, h, w).
+
+    Behind the boundary the hinge is flat and the gradient zero, and there most iterations are: such an image needs
+    the model's answer alone. Which images those are is known only when the model has answered; so those that are
+    likely to be behind are asked first, and the gradient is taken for the others and for those that were not.
+    """
+    hinge, gradient = torch.zeros_like(state.const), torch.zeros_like(image)
+    likely = torch.stack([state.hinge, state.hinge_before, 2 * state.hinge - state.hinge_before]).amin(0) >= 0
+    behind = _shorten((~likely).nonzero().flatten())
+    if len(behind):
+        hinge[behind] = _hinge(model(image[behind]), state.label[behind], confidence)
+    rows = _lengthen((hinge >= 0).nonzero().flatten())
+    if len(rows):
+        with torch.enable_grad():
+            x = image[rows].requires_grad_()
+            answer = _hinge(model(x), state.label[rows], confidence)
+            (gradient[rows],) = torch.autograd.grad((state.const[rows] * answer.clamp_min(0)).sum(), x)
+        hinge[rows] = answer.detach()
+    state.hinge_before.copy_(state.hinge)
+    state.hinge.copy_(hinge)
+    return hinge, gradient
+
+
+def _shorten(rows: Tensor) -> Tensor:
+    # Libraries prepare a convolution anew for each size of batch that they have not met: only few sizes are used.
+    return rows[: len(rows) // _ROWS * _ROWS]
+
+
+def _lengthen(rows: Tensor) -> Tensor:
+    return torch.cat([rows, rows[:1].expand(-len(rows) % _ROWS)])  # the first one again
 
 
 def _hinge(logits: Tensor, label: Tensor, confidence: float) -> Tensor:
@@ -167,22 +236,26 @@ def _remember(state: _State, image: Tensor, distance: Tensor, success: Tensor) -
     state.found.logical_or_(success)
     nearer = success & (distance < state.distance)
     torch.where(nearer, distance, state.distance, out=state.distance)
-    torch.where(per_image(nearer, image), image, state.nearest, out=state.nearest)
+    rows = nearer.nonzero().flatten()
+    state.nearest.index_copy_(0, rows, image[rows])
 
 
 def _adam_table(attack: CarliniWagner, like: Tensor) -> Tensor:
-    """Adam's bias corrections for each step, (steps, 2): the step's size, the scale of the root."""
-    counts = range(1, attack.steps + 1)
-    rows = [(attack.learning_rate / (1 - _BETA1**t), 1 / math.sqrt(1 - _BETA2**t)) for t in counts]
+    """Adam's step `t` is `w -= mean / (a_t * sqrt(square) + b_t)`; (steps, 2): a_t and b_t.
+
+    `mean` and `square` are those of half the gradient, as `_iterate` gives it.
+    """
+    rates = [attack.learning_rate / (1 - _BETA1**t) for t in range(1, attack.steps + 1)]
+    roots = [1 / math.sqrt(1 - _BETA2**t) for t in range(1, attack.steps + 1)]
+    rows = [(root / rate, _EPSILON / 2 / rate) for rate, root in zip(rates, roots, strict=True)]
     return torch.tensor(rows, dtype=like.dtype, device=like.device)
 
 
 def _adam_step(state: _State, gradient: Tensor, adam: Tensor) -> None:
-    state.mean.mul_(_BETA1).add_(gradient, alpha=1 - _BETA1)
+    state.mean.lerp_(gradient, 1 - _BETA1)
     state.square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-    size, scale = (per_image(column, gradient) for column in adam[state.step].unbind(1))
-    root = state.square.sqrt().mul_(scale).add_(_EPSILON)
-    state.w.addcdiv_(state.mean * size, root, value=-1)
+    scale, floor = (per_image(column, gradient) for column in adam[state.step].unbind(1))
+    state.w.addcdiv_(state.mean, state.square.sqrt().mul_(scale).add_(floor), value=-1)
     state.step.add_(1)
     state.used.add_(1)
 
@@ -206,14 +279,16 @@ def _check(state: _State, loss: Tensor, attack: CarliniWagner) -> _State:
 
 
 def _restart(state: _State, over: Tensor, searches: int) -> _State:
-    """Move the constants of the images whose search step is over, and put them back to the clean image."""
+    """Move the constants of the images whose search step is over, and put them back to their origin."""
     lower, upper, const = _narrow(state, over, searches)
     whole = per_image(over, state.w)
     return state._replace(
         w=torch.where(whole, state.origin, state.w),
         mean=state.mean.masked_fill_(whole, 0),
         square=state.square.masked_fill_(whole, 0),
-        checked=torch.where(over, const * state.clean_hinge, state.checked),
+        hinge=state.hinge.masked_fill_(over, 0),
+        hinge_before=state.hinge_before.masked_fill_(over, 0),
+        checked=torch.where(over, const * state.start_hinge + state.start_distance, state.checked),
         const=const,
         lower=lower,
         upper=upper,
@@ -231,11 +306,3 @@ def _narrow(state: _State, over: Tensor, searches: int) -> tuple[Tensor, Tensor,
     if searches >= _REPEAT_FROM:
         const = torch.where(state.search + 2 == searches, upper, const)
     return lower, upper, torch.where(over, const, state.const)
-
-
-def _to_tanh_space(images: Tensor) -> Tensor:
-    return ((images * 2 - 1) * _INSIDE).arctanh()
-
-
-def _to_image(w: Tensor) -> Tensor:
-    return w.tanh().mul_(0.5).add_(0.5)

@@ -19,14 +19,18 @@ class DeepFool(AttackSpec):
     """DeepFool in `norm`, at most `steps` steps; each scales the path so far by `1 + overshoot` (>= 0).
 
     `candidates` limits the classes looked at, the image's own included, to the most likely ones (None: all).
+    `box_from` >= 0 makes the path keep to the box [0, 1], and steps from that one on, the first being 0, count on the
+    pixels alone that can still move (None: neither).
     """
 
     family: ClassVar[str] = "deepfool"
     setting_names: ClassVar[tuple[str, ...]] = ("overshoot",)
+    shortcut_names: ClassVar[tuple[str, ...]] = ("candidates", "box_from")
     norm: Literal["l2", "linf"] = "l2"
     overshoot: float = Field(default=0.02, ge=0)
     steps: int = Field(default=50, gt=0)
     candidates: int | None = Field(default=None, ge=2)
+    box_from: int | None = Field(default=None, ge=0)
 
 
 def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DeepFool]) -> list[Attacked]:
@@ -34,7 +38,9 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence
 
     With `f_k = logit_k - logit_label` and `w_k = df_k/dx`, a step goes to the rival `k` with the smallest
     `d_k = |f_k| / |w_k|_dual`: by `(d_k + 1e-4) * w_k / |w_k|` in l2, by `(d_k + 1e-4) * sign(w_k)` in linf.
-    The next point is `clip(x0 + (1 + overshoot) * sum of the steps, 0, 1)`.
+    The next point is `clip(x0 + (1 + overshoot) * sum of the steps, 0, 1)`. With `box_from` what the clipping took
+    off is taken off the sum too, and from that step on `w_k` is 0 where a pixel is at 0 or 1 and would be pushed
+    outwards, so that the others make up for it: images with many black pixels need far fewer steps.
 
     Args:
         model: in evaluation mode, (n, c, h, w) -> logits (n, k), k >= 2.
@@ -63,7 +69,8 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) 
     x, logits = _forward(model, images)
     rivals = _rivals(logits, labels, attack.candidates)  # (n, candidates - 1)
     path = torch.zeros_like(images)
-    for _ in range(attack.steps):
+    for step in range(attack.steps):
+        inside = attack.box_from is not None and step >= attack.box_from
         holds = logits.argmax(1) == labels[active]
         if _worth_leaving(holds, rivals.shape[1]):
             result[active[~holds]] = x[~holds]
@@ -71,10 +78,13 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) 
             if not len(active):
                 return Attacked(result, used)
             x, logits = _forward(model, x)
-        # An image that is done but still in the batch does not move.
-        path += _step(x, logits, labels[active], rivals[active], attack.norm) * per_image(holds, x)
+        if attack.box_from is not None:
+            path = (x - images[active]) / (1 + attack.overshoot)
+        path += _step(x, logits, labels[active], rivals[active], attack.norm, inside)
+        moved = (images[active] + (1 + attack.overshoot) * path).clamp_(0, 1)
         used[active] += holds
-        x, logits = _forward(model, (images[active] + (1 + attack.overshoot) * path).clamp_(0, 1))
+        # An image that is done but still in the batch does not move.
+        x, logits = _forward(model, torch.where(per_image(holds, x), moved, x))
     fooled = logits.argmax(1) != labels[active]
     result[active[fooled]] = x[fooled]
     return Attacked(result, used)
@@ -100,7 +110,7 @@ def _rivals(logits: Tensor, labels: Tensor, candidates: int | None) -> Tensor:
     return ranked[:, : (candidates or logits.shape[1]) - 1]  # the own class is last, and never in
 
 
-def _step(x: Tensor, logits: Tensor, labels: Tensor, rivals: Tensor, norm: Norm) -> Tensor:
+def _step(x: Tensor, logits: Tensor, labels: Tensor, rivals: Tensor, norm: Norm, inside: bool) -> Tensor:
     """The step over the nearest linearised boundary, (n, c, h, w)."""
     nearest = torch.full_like(logits[:, 0], torch.inf)  # (n,)
     slope = torch.zeros_like(x)  # the gradient of the nearest rival's gap
@@ -109,12 +119,18 @@ def _step(x: Tensor, logits: Tensor, labels: Tensor, rivals: Tensor, norm: Norm)
     # One rival after the other: only the best gradient is kept, however many classes there are.
     for rival in range(gaps.shape[1]):
         (gradient,) = torch.autograd.grad(gaps, x, _only_column(gaps, rival), retain_graph=rival + 1 < gaps.shape[1])
+        if inside:
+            gradient = _without_stuck(gradient, x)
         distance = gaps[:, rival].abs() / (dual_norm_of(gradient, norm) + _GUARD)
-        closer = distance < nearest
-        nearest = torch.where(closer, distance, nearest)
-        slope = torch.where(per_image(closer, x), gradient, slope)
+        closer = (distance < nearest).nonzero().flatten()
+        nearest[closer], slope[closer] = distance[closer], gradient[closer]
     size = per_image(nearest + _OFFSET, x)
     return size * slope.sign() if norm == "linf" else size / per_image(norm_of(slope, "l2") + _GUARD, x) * slope
+
+
+def _without_stuck(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the pixels that a step along it can move: not of those at 0 or 1 that it pushes outwards."""
+    return gradient.masked_fill(((x <= 0) & (gradient < 0)) | ((x >= 1) & (gradient > 0)), 0)
 
 
 def _only_column(like: Tensor, column: int) -> Tensor:

@@ -6,12 +6,9 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from redhanded.attacks.gradients import cross_entropy, direction, logits_and_gradient
 from redhanded.attacks.spec import Attacked, AttackSpec
-from redhanded.norms import norm_of, per_image
-
-_TINY = 1e-12  # keeps a gradient of zero at zero instead of NaN
 
 
 class FGSM(AttackSpec):
@@ -42,8 +39,8 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGS
 
     Paper: Goodfellow, Shlens, Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015.
     """
-    gradient = _loss_gradient(model, images, labels)  # (n, c, h, w)
-    directions = {norm: _direction(gradient, norm) for norm in {attack.norm for attack in attacks}}
+    gradient = logits_and_gradient(model, images, cross_entropy(labels))[-1]  # (n, c, h, w)
+    directions = {norm: direction(gradient, norm) for norm in {attack.norm for attack in attacks}}
     return [
         Attacked(
             (images + attack.eps * directions[attack.norm]).clamp_(0, 1).detach(),
@@ -51,17 +48,3 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGS
         )
         for attack in attacks
     ]
-
-
-def _loss_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    with torch.enable_grad():
-        x = images.detach().requires_grad_()
-        # The sum, not the mean: an image's gradient must not shrink with the number of its neighbours.
-        loss = F.cross_entropy(model(x), labels, reduction="sum")
-        return torch.autograd.grad(loss, x)[0]
-
-
-def _direction(gradient: Tensor, norm: Literal["l2", "linf"]) -> Tensor:
-    if norm == "linf":
-        return gradient.sign()
-    return gradient * per_image(1 / norm_of(gradient, "l2").clamp_min(_TINY), gradient)

@@ -14,12 +14,8 @@ import torch
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps import Step
 from redhanded.errors import RunError
+from redhanded.provenance import core_count
 from redhanded.results import write_record
-
-
-def core_count() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_count() -> int:
@@ -36,7 +32,7 @@ def execute(steps: Sequence[Step], folder: RunFolder, workers: int, on_done: Cal
     unmet = {step.key: {need.key for need in step.needs} & waiting.keys() for step in steps}
     running: dict[Future[None], Step] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
         try:
             while waiting or running:
                 for step in _ready(waiting, unmet, workers - len(running)):
@@ -85,7 +81,7 @@ def _result(future: Future[None], step: Step) -> None:
         raise
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """One thread each; Ctrl-C is the parent's business; a worker whose parent was killed ends at once."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

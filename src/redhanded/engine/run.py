@@ -1,10 +1,7 @@
 """Run a study: skip what is done, do the rest, leave records that say what was run on what."""
 
-import os
 import platform
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,12 +13,13 @@ from rich.console import Console
 
 from redhanded.engine.examples import write_examples
 from redhanded.engine.layout import RunFolder
-from redhanded.engine.local import core_count, execute, worker_count
+from redhanded.engine.local import execute, worker_count
 from redhanded.engine.plan import only as only_wanted
 from redhanded.engine.plan import plan
 from redhanded.engine.progress import show_progress
 from redhanded.engine.steps import DescribeSet, Step, in_order
 from redhanded.errors import RunError
+from redhanded.provenance import command_line, commit, core_count, memory_gib, processor
 from redhanded.results import RunCard, read_record, write_record
 from redhanded.study import Study
 
@@ -100,37 +98,19 @@ def _card(study: Study, folder: RunFolder) -> RunCard:
     card = RunCard(
         study=resolved,
         scale=study.scale,
-        command=" ".join(["redhanded", *sys.argv[1:]]) if Path(sys.argv[0]).name == "redhanded" else "(Python)",
+        command=command_line(),
         version=version("redhanded"),
-        commit=_commit(),
+        commit=commit(),
         started=earlier.started if earlier and same else datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=earlier.seconds if earlier and same else 0.0,
         finished=False,
         hardware={
-            "processor": _processor(),
+            "processor": processor(),
             "cores": str(core_count()),
-            "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+            "memory": f"{memory_gib():.0f} GiB",
             "system": platform.platform(terse=True),
         },
         packages={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     )
     write_record(card, folder.card)
     return card
-
-
-def _commit() -> str:
-    """The commit of the code that runs, with `+` where files differ from it."""
-    here = Path(__file__).parent
-    try:
-        git = ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

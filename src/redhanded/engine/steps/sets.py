@@ -11,26 +11,19 @@ import torch
 
 from redhanded.advset import describe_set, read_column, write_shard
 from redhanded.attacks import AttackSpec
+from redhanded.attacks.toolchains import module_of, toolchain_version
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.victims import TrainVictim, open_source
-from redhanded.generation import attacked_index, generate
-from redhanded.identity import code_digest, digest
+from redhanded.generation import attacked_index, make_sets
+from redhanded.identity import code_digest, digest, imports_of
 from redhanded.questions import SetRef
 from redhanded.results import SetCard, VictimCard, read_record
 from redhanded.samples import Split
 from redhanded.victims import load_victim
 
-# The modules whose code decides what comes out: a change there attacks anew.
-ATTACK_CODE = (
-    "redhanded.advset",
-    "redhanded.attacks.carlini_wagner",
-    "redhanded.attacks.deepfool",
-    "redhanded.attacks.fgsm",
-    "redhanded.generation",
-    "redhanded.norms",
-    "redhanded.views",
-)
+# The modules whose code decides what comes out, beside those of the attack: a change there attacks anew.
+COMMON_CODE = ("redhanded.advset", "redhanded.generation", "redhanded.norms", "redhanded.prepare", "redhanded.views")
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,8 @@ class MakeSets:
     def key(self, attack: AttackSpec) -> str:
         """SHA-256 of everything that decides one of the sets: not which others share its call."""
         grid = (self.split, self.images, self.shard_images, self.seed)
-        return digest("set", self.victim.key, str(attack), grid, code_digest(ATTACK_CODE))
+        code = code_digest(COMMON_CODE + imports_of(module_of(attack)))
+        return digest("set", self.victim.key, str(attack), grid, code)
 
     def path(self, run: RunFolder, attack: AttackSpec) -> Path:
         """Where one of the sets is."""
@@ -56,7 +50,8 @@ class MakeSets:
     def provenance(self, victim: VictimCard, attack: AttackSpec) -> dict[str, Any]:
         """What is stored with a set of how it was made."""
         return {
-            "toolchain": "redhanded",
+            "toolchain": attack.toolchain,
+            "toolchain_version": toolchain_version(attack.toolchain),
             "attack": str(attack),
             "victim": victim.name,
             "victim_weights": victim.weights_digest,
@@ -107,7 +102,7 @@ class MakeShard(Step):
         split = source.split(sets.split)
         images = torch.from_numpy(split.images[index]).float() / 255
         labels = torch.from_numpy(split.labels[index])
-        made = generate(victim.network, images, labels, sets.attacks, index=torch.from_numpy(index))
+        made = make_sets(victim.network, images, labels, torch.from_numpy(index), sets.attacks)
         seconds = (time.monotonic() - started) / len(made)
         for shard in made:
             path, provenance = sets.path(folder, shard.attack), sets.provenance(victim.card, shard.attack)

@@ -1,0 +1,39 @@
+"""Steps of fixed size uphill on the loss inside a ball: the loop that PGD, BIM and MI-FGSM share."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.ball import project
+from redhanded.attacks.gradients import cross_entropy, logits_and_gradient
+from redhanded.attacks.spec import Attacked, AttackSpec
+
+
+class AscentSpec(AttackSpec):
+    """`steps` steps of `step_size` > 0 inside the ball of radius `eps` > 0 in `norm`."""
+
+    norm: Literal["l2", "linf"] = "linf"
+    eps: float = Field(gt=0)
+    steps: int = Field(default=10, gt=0)
+    step_size: float = Field(gt=0)
+
+
+def ascend(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attack: AscentSpec,
+    start: Tensor,
+    direction: Callable[[Tensor], Tensor],
+) -> Attacked:
+    """The last of the points `x <- clip(x0 + project(x + step_size * direction(dJ/dx) - x0), 0, 1)` from `start`."""
+    radius = torch.full_like(labels, attack.eps, dtype=images.dtype)  # (n,)
+    x = start
+    for _ in range(attack.steps):
+        gradient = logits_and_gradient(model, x, cross_entropy(labels))[-1]
+        offset = x + attack.step_size * direction(gradient) - images
+        x = (images + project(offset, attack.norm, radius)).clamp_(0, 1)
+    return Attacked(x, torch.full_like(labels, attack.steps))

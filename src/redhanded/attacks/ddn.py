@@ -1,0 +1,80 @@
+"""DDN: gradient steps on a sphere whose radius shrinks after a success and grows after a failure."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.gradients import cosine_decay, cross_entropy, logits_and_gradient, unit
+from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.norms import norm_of, per_image
+
+_FIRST, _LAST = 1.0, 0.01  # the step's size at the beginning and at the end
+_TINY = 1e-12  # keeps an offset of zero at zero instead of NaN
+
+
+class DDN(AttackSpec):
+    """Decoupled direction and norm: `steps` gradients on a sphere that begins at radius `init_norm` > 0.
+
+    The radius changes by the share `gamma` in (0, 1) at each step. `levels` >= 2 rounds every point to so many
+    evenly spaced values, e.g. 256 (None: not at all).
+    """
+
+    family: ClassVar[str] = "ddn"
+    setting_names: ClassVar[tuple[str, ...]] = ("gamma",)
+    norm: Literal["l2"] = "l2"
+    steps: int = Field(default=100, gt=0)
+    gamma: float = Field(default=0.05, gt=0, lt=1)
+    init_norm: float = Field(default=1.0, gt=0)
+    levels: int | None = Field(default=None, ge=2)
+
+
+def ddn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DDN]) -> list[Attacked]:
+    """Search the nearest image that fools by steps whose direction and size are decided apart.
+
+    With the offset `d = x - x0`, a step adds the unit gradient of the cross-entropy, scaled by a cosine that falls
+    from 1 to 0.01; the radius `r` becomes `r * (1 - gamma)` where `x` fools and `r * (1 + gamma)` where not, and
+    `x` moves to `clip(x0 + r * d / |d|, 0, 1)`. Of all points looked at the nearest that fools is the result. A
+    gradient of zero moves nothing.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k).
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes.
+        attacks: run one after the other.
+
+    Returns:
+        For each attack the images (the input itself where none fooled) and the number of gradients: `steps`.
+
+    Paper: Rony, Hafemann, Oliveira, Ben Ayed, Sabourin, Granger, "Decoupling direction and norm for efficient
+    gradient-based L2 adversarial attacks and defenses", CVPR 2019.
+    """
+    return [_attack(model, images.detach(), labels, attack) for attack in attacks]
+
+
+@torch.no_grad()
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DDN) -> Attacked:
+    farthest = norm_of(torch.maximum(images, 1 - images), "l2")  # (n,) to the corner of the box
+    radius = torch.full_like(farthest, attack.init_norm)
+    x, nearest, distance = images, images.clone(), farthest
+    for step in range(attack.steps):
+        offset = x - images
+        logits, _, gradient = logits_and_gradient(model, x, cross_entropy(labels))
+        fools, size = logits.argmax(1) != labels, norm_of(offset, "l2")
+        nearer = fools & (size < distance)
+        nearest = torch.where(per_image(nearer, x), x, nearest)
+        distance = torch.where(nearer, size, distance)
+        radius = torch.minimum(radius * torch.where(fools, 1 - attack.gamma, 1 + attack.gamma), farthest)
+        offset = offset + cosine_decay(_FIRST, _LAST, step, attack.steps) * unit(gradient)
+        x = _quantise((images + _resize(offset, radius)).clamp_(0, 1), attack.levels)
+    return Attacked(nearest, torch.full_like(labels, attack.steps))
+
+
+def _resize(offset: Tensor, radius: Tensor) -> Tensor:
+    return offset * per_image(radius / norm_of(offset, "l2").clamp_min(_TINY), offset)
+
+
+def _quantise(images: Tensor, levels: int | None) -> Tensor:
+    return images if levels is None else (images * (levels - 1)).round_() / (levels - 1)

@@ -1,0 +1,77 @@
+"""FMN: gradient steps in a ball whose radius follows the estimated distance to the boundary."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.ball import project
+from redhanded.attacks.gradients import cosine_decay, logits_and_gradient, margin, unit
+from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.norms import dual_norm_of, norm_of, per_image
+
+_SHRINKS_TO = 0.01  # the last step's size as a share of the first
+_LAST_GAMMA = 0.001
+_TINY = 1e-12  # keeps a gradient of zero from dividing
+
+
+class FMN(AttackSpec):
+    """Fast minimum-norm attack: `steps` steps, the first of L2 size `step_size` > 0, the last a hundredth of it.
+
+    The radius of the ball changes at each step by the share `gamma` in [0.001, 1), which falls to 0.001.
+    """
+
+    family: ClassVar[str] = "fmn"
+    setting_names: ClassVar[tuple[str, ...]] = ("step_size", "gamma")
+    norm: Literal["l2", "linf"] = "l2"
+    steps: int = Field(default=100, gt=0)
+    step_size: float = Field(default=1.0, gt=0)
+    gamma: float = Field(default=0.05, ge=_LAST_GAMMA, lt=1)
+
+
+def fmn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FMN]) -> list[Attacked]:
+    """Search the nearest image that fools, in a ball that is widened to the boundary and then tightened.
+
+    The margin is `m = max other logit - logit of the label`. Till an image first fools, the radius of its ball is
+    `|x - x0| + |m| / |dm/dx|_dual`, the linearised distance to the boundary; then it is `r * (1 + gamma)` where `x`
+    does not fool and `min(r * (1 - gamma), the nearest success)` where it does. A step adds `step_size` times the
+    L2 unit gradient of `m` (in both norms) and projects onto the ball, then onto [0, 1]. `step_size` and `gamma`
+    fall along a cosine. Of all points looked at the nearest that fools is the result.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k), k >= 2.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes.
+        attacks: run one after the other.
+
+    Returns:
+        For each attack the images (the input itself where none fooled) and the number of gradients: `steps`.
+
+    Paper: Pintor, Roli, Brendel, Biggio, "Fast minimum-norm adversarial attacks through adaptive norm
+    constraints", NeurIPS 2021.
+    """
+    return [_attack(model, images.detach(), labels, attack) for attack in attacks]
+
+
+@torch.no_grad()
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: FMN) -> Attacked:
+    farthest = norm_of(torch.maximum(images, 1 - images), attack.norm)  # (n,) to the corner of the box
+    radius, found = torch.full_like(farthest, torch.inf), torch.zeros_like(labels, dtype=torch.bool)
+    x, nearest, distance = images, images.clone(), farthest
+    for step in range(attack.steps):
+        offset = x - images
+        _, ahead, slope = logits_and_gradient(model, x, lambda logits: margin(logits, labels))
+        fools, size = ahead > 0, norm_of(offset, attack.norm)
+        found = found | fools
+        nearer = fools & (size < distance)
+        nearest = torch.where(per_image(nearer, x), x, nearest)
+        distance = torch.where(nearer, size, distance)
+        gamma = cosine_decay(attack.gamma, _LAST_GAMMA, step, attack.steps)
+        boundary = size + ahead.abs() / dual_norm_of(slope, attack.norm).clamp_min(_TINY)
+        outside = torch.where(found, radius * (1 + gamma), boundary)
+        radius = torch.where(fools, torch.minimum(radius * (1 - gamma), distance), outside).minimum(farthest)
+        pace = cosine_decay(attack.step_size, attack.step_size * _SHRINKS_TO, step, attack.steps)
+        x = (images + project(offset + pace * unit(slope), attack.norm, radius)).clamp_(0, 1)
+    return Attacked(nearest, torch.full_like(labels, attack.steps))

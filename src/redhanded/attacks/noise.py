@@ -1,0 +1,102 @@
+"""Controls: random noise that no model was asked about, which attribution must tell from an attack."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.draws import generators, normal, uniform
+from redhanded.attacks.gradients import unit
+from redhanded.attacks.spec import Attacked, AttackSpec
+
+
+class NoiseSpec(AttackSpec):
+    """Noise of L2 size `eps` > 0; `seed` >= 0 decides the draw.
+
+    The size is that before clipping: pixels that the noise carries out of [0, 1] are clipped, so less may arrive.
+    """
+
+    setting_names: ClassVar[tuple[str, ...]] = ("eps",)
+    norm: Literal["l2"] = "l2"
+    eps: float = Field(gt=0)
+    seed: int = Field(default=0, ge=0)
+
+
+class GaussianNoise(NoiseSpec):
+    """Independent normal noise on every value, scaled to the L2 size `eps` > 0 before clipping."""
+
+    family: ClassVar[str] = "gaussian_noise"
+
+
+class UniformNoise(NoiseSpec):
+    """Noise drawn evenly from [-1, 1] on every value, scaled to the L2 size `eps` > 0 before clipping."""
+
+    family: ClassVar[str] = "uniform_noise"
+
+
+class SaltAndPepper(AttackSpec):
+    """The share `amount` in (0, 1] of the pixels becomes black or white, in all channels; `seed` >= 0."""
+
+    family: ClassVar[str] = "salt_and_pepper"
+    setting_names: ClassVar[tuple[str, ...]] = ("amount",)
+    norm: Literal["l0"] = "l0"
+    amount: float = Field(gt=0, le=1)
+    seed: int = Field(default=0, ge=0)
+
+
+def gaussian_noise(
+    model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[GaussianNoise]
+) -> list[Attacked]:
+    """Add `eps * z / |z|` with normal `z`, clipped to [0, 1]; the model is not asked.
+
+    Args:
+        model: not used.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, not used but for their number.
+        attacks: run one after the other.
+
+    Returns:
+        For each control the images, and 0 for each: the model was not asked.
+    """
+    return [
+        _add(images, labels, attack, normal(generators(images, attack), images.shape[1:], images)) for attack in attacks
+    ]
+
+
+def uniform_noise(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[UniformNoise]) -> list[Attacked]:
+    """Add `eps * u / |u|` with `u` even in [-1, 1], clipped to [0, 1]; otherwise as `gaussian_noise`."""
+    return [
+        _add(images, labels, attack, 2 * uniform(generators(images, attack), images.shape[1:], images) - 1)
+        for attack in attacks
+    ]
+
+
+def salt_and_pepper(
+    model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[SaltAndPepper]
+) -> list[Attacked]:
+    """Set `round(amount * h * w)` pixels, drawn without replacement, to 0 or 1 by the toss of a coin each.
+
+    Args:
+        model: not used.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, not used but for their number.
+        attacks: run one after the other.
+
+    Returns:
+        For each control the images, and 0 for each: the model was not asked.
+    """
+    return [_sprinkle(images, labels, attack) for attack in attacks]
+
+
+def _add(images: Tensor, labels: Tensor, attack: NoiseSpec, noise: Tensor) -> Attacked:
+    return Attacked((images.detach() + attack.eps * unit(noise)).clamp_(0, 1), torch.zeros_like(labels))
+
+
+def _sprinkle(images: Tensor, labels: Tensor, attack: SaltAndPepper) -> Attacked:
+    rngs, pixels = generators(images, attack), images.shape[2:].numel()
+    order = uniform(rngs, (pixels,), images).argsort(1).argsort(1)  # (n, h * w) a random rank for each pixel
+    hit = (order < round(attack.amount * pixels)).reshape(-1, 1, *images.shape[2:])
+    grains = uniform(rngs, (pixels,), images).round_().reshape(hit.shape)
+    return Attacked(torch.where(hit, grains, images.detach()), torch.zeros_like(labels))

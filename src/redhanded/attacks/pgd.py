@@ -1,0 +1,82 @@
+"""PGD and BIM: signed or normalised gradient steps, projected onto a ball; PGD begins at a random point of it."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.ascent import AscentSpec, ascend
+from redhanded.attacks.ball import point_in_ball
+from redhanded.attacks.draws import generators, normal, uniform
+from redhanded.attacks.gradients import direction
+from redhanded.attacks.spec import Attacked
+
+
+class PGD(AscentSpec):
+    """Projected gradient ascent: `steps` steps of `step_size` > 0 in the ball of radius `eps` > 0 in `norm`.
+
+    With `random_start` the first point is drawn evenly from the ball; `seed` >= 0 decides the draw.
+    """
+
+    family: ClassVar[str] = "pgd"
+    setting_names: ClassVar[tuple[str, ...]] = ("eps",)
+    steps: int = Field(default=40, gt=0)
+    random_start: bool = True
+    seed: int = Field(default=0, ge=0)
+
+
+class BIM(AscentSpec):
+    """Basic iterative method: `steps` steps of `step_size` > 0 in the ball of radius `eps` > 0 in `norm`."""
+
+    family: ClassVar[str] = "bim"
+    setting_names: ClassVar[tuple[str, ...]] = ("eps",)
+
+
+def pgd(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[PGD]) -> list[Attacked]:
+    """Climb the cross-entropy `J` inside a ball, from a random point of it; the last point is the result.
+
+    `x <- clip(x0 + project(x + step_size * direction - x0), 0, 1)`; linf: the direction is `sign(dJ/dx)` and the
+    projection limits each pixel's change to `eps`; l2: `dJ/dx / |dJ/dx|`, and a change longer than `eps` is
+    shortened to it. There is no choice of the best point and no early end, as in the paper.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k).
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes.
+        attacks: run one after the other.
+
+    Returns:
+        For each attack the images, at most `eps` away but for rounding, and the number of gradients: `steps`.
+
+    Paper: Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial
+    attacks", ICLR 2018.
+    """
+    return [_climb(model, images.detach(), labels, attack, _start(images.detach(), attack)) for attack in attacks]
+
+
+def bim(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[BIM]) -> list[Attacked]:
+    """PGD's steps from the clean image itself, without a draw; see `pgd` for the formula and the arguments.
+
+    Returns:
+        For each attack the images, at most `eps` away but for rounding, and the number of gradients: `steps`.
+
+    Paper: Kurakin, Goodfellow, Bengio, "Adversarial examples in the physical world", ICLR workshop 2017 (linf).
+    """
+    return [_climb(model, images.detach(), labels, attack, images.detach()) for attack in attacks]
+
+
+def _climb(model: nn.Module, images: Tensor, labels: Tensor, attack: AscentSpec, start: Tensor) -> Attacked:
+    return ascend(model, images, labels, attack, start, lambda gradient: direction(gradient, attack.norm))
+
+
+def _start(images: Tensor, attack: PGD) -> Tensor:
+    if not attack.random_start:
+        return images
+    rngs, shape = generators(images, attack), images.shape[1:]
+    if attack.norm == "linf":
+        offset = attack.eps * (2 * uniform(rngs, shape, images) - 1)
+    else:
+        offset = point_in_ball(normal(rngs, shape, images), uniform(rngs, (), images), attack.eps)
+    return torch.clamp(images + offset, 0, 1)

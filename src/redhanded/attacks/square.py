@@ -1,0 +1,178 @@
+"""Square: random search with squares of shrinking size; the model's gradients are never asked for."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.draws import generators, uniform
+from redhanded.attacks.gradients import margin, unit
+from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.windows import corner, peak_at, window_at
+from redhanded.norms import norm_of
+
+_HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
+_SMALLEST = 3  # side of a window in l2
+_TILES = 5  # along each side of the first point in l2
+_TINY = 1e-12  # keeps a window without change from dividing
+
+
+class Square(AttackSpec):
+    """Square attack: at most `steps` queries inside the ball of radius `eps` > 0 in `norm`.
+
+    The first squares cover the share `p_init` in (0, 1] of the image; `seed` >= 0 decides the draws.
+    """
+
+    family: ClassVar[str] = "square"
+    setting_names: ClassVar[tuple[str, ...]] = ("eps",)
+    norm: Literal["l2", "linf"] = "linf"
+    eps: float = Field(gt=0)
+    steps: int = Field(default=5000, gt=0)
+    p_init: float = Field(default=0.8, gt=0, le=1)
+    seed: int = Field(default=0, ge=0)
+
+
+def square(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Square]) -> list[Attacked]:
+    """Change a random square and keep the change where the label's lead over the other classes falls.
+
+    linf: the start is `+eps` or `-eps` for each column and channel; a query sets a square to `+eps` or `-eps` in
+    each channel. l2: the start is a grid of 5 x 5 tiles, each a peak beside a trough; a query draws two windows,
+    gives up the change in the second, and puts `+-peak + d / |d|`, where `d` is the change so far, into the first,
+    at the size that both windows had and that was unused; then the whole change is scaled to `eps`. The image is
+    clipped to [0, 1]. A square covers `p_init` of the image at first and half as much after 10, 50, 200, 500, 1000,
+    2000, 4000, 6000 and 8000 queries where `steps` is 10,000, and in proportion where not. The search for an image
+    ends when it fools.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k), k >= 2.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes.
+        attacks: run one after the other.
+
+    Returns:
+        For each attack the images (the best point found where none fooled), at most `eps` away but for rounding,
+        and the number of queries, 1..steps; the clean image is not asked for.
+
+    Paper: Andriushchenko, Croce, Flammarion, Hein, "Square attack: a query-efficient black-box adversarial attack
+    via random search", ECCV 2020.
+    """
+    return [_attack(model, images.detach(), labels, attack) for attack in attacks]
+
+
+class _Search(NamedTuple):
+    """How one norm searches: its first point, its moves, and how many random numbers an image needs for each."""
+
+    start: Callable[[Tensor, float, Tensor], Tensor]  # (images, eps, numbers (n, *start_shape)) -> x
+    start_shape: Callable[[int, int, int], tuple[int, ...]]  # of (c, h, w)
+    move: Callable[[Tensor, Tensor, float, int, Tensor], Tensor]  # (images, x, eps, side, numbers (n, k + c)) -> x
+    numbers: int  # k of a move, beside one for each channel
+    side: Callable[[float, int, int], int]  # (share, h, w) -> side of a square
+
+
+@torch.no_grad()
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) -> Attacked:
+    search, rngs, (channels, height, width) = _SEARCHES[attack.norm], generators(images, attack), images.shape[1:]
+    result = search.start(images, attack.eps, uniform(rngs, search.start_shape(channels, height, width), images))
+    lead, used = -margin(model(result), labels), torch.ones_like(labels)  # (n,) of the label
+    numbers = uniform(rngs, (attack.steps - 1, search.numbers + channels), images)
+    for query in range(attack.steps - 1):
+        active = (lead >= 0).nonzero().flatten()  # the rows of the batch still worked on
+        if not len(active):
+            break
+        side = search.side(_share(query, attack), height, width)
+        x = search.move(images[active], result[active], attack.eps, side, numbers[active, query])
+        found = -margin(model(x), labels[active])
+        better = found < lead[active]
+        result[active[better]], lead[active[better]] = x[better], found[better]
+        used[active] += 1
+    return Attacked(result, used)
+
+
+def _share(query: int, attack: Square) -> float:
+    place = 10_000 * query // attack.steps
+    return attack.p_init / 2 ** sum(place > after for after in _HALVED_AT)
+
+
+def _coin(numbers: Tensor) -> Tensor:
+    """-1 or 1 from draws in [0, 1]."""
+    return torch.where(numbers < 0.5, -1.0, 1.0).to(numbers)
+
+
+def _stripes(images: Tensor, eps: float, numbers: Tensor) -> Tensor:
+    return (images + eps * _coin(numbers)).clamp(0, 1)
+
+
+def _set_square(images: Tensor, x: Tensor, eps: float, side: int, numbers: Tensor) -> Tensor:
+    shape = images.shape[2:]
+    window = window_at(corner(numbers[:, :2], side, shape), side, shape)
+    signs = _coin(numbers[:, 2:])[:, :, None, None]  # (n, c, 1, 1)
+    return torch.where(window, (images + eps * signs).clamp(0, 1), x)
+
+
+def _linf_side(share: float, height: int, width: int) -> int:
+    return min(max(round((share * height * width) ** 0.5), 1), height, width)
+
+
+def _tiles(images: Tensor, eps: float, numbers: Tensor) -> Tensor:
+    """Peaks on a grid in the middle of the image; numbers: (n, tile, 1 + c), how it lies and its sign a channel."""
+    shape, change = images.shape[2:], torch.zeros_like(images)
+    side, places = _tile_places(*shape)
+    for tile, place in enumerate(places):
+        corners = torch.tensor(place, device=images.device).expand(len(images), 2)
+        peak = peak_at(corners, side, shape, numbers[:, tile, 0])
+        change += peak * _coin(numbers[:, tile, 1:])[:, :, None, None]
+    return (images + eps * unit(change)).clamp_(0, 1)
+
+
+def _tile_places(height: int, width: int) -> tuple[int, list[tuple[int, int]]]:
+    """The side of a tile and the upper left corner of each."""
+    side = max(min(height, width) // _TILES, 1)
+    down, across = min(height // side, _TILES), min(width // side, _TILES)
+    top, left = (height - down * side) // 2, (width - across * side) // 2
+    return side, [(top + side * row, left + side * column) for row in range(down) for column in range(across)]
+
+
+def _move_windows(images: Tensor, x: Tensor, eps: float, side: int, numbers: Tensor) -> Tensor:
+    shape, change = images.shape[2:], x - images
+    first, second = corner(numbers[:, :2], side, shape), corner(numbers[:, 2:4], side, shape)
+    taken, given = window_at(first, side, shape), window_at(second, side, shape)
+    unused = (eps**2 - norm_of(change, "l2").square()).clamp_min(0)[:, None, None, None] / images.shape[1]
+    size = (_size(change * (taken | given)).square() + unused).sqrt()  # (n, c, 1, 1)
+    signs = _coin(numbers[:, 5:])[:, :, None, None]
+    fresh = signs * peak_at(first, side, shape, numbers[:, 4]) + _unit(change * taken)
+    moved = torch.where(taken, size * _unit(fresh), change.masked_fill(given, 0))
+    return (images + eps * unit(moved)).clamp_(0, 1)
+
+
+def _l2_side(share: float, height: int, width: int) -> int:
+    side = max(round((share * height * width) ** 0.5), _SMALLEST)
+    return min(side + (side % 2 == 0), height, width)
+
+
+def _size(change: Tensor) -> Tensor:
+    """L2 size in each channel, (n, c, h, w) -> (n, c, 1, 1)."""
+    return torch.linalg.vector_norm(change, dim=(2, 3), keepdim=True)
+
+
+def _unit(change: Tensor) -> Tensor:
+    return change / _size(change).clamp_min(_TINY)
+
+
+_SEARCHES = {
+    "linf": _Search(
+        start=_stripes,
+        start_shape=lambda channels, height, width: (channels, 1, width),
+        move=_set_square,
+        numbers=2,  # the corner
+        side=_linf_side,
+    ),
+    "l2": _Search(
+        start=_tiles,
+        start_shape=lambda channels, height, width: (len(_tile_places(height, width)[1]), 1 + channels),
+        move=_move_windows,
+        numbers=5,  # two corners, and how the peak lies
+        side=_l2_side,
+    ),
+}

@@ -1,0 +1,129 @@
+"""Other people's attack code behind our calling convention: one row of `TOOLCHAINS` for each library."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from redhanded.attacks import ATTACKS
+from redhanded.attacks.spec import AttackFunction, AttackSpec, ToolchainName
+from redhanded.attacks.toolchains import advlib, art, cleverhans, foolbox, torchattacks
+from redhanded.attacks.toolchains.calling import Adapter
+from redhanded.attacks.toolchains.loading import installed, load_toolchain, toolchain_version
+from redhanded.errors import AttackError
+
+
+class Toolchain(NamedTuple):
+    """A row of `TOOLCHAINS`."""
+
+    summary: str
+    distribution: str  # its name on PyPI
+    package: str  # what is imported
+    install: str  # the command that a user types
+    runs: Mapping[str, AttackFunction]  # by family
+    modules: tuple[str, ...] = ()  # submodules that importing the package does not import
+    unneeded: tuple[str, ...] = ()  # packages that it imports and that none of `runs` uses
+
+
+class _Ours(Mapping[str, AttackFunction]):
+    """What `ATTACKS` runs at the time of asking."""
+
+    def __getitem__(self, family: str) -> AttackFunction:
+        return ATTACKS[family].run
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ATTACKS)
+
+    def __len__(self) -> int:
+        return len(ATTACKS)
+
+
+TOOLCHAINS: dict[ToolchainName, Toolchain] = {
+    "redhanded": Toolchain(
+        summary="our own engine: per-image stopping, and the same bits whatever the neighbours are",
+        distribution="redhanded",
+        package="redhanded",
+        install="pip install redhanded",
+        runs=_Ours(),
+    ),
+    "foolbox": Toolchain(
+        summary="Foolbox: all three attacks; C&W stops for a whole batch",
+        distribution="foolbox",
+        package="foolbox",
+        install="pip install 'redhanded[foolbox]'",
+        runs={"fgsm": foolbox.fgsm, "deepfool": foolbox.deepfool, "carlini_wagner": foolbox.carlini_wagner},
+    ),
+    "art": Toolchain(
+        summary="Adversarial Robustness Toolbox: DeepFool in l2 overshoots once at the end, C&W is a line search",
+        distribution="adversarial-robustness-toolbox",
+        package="art",
+        install="pip install 'redhanded[art]'",
+        runs={"fgsm": art.fgsm, "deepfool": art.deepfool, "carlini_wagner": art.carlini_wagner},
+        modules=("art.attacks.evasion", "art.estimators.classification"),
+    ),
+    "torchattacks": Toolchain(
+        summary="torchattacks: FGSM in linf, DeepFool in l2 image by image, C&W without a search for the constant",
+        distribution="torchattacks",
+        package="torchattacks",
+        install="pip install --no-deps torchattacks",
+        runs={
+            "fgsm": torchattacks.fgsm,
+            "deepfool": torchattacks.deepfool,
+            "carlini_wagner": torchattacks.carlini_wagner,
+        },
+    ),
+    "advlib": Toolchain(
+        summary="adv-lib: DeepFool with per-image stopping, C&W as the authors' code; no FGSM",
+        distribution="adv-lib",
+        package="adv_lib",
+        install="pip install 'redhanded[advlib]' && pip install --no-deps adv-lib",
+        runs={"deepfool": advlib.deepfool, "carlini_wagner": advlib.carlini_wagner},
+        modules=("adv_lib.attacks",),
+        unneeded=("visdom",),
+    ),
+    "cleverhans": Toolchain(
+        summary="CleverHans: FGSM, and C&W with the mean constant of a batch; no DeepFool",
+        distribution="cleverhans",
+        package="cleverhans",
+        install="pip install --no-deps cleverhans",
+        runs={"fgsm": cleverhans.fgsm, "carlini_wagner": cleverhans.carlini_wagner},
+        modules=(
+            "cleverhans.torch.attacks.carlini_wagner_l2",
+            "cleverhans.torch.attacks.fast_gradient_method",
+        ),
+    ),
+}
+
+
+def attack_function(spec: AttackSpec) -> AttackFunction:
+    """The function that runs `spec` with the code of its toolchain.
+
+    Raises AttackError, in one line, where the toolchain has no such attack or would not run it faithfully; whether
+    the library is installed turns out when the function is called.
+    """
+    runs = TOOLCHAINS[spec.toolchain].runs
+    if spec.family not in runs:
+        having = ", ".join(name for name, row in TOOLCHAINS.items() if spec.family in row.runs)
+        raise AttackError(
+            f"expected one of {', '.join(runs)} for the toolchain {spec.toolchain}, found {spec.family}; "
+            f"toolchains that have it: {having}"
+        )
+    function = runs[spec.family]
+    if isinstance(function, Adapter):
+        function.check(spec)
+    return function
+
+
+def module_of(spec: AttackSpec) -> str:
+    """The module whose code runs `spec`."""
+    function = TOOLCHAINS[spec.toolchain].runs[spec.family]
+    return (function.attack if isinstance(function, Adapter) else function).__module__
+
+
+__all__ = [
+    "TOOLCHAINS",
+    "Toolchain",
+    "attack_function",
+    "installed",
+    "load_toolchain",
+    "module_of",
+    "toolchain_version",
+]

@@ -1,0 +1,91 @@
+"""How a library's attack becomes one of ours: limits first, then the call, then the guard."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.toolchains.guard import guard
+from redhanded.attacks.toolchains.untouched import untouched_model, untouched_random_state
+from redhanded.errors import AttackError
+
+# (model, images, labels, specification) -> images of any type, range and device, as the library returns them.
+LibraryAttack = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
+
+
+class Limit(NamedTuple):
+    """What a specification must say for a library to run it faithfully."""
+
+    parameter: str
+    expected: str
+    holds: Callable[[Any], bool]  # of the specification
+    because: str
+
+
+def only(parameter: str, value: object, because: str) -> Limit:
+    """The limit to a single value of a parameter, with the reason, e.g. `it has no binary search`."""
+    return Limit(parameter, f"{parameter}={value}", lambda attack: getattr(attack, parameter) == value, because)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An attack of a library behind our calling convention; see `adapter`."""
+
+    attack: LibraryAttack
+    limits: tuple[Limit, ...]
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, specifications: Sequence[AttackSpec]
+    ) -> list[Attacked]:
+        """Run the specifications one after the other; `steps` is 0 for every image."""
+        for attack in specifications:
+            self.check(attack)
+        if images.dtype != torch.float32:
+            raise AttackError(
+                f"expected torch.float32 images for an attack library, found {images.dtype}; convert the images"
+            )
+        return [
+            Attacked(self._run(model, images, labels, attack), torch.zeros_like(labels)) for attack in specifications
+        ]
+
+    def check(self, attack: AttackSpec) -> None:
+        """Raise AttackError, in one line, where the library would not run the specification faithfully."""
+        for limit in (*_our_shortcuts(attack), *self.limits):
+            if not limit.holds(attack):
+                found = f"{limit.parameter}={getattr(attack, limit.parameter)}"
+                raise AttackError(
+                    f"expected {limit.expected} of {attack.family} in the toolchain {attack.toolchain} "
+                    f"({limit.because}), found {found}; change it or the toolchain"
+                )
+
+    def _run(self, model: nn.Module, images: Tensor, labels: Tensor, attack: AttackSpec) -> Tensor:
+        if not len(images):
+            return images.clone()
+        with untouched_model(model), untouched_random_state(images.device), torch.enable_grad():
+            # Copies, since a library may write into what it is given.
+            found = self.attack(model, images.detach().clone(), labels.clone(), attack)
+        return guard(found, images)
+
+
+def adapter(*limits: Limit) -> Callable[[LibraryAttack], Adapter]:
+    """Give a library's attack our calling convention, as far as `limits` allow.
+
+    The result checks every specification, leaves the model and the global random states as they were, and sends
+    what the library returns through the guard. No library's own word on its success is asked for.
+    """
+    return lambda attack: Adapter(attack, limits)
+
+
+def class_count(model: nn.Module, images: Tensor) -> int:
+    """How many logits the model gives an image: some libraries want to be told."""
+    with torch.no_grad():
+        return int(model(images[:1]).shape[1])
+
+
+def _our_shortcuts(attack: AttackSpec) -> list[Limit]:
+    fields = type(attack).model_fields
+    because = "a shortcut of our own engine"
+    return [only(name, fields[name].default, because) for name in attack.shortcut_names]

@@ -1,0 +1,50 @@
+"""CleverHans: FGSM and C&W; version 4 has no DeepFool.
+
+Neighbours matter. FGSM's loss is the batch's mean, and in L2 a gradient smaller than 1e-6 makes a shorter step, so
+a sure image moves less in a larger batch. C&W multiplies every image's loss by the constants of all images (an axis
+is missing), so an image is attacked with the mean constant of its batch.
+"""
+
+import numpy as np
+from torch import Tensor, nn
+
+from redhanded.attacks.carlini_wagner import CarliniWagner
+from redhanded.attacks.fgsm import FGSM
+from redhanded.attacks.toolchains.calling import adapter, class_count, only
+from redhanded.attacks.toolchains.loading import load_toolchain
+
+_ORDERS = {"l2": 2, "linf": np.inf}
+
+
+@adapter()
+def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attack: FGSM) -> Tensor:
+    """One step, clipped."""
+    attacks = load_toolchain("cleverhans").torch.attacks
+    found: Tensor = attacks.fast_gradient_method.fast_gradient_method(
+        model, images, attack.eps, _ORDERS[attack.norm], clip_min=0, clip_max=1, y=labels
+    )
+    return found
+
+
+@adapter(only("abort_early", False, "CleverHans' C&W runs all its iterations"))
+def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> Tensor:
+    """Adam in tanh space; the modifier and Adam's moments go on from search step to search step.
+
+    The search is CleverHans' own: a bound that it stores is a view of the constant, and moves when the constant
+    does, so the bisection is none. That is what its users get, and what is attributed to it.
+    """
+    attacks = load_toolchain("cleverhans").torch.attacks
+    found: Tensor = attacks.carlini_wagner_l2.carlini_wagner_l2(
+        model,
+        images,
+        class_count(model, images),
+        y=labels,
+        lr=attack.learning_rate,
+        confidence=attack.confidence,
+        clip_min=0,
+        clip_max=1,
+        initial_const=attack.initial_const,
+        binary_search_steps=attack.binary_search_steps,
+        max_iterations=attack.steps,
+    )
+    return found
