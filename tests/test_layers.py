@@ -11,10 +11,12 @@ import pytest
 
 import redhanded
 from redhanded.attacks import ATTACKS
+from redhanded.attacks.toolchains import TOOLCHAINS
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.catalogue import CATALOGUE
 from redhanded.data import SOURCES
 from redhanded.exports import EXPORTS
+from redhanded.model_checks import CHECKS
 from redhanded.networks import VICTIMS
 from redhanded.questions import QUESTIONS
 from redhanded.views import PIXELS
@@ -23,16 +25,17 @@ PACKAGE = Path(redhanded.__file__).parent
 
 # Top to bottom; a package is one layer, whose modules may import one another.
 LAYERS = (
-    *("errors", "norms", "metrics", "identity", "results", "image_files"),
-    *("data", "networks", "weights", "training"),
+    *("errors", "norms", "metrics", "identity", "provenance", "results", "image_files"),
+    *("data", "networks", "prepare", "weights", "training"),
     "attacks",
-    *("victims", "views", "advset", "exports"),
+    *("victims", "views", "advset", "exports", "model_checks"),
     "generation",
     *("choice", "samples", "questions"),
     "attributors",
     *("evaluation", "study"),
     "engine",
-    *("report", "verdict", "catalogue"),
+    *("report", "verdict", "catalogue", "user"),
+    "bench",
     *("cli", "__main__"),
 )
 # Imports against the order that stand inside a function, as (module, layer imported), each with its reason.
@@ -138,9 +141,11 @@ def test_the_front_door_leads_to_what_it_names() -> None:
 TABLES: dict[str, Mapping[Any, Any]] = {
     "ATTACKS": ATTACKS,
     "ATTRIBUTORS": ATTRIBUTORS,
+    "CHECKS": CHECKS,
     "PIXELS": PIXELS,
     "QUESTIONS": QUESTIONS,
     "SOURCES": SOURCES,
+    "TOOLCHAINS": TOOLCHAINS,
     "VICTIMS": VICTIMS,
 }
 

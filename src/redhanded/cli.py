@@ -4,7 +4,8 @@ import dataclasses
 import enum
 import json
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +14,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from redhanded.bench.command import app as bench_app
 from redhanded.errors import RedhandedError
 
 if TYPE_CHECKING:
+    from redhanded.results import SetCard
     from redhanded.verdict import Verdict
 
 app = typer.Typer(
@@ -24,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench_app, name="bench")
 
 ALTERNATIVES = 3  # shown for each dimension; --json has all
 
@@ -36,6 +40,7 @@ class ListTopic(enum.StrEnum):
     sources = "sources"
     questions = "questions"
     attributors = "attributors"
+    toolchains = "toolchains"
 
 
 class ExportFormat(enum.StrEnum):
@@ -45,17 +50,24 @@ class ExportFormat(enum.StrEnum):
     png = "png"
 
 
+class Device(enum.StrEnum):
+    """What a model can be attacked on."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(hint: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.stderr.write("redhanded: interrupted; run the same command to go on\n")
+        sys.stderr.write(f"redhanded: interrupted; {hint}\n")
         raise typer.Exit(130) from None
 
 
 @app.command()
-@_interruptible()
+@_interruptible("run the same command to go on")
 def run(
     study: Annotated[str, typer.Argument(help="A built-in study (quick, mnist, cifar10) or a TOML file.")],
     source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
@@ -67,18 +79,42 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core unless given.")] = None,
 ) -> None:
     """Run a study, or go on where it was interrupted, and write its report."""
+    from redhanded.data import source_paths
     from redhanded.engine import run_study
     from redhanded.report import main_table, write_report
     from redhanded.study import load_study
 
     console = Console()
-    resolved = load_study(study, scale)
-    folder = run_study(resolved, out, sources=_sources(source or []), only=only or (), workers=workers, console=console)
+    places = source_paths(source or [])
+    folder = run_study(load_study(study, scale), out, sources=places, only=only or (), workers=workers, console=console)
     page = write_report(folder)
     console.print(main_table(folder))
     console.print(f"report: {page}", soft_wrap=True)
     if any((folder / "examples").glob("*.png")):
         console.print(f"try:    redhanded attribute {folder}/examples/*.png --run {folder}", soft_wrap=True)
+
+
+@app.command()
+@_interruptible("nothing was written")
+def attack(
+    victim: Annotated[str, typer.Option(help="FILE.py:NAME, a Module or a function that makes one. Your code is run.")],
+    images: Annotated[Path, typer.Option(help="A folder of images or of class folders, or an .npz file.")],
+    attack: Annotated[list[str], typer.Option(help='E.g. "deepfool(norm=l2, overshoot=0.02)"; repeatable.')],
+    out: Annotated[Path, typer.Option(help="The set (.zarr) of one attack, the folder of the sets of several.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in one call of the model.")] = 256,
+    device: Annotated[Device | None, typer.Option(help="CUDA where there is one unless given.")] = None,
+) -> None:
+    """Attack your own model on your own images, and write adversarial sets that say how they were made."""
+    from redhanded.attacks.parse import parse_attack
+    from redhanded.user.sets import attack_images
+
+    attacks = [parse_attack(text) for text in attack]
+    with _warnings_in_one_line():
+        made = attack_images(victim, images, attacks, out, batch_size=batch_size, device=device)
+    console = Console(markup=False)
+    console.print(_sets_table(made.values()))
+    for path in made:
+        console.print(f"set: {path}", soft_wrap=True)
 
 
 @app.command()
@@ -126,7 +162,7 @@ def list_(what: Annotated[ListTopic, typer.Argument(help="Which table.")]) -> No
         table.add_column(name, no_wrap=not place, overflow="fold")
     for row in rows:
         table.add_row(*row.values())
-    Console().print(table)
+    Console(markup=False).print(table)  # some rows have square brackets
 
 
 @app.command()
@@ -159,11 +195,27 @@ def _print_error(error: RedhandedError) -> None:
     sys.stderr.write(f"redhanded: {error}\n")
 
 
-def _sources(pairs: list[str]) -> dict[str, Path]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise RedhandedError(f"expected --source NAME=PATH, found {pair!r}")
-    return {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _print_warning(message)
+        yield
+
+
+def _print_warning(message: Warning | str) -> None:
+    sys.stderr.write(f"redhanded: warning: {' '.join(str(message).split())}\n")
+
+
+def _sets_table(cards: Iterable["SetCard"]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("attack", overflow="fold")
+    for name in ("attacked", "success\nfloat32", "success\nuint8", "median\nL2", "median\nLinf", "seconds"):
+        table.add_column(name, justify="right")
+    for card in cards:
+        success = (f"{card.success(pixels):.1%}" for pixels in ("float32", "uint8"))
+        sizes = (f"{card.median_l2:.4g}", f"{card.median_linf:.4g}", f"{card.seconds:.1f}")
+        table.add_row(card.label, f"{card.n_attacked} of {card.n_images}", *success, *sizes)
+    return table
 
 
 def _verdict_table(verdict: "Verdict") -> Table:

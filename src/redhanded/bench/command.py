@@ -1,0 +1,55 @@
+"""`redhanded bench`: thin callers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Measure our attacks against those of other libraries.", no_args_is_help=True)
+
+RunOption = Annotated[Path | None, typer.Option(help="A finished run; the quick study's victims unless given.")]
+SourceOption = Annotated[list[str] | None, typer.Option(help="NAME=PATH: where the run's source lies.")]
+VictimOption = Annotated[list[str] | None, typer.Option(help="A victim; repeatable, all unless given.")]
+ImagesOption = Annotated[int, typer.Option(min=1, help="Rightly classified test images of each victim.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Images of one call, for every engine.")]
+
+
+@app.command()
+def attacks(
+    run: RunOption = None,
+    source: SourceOption = None,
+    victim: VictimOption = None,
+    scenario: Annotated[list[str] | None, typer.Option(help="A scenario; repeatable, all unless given.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help="A library; repeatable, all installed unless given.")] = None,
+    images: ImagesOption = 128,
+    batch_size: BatchOption = 128,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch, for every engine.")] = 1,
+    patience: Annotated[float, typer.Option(min=1, help="A peer slower than this times ours runs once.")] = 5.0,
+    out: Annotated[Path, typer.Option(help="Where the record and the page go.")] = Path("runs/bench-attacks"),
+) -> None:
+    """Time, count and judge our attacks and every installed library's on the same victims and images."""
+    from redhanded.bench.run import PAGE, Request, bench_attacks
+    from redhanded.data import source_paths
+
+    request = Request(out, run, source_paths(source or []), victim or (), images, batch_size)
+    bench_attacks(request, scenario or (), against=peer or (), rounds=rounds, thread_count=threads, patience=patience)
+    typer.echo(f"page: {out / PAGE}")
+
+
+@app.command()
+def study(
+    run: RunOption = None,
+    source: SourceOption = None,
+    victim: VictimOption = None,
+    images: ImagesOption = 250,
+    batch_size: BatchOption = 250,
+    out: Annotated[Path, typer.Option(help="Where the record and the page go.")] = Path("runs/bench-study"),
+) -> None:
+    """Make every set of a study with ours and with the best library for each attack, as their users would."""
+    from redhanded.bench.run import Request
+    from redhanded.bench.study import PAGE, bench_study
+    from redhanded.data import source_paths
+
+    bench_study(Request(out, run, source_paths(source or []), victim or (), images, batch_size))
+    typer.echo(f"page: {out / PAGE}")
