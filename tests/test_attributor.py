@@ -1,20 +1,28 @@
 """What holds for every row of `ATTRIBUTORS`: fit, answer, and come back from disk the same, or be refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, Cnn6, Cnn6Settings
+from redhanded.attributors import ATTRIBUTORS, Attributor, Candidates, Cnn6, NetworkSettings
 from redhanded.errors import RunError
 from redhanded.samples import Samples
 from redhanded.training import Training
 
 TRAINING = Training(epochs=4, batch_size=32, learning_rate=1e-2)
 # The cheapest settings of each row that still learn the task below.
-CHEAP = {"cnn6": Cnn6Settings(width=0.125, training=TRAINING)}
+CHEAP = {
+    "cnn6": NetworkSettings(width=0.125, training=TRAINING),
+    "forensic": NetworkSettings(width=0.125, training=TRAINING),
+    "oracle": NetworkSettings(width=0.25, training=TRAINING.model_copy(update={"epochs": 6, "learning_rate": 3e-3})),
+    "candidates": NetworkSettings(width=0.5, training=TRAINING.model_copy(update={"epochs": 8})),
+    "magnitude": NetworkSettings(width=0.5, training=TRAINING),
+}
 every_attributor = pytest.mark.parametrize("kind", ATTRIBUTORS)
 
 
@@ -25,7 +33,20 @@ def made(kind: str, seed: int = 0) -> Attributor:
 
 @pytest.fixture(scope="module")
 def samples(separable: tuple[Tensor, Tensor]) -> Samples:
-    return Samples(*separable, ("left", "right"))
+    """The bright half was added to the clean images, and in the second class more of it."""
+    images, labels = separable
+    added = (images > 0.5) * (0.05 + 0.1 * labels)[:, None, None, None]
+    return Samples(
+        images, labels, ("left", "right"), clean=images - added, victims={"one": victim(1), "two": victim(2)}
+    )
+
+
+def victim(seed: int) -> nn.Module:
+    """Of three classes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = (nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 49, 3))
+        return nn.Sequential(*layers).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module", params=ATTRIBUTORS)
@@ -63,7 +84,9 @@ def test_log_probabilities(fitted: Attributor, samples: Samples) -> None:
 
 def test_an_answer_depends_neither_on_neighbours_nor_on_the_labels(fitted: Attributor, samples: Samples) -> None:
     together = fitted.predict_log_proba(samples)[:5]
-    alone = Samples(samples.images[:5], torch.zeros(5, dtype=torch.int64), samples.classes)
+    assert samples.clean is not None
+    labels = torch.zeros(5, dtype=torch.int64)
+    alone = replace(samples, images=samples.images[:5], labels=labels, clean=samples.clean[:5])
     torch.testing.assert_close(fitted.predict_log_proba(alone), together, rtol=0, atol=1e-5)
 
 
@@ -136,11 +159,64 @@ def test_damaged_or_missing_files_are_told_in_one_line(saved: Path) -> None:
 
 
 def test_cnn6_without_settings_is_the_papers() -> None:
-    assert Cnn6().settings == Cnn6Settings(width=1.0, training=Training())
+    assert Cnn6().settings == NetworkSettings(width=1.0, training=Training())
 
 
 def test_a_collapse_is_reported(samples: Samples) -> None:
     # A step of this size drives the last bias so far that every image gets one class.
     training = Training(epochs=1, batch_size=64, optimizer="sgd", learning_rate=1e4, attempts=2)
-    attributor = Cnn6(Cnn6Settings(width=0.125, training=training)).fit(samples)
+    attributor = Cnn6(NetworkSettings(width=0.125, training=training)).fit(samples)
     assert (attributor.collapsed_, attributor.attempts_) == (True, 2)
+
+
+NEEDS = {"blind": (), "candidates": ("victims",), "oracle": ("clean",)}
+
+
+@every_attributor
+def test_an_attributor_uses_what_its_knowledge_allows_and_no_more(kind: str, samples: Samples) -> None:
+    nothing: dict[str, Any] = {"clean": None, "victims": {}}
+    needed = NEEDS[made(kind).knowledge]
+    enough = replace(samples, **{name: value for name, value in nothing.items() if name not in needed})
+    assert torch.equal(
+        made(kind).fit(enough).predict_log_proba(enough), made(kind).fit(samples).predict_log_proba(samples)
+    )
+    for name in needed:
+        with pytest.raises(ValueError, match="expected samples with"):
+            made(kind).fit(replace(samples, **{name: nothing[name]}))
+
+
+def test_what_candidates_read_is_the_closed_form_on_a_linear_victim() -> None:
+    """Of logits `w_k x + b_k` the margin, its gradient and the step back to the boundary are known."""
+    layer = nn.Linear(16, 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(3, 16) * torch.tensor([[3.0], [1.0], [0.5]]))
+        layer.bias.zero_()
+    images = torch.full((2, 1, 4, 4), 0.5)
+    images[1, 0, 0, 0] = 0.7
+    samples = Samples(images, torch.zeros(2), ("a",), victims={"linear": nn.Sequential(nn.Flatten(), layer)})
+    found = Candidates().view(samples).flatten(1)
+    margin = torch.tensor([3 * 0.5 - 0.5, 3 * 0.7 - 0.5])
+    l2, l1 = torch.tensor(10**0.5), torch.tensor(4.0)  # the gradient is (3, -1, 0, ...)
+    expected = [margin.log(), (margin / l2).log(), (margin / l1).log(), l2.log().expand(2), (l1 / l2).log().expand(2)]
+    torch.testing.assert_close(found[:, :5], torch.stack(expected, 1))
+    torch.testing.assert_close(found[:, 5], torch.tensor([3 * 0.5 - 0.25, 3 * 0.7 - 0.25]))
+    assert found[0, 6:8].tolist() == [0, 0]  # an even image has no residual
+    assert found[1, 6] < -0.5  # the bright pixel lies below its surroundings' mean, against the gradient of 3
+
+
+def test_the_floor_sees_sizes_alone(samples: Samples) -> None:
+    """Turned upside down and with other signs, a perturbation of the same size is the same to it."""
+    assert samples.clean is not None
+    floor = made("magnitude").fit(samples)
+    turned = samples.clean - samples.perturbations.flip(2)
+    torch.testing.assert_close(
+        floor.predict_log_proba(replace(samples, images=turned)), floor.predict_log_proba(samples), rtol=0, atol=1e-4
+    )
+
+
+def test_the_ceiling_sees_the_perturbation_alone(samples: Samples) -> None:
+    """The sum of a perturbation and any clean image is the same to it."""
+    ceiling = made("oracle").fit(samples)
+    other = torch.rand(samples.images.shape, generator=torch.Generator().manual_seed(1))
+    moved = replace(samples, images=other + samples.perturbations, clean=other)
+    torch.testing.assert_close(ceiling.predict_log_proba(moved), ceiling.predict_log_proba(samples), rtol=0, atol=1e-3)

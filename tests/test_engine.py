@@ -21,6 +21,7 @@ from rich.console import Console
 
 from redhanded import identity, run_study
 from redhanded.advset import COLUMNS, read_column
+from redhanded.attributors import ATTRIBUTORS
 from redhanded.engine import RunFolder, local
 from redhanded.engine.plan import only, plan
 from redhanded.engine.steps import (
@@ -557,6 +558,42 @@ def test_only_refuses_what_names_nothing(tiny: Tiny, wanted: str) -> None:
     assert repr(wanted) in str(caught.value)
 
 
+OTHERS = (
+    "[scales.tiny.attributors]",
+    "[scales.tiny.attributors]\n"
+    "magnitude = { training = { epochs = 6, batch_size = 32 } }\n"
+    "candidates = { training = { epochs = 20, batch_size = 32, learning_rate = 1e-2 } }",
+)
+
+
+def test_only_names_attributors(tiny: Tiny) -> None:
+    steps = plan(tiny.study(OTHERS), tiny.sources)
+    assert {step.attributor for step in only(steps, ())} == {"cnn6", "magnitude", "candidates"}
+    chosen = only(steps, ("norm/fgsm",), ("magnitude",))
+    assert {(step.question.id, step.attributor) for step in chosen} == {
+        ("norm/fgsm/alexnet", "magnitude"),
+        ("norm/fgsm/other", "magnitude"),
+    }
+    with pytest.raises(StudyError, match="--attributors to name some of magnitude, candidates, cnn6, found 'cnn7'"):
+        only(steps, (), ("cnn6", "cnn7"))
+
+
+@pytest.mark.parametrize(("name", "question"), [("magnitude", "norm/fgsm/alexnet"), ("candidates", "joint")])
+def test_an_attributor_is_shown_what_its_knowledge_allows(tiny: Tiny, name: str, question: str) -> None:
+    """By the sizes of no attack, or by victims that made none of the images, neither would be near."""
+    (step,) = (
+        one for one in only(plan(tiny.study(OTHERS), tiny.sources), (question,), (name,)) if one.pixels == "float32"
+    )
+    run = RunFolder(tiny.folder / "others")
+    for one in in_order([step]):
+        if not run.mark(one.key).is_file():
+            write_record(one.run(run), run.mark(one.key))
+    result = read_record(Result, run.mark(step.key))
+    assert (result.knowledge, result.status) == (ATTRIBUTORS[name].attributor.knowledge, "measured")
+    assert result.accuracy is not None
+    assert result.accuracy > 3 * result.chance or result.accuracy == 1.0
+
+
 def test_only_names_the_papers_tables(tiny: Tiny) -> None:
     as_paper = ('source = "bars"', 'source = "bars"\npaper = "mnist"')
     steps = plan(tiny.study(as_paper), tiny.sources)
@@ -682,7 +719,7 @@ def edit_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, s
         ("redhanded.training", "pct_start=0.25", "pct_start=0.5", ALL),
         ("redhanded.victims", "accuracy=correct / total", "accuracy=total / correct", ALL),
         ("redhanded.evaluation", '"collapsed" if', '"measured" if', {"question"}),
-        ("redhanded.attributors.cnn6", "log_softmax(1)", "softmax(1)", {"question"}),
+        ("redhanded.attributors.network", "log_softmax(1)", "softmax(1)", {"question"}),
         ("redhanded.engine.local", "set_num_threads(1)", "set_num_threads(2)", frozenset()),
         ("redhanded.report.wording", "def ", "def _", frozenset()),
     ],

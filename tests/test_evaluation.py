@@ -37,6 +37,7 @@ class Memory:
                 images[:, 0, 0, 0], images[:, 0, 0, 1] = place / 8, np.arange(size) / 255
                 images[:, 0, 0, 2], images[:, 0, 0, 3] = split == "test", 0.3 / 255
                 self.columns[ref, split, "images"] = images
+                self.columns[ref, split, "index"] = 2 * np.arange(size) + (split == "test")  # places in the source
                 for pixels in ("float32", "uint8"):
                     self.columns[ref, split, f"success_{pixels}"] = rng.random(size) < rate
 
@@ -77,6 +78,14 @@ def test_samples_are_equal_successful_and_of_their_split(pixels: Any, rate: floa
         rows = [{row for label, _, row in found if label == wanted} for wanted in range(3)]
         assert (rows[0] == rows[1] == rows[2]) == (design == "paired")
     assert len({place for label, place, _ in origins(gathered.samples["train"]) if label == 1}) == 2
+
+
+@pytest.mark.parametrize("rate", [0.95, 0.5])
+def test_a_sample_knows_its_place_in_the_source(rate: float) -> None:
+    for split, samples in gather(CLASSES, Memory(rate).read, "float32", ("seed",)).samples.items():
+        assert samples.index is not None
+        assert samples.index.tolist() == [2 * row + (split == "test") for _, _, row in origins(samples)]
+        assert (samples.clean, samples.victims) == (None, {})  # nothing that an analyst does not have
 
 
 def test_only_the_protocols_own_success_is_read_and_images_are_rounded_for_it() -> None:

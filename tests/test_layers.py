@@ -28,7 +28,7 @@ LAYERS = (
     *("errors", "norms", "metrics", "identity", "provenance", "results", "image_files"),
     *("data", "networks", "prepare", "weights", "training"),
     "attacks",
-    *("victims", "views", "advset", "exports", "model_checks"),
+    *("victims", "views", "residuals", "advset", "exports", "model_checks"),
     "generation",
     *("choice", "samples", "questions"),
     "attributors",

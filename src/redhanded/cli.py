@@ -76,6 +76,9 @@ def run(
     only: Annotated[
         list[str] | None, typer.Option(help="A table (table2) or question (norm/fgsm); repeatable.")
     ] = None,
+    attributors: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Some of the study's attributors; all unless given.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core unless given.")] = None,
 ) -> None:
     """Run a study, or go on where it was interrupted, and write its report."""
@@ -86,7 +89,16 @@ def run(
 
     console = Console()
     places = source_paths(source or [])
-    folder = run_study(load_study(study, scale), out, sources=places, only=only or (), workers=workers, console=console)
+    named = attributors.split(",") if attributors else ()
+    folder = run_study(
+        load_study(study, scale),
+        out,
+        sources=places,
+        only=only or (),
+        attributors=named,
+        workers=workers,
+        console=console,
+    )
     page = write_report(folder)
     console.print(main_table(folder))
     console.print(f"report: {page}", soft_wrap=True)
@@ -101,7 +113,7 @@ def attack(
     images: Annotated[Path, typer.Option(help="A folder of images or of class folders, or an .npz file.")],
     attack: Annotated[list[str], typer.Option(help='E.g. "deepfool(norm=l2, overshoot=0.02)"; repeatable.')],
     out: Annotated[Path, typer.Option(help="The set (.zarr) of one attack, the folder of the sets of several.")],
-    batch_size: Annotated[int, typer.Option(min=1, help="Images in one call of the model.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in one call of the model.")] = 512,
     device: Annotated[Device | None, typer.Option(help="CUDA where there is one unless given.")] = None,
 ) -> None:
     """Attack your own model on your own images, and write adversarial sets that say how they were made."""

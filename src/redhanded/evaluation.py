@@ -102,16 +102,20 @@ def _class_score(counts: NDArray[np.int64], place: int) -> ClassScore:
 def _samples(
     classes: Mapping[str, Sequence[SetRef]], picks: Sequence[Pick], read: ReadColumn, pixels: Pixels, split: Split
 ) -> Samples:
-    images = [_images(refs, pick, read, split) for refs, pick in zip(classes.values(), picks, strict=True)]
+    images, index = (
+        [_column(refs, pick, read, split, name) for refs, pick in zip(classes.values(), picks, strict=True)]
+        for name in ("images", "index")
+    )
     counts = torch.tensor([len(part) for part in images])
     return Samples(
         images=PIXELS[pixels].apply(torch.from_numpy(np.concatenate(images))),
         labels=torch.arange(len(images)).repeat_interleave(counts),
         classes=tuple(classes),
+        index=torch.from_numpy(np.concatenate(index)),
     )
 
 
-def _images(refs: Sequence[SetRef], pick: Pick, read: ReadColumn, split: Split) -> NDArray[np.float32]:
-    """The picked images of a class, one set at a time so that no set has to stay in memory."""
-    parts = [read(ref, split, "images", pick.rows[pick.sets == number]) for number, ref in enumerate(refs)]
+def _column(refs: Sequence[SetRef], pick: Pick, read: ReadColumn, split: Split, name: str) -> NDArray:
+    """The picked rows of a class, one set at a time so that no set has to stay in memory."""
+    parts = [read(ref, split, name, pick.rows[pick.sets == number]) for number, ref in enumerate(refs)]
     return np.concatenate(parts)

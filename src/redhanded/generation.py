@@ -22,7 +22,7 @@ from redhanded.prepare import prepare
 from redhanded.training import device_of
 from redhanded.views import round_to_uint8
 
-BATCH = 256  # images: below, networks of many small layers lose time between them
+BATCH = 512  # images: below, networks of many small layers lose time between them
 SAMPLE = 8  # images on which a prepared copy must agree with the model
 
 

@@ -35,13 +35,17 @@ def code_digest(modules: Sequence[str]) -> str:
 
 @cache
 def imports_of(module: str) -> tuple[str, ...]:
-    """The module and the modules of its package that it imports, directly or through others, sorted by name."""
+    """The module and the modules of its package that it imports, directly or through others, sorted by name.
+
+    Only what stands at the top of a module: an import inside a function is how a table is looked up by those that
+    stand in it.
+    """
     package, found, waiting = module.split(".")[0], set[str](), [module]
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            imported = (node.module or "" for node in ast.walk(_tree(name)) if isinstance(node, ast.ImportFrom))
+            imported = (node.module or "" for node in _tree(name).body if isinstance(node, ast.ImportFrom))
             waiting += [origin for origin in imported if origin.startswith(f"{package}.")]
     return tuple(sorted(found))
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from redhanded.errors import RunError
 
 Pixels = Literal["float32", "uint8"]
+Knowledge = Literal["blind", "candidates", "oracle"]
 Status = Literal["measured", "collapsed", "too few images"]
 R = TypeVar("R", bound="Record")
 
@@ -86,7 +87,7 @@ class Result(Record):
     row: str
     column: str
     attributor: str
-    knowledge: Literal["blind", "candidates", "oracle"]
+    knowledge: Knowledge
     pixels: Pixels
     seed: int
     status: Status

@@ -1,12 +1,12 @@
 """The images of a question: equal classes, paired by source image where that leaves enough."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 Design = Literal["paired", "equal"]
 Split = Literal["train", "test"]
@@ -22,6 +22,16 @@ class Samples:
     images: Tensor  # (n, c, h, w) float32 in [0, 1]
     labels: Tensor  # (n,) int64
     classes: tuple[str, ...]
+    index: Tensor | None = None  # (n,) int64: where the image stands in its source's split
+    clean: Tensor | None = None  # (n, c, h, w) the source's own images; only oracles get them
+    victims: Mapping[str, nn.Module] = field(default_factory=dict)  # by name; only a defender who owns them has them
+
+    @property
+    def perturbations(self) -> Tensor:
+        """What the attack added, (n, c, h, w); raises ValueError where the clean images are not given."""
+        if self.clean is None:
+            raise ValueError("expected samples with their clean images, found none; only an oracle has them")
+        return self.images - self.clean
 
 
 class Pick(NamedTuple):

@@ -99,8 +99,12 @@ def load_desk(run: Path, pixels: Pixels) -> Desk:
     folder = RunFolder(run)
     study = Study.model_validate(read_record(RunCard, folder.card).study)
     questions = {question.id: question for question in build_questions(study.questions, study.grid, study.paper)}
-    asked = [result for result in read_records(Result, folder.results / "questions") if result.pixels == pixels]
-    results = {result.question: result for result in asked if result.status == "measured"}
+    asked = [
+        result
+        for result in read_records(Result, folder.results / "questions")
+        if result.pixels == pixels and result.knowledge == "blind"
+    ]
+    results = _of_the_best([result for result in asked if result.status == "measured"])
     if "joint" not in results or "joint" not in questions:
         expected = f"expected the question 'joint', {pixels}, answered in {run}"
         for result in asked:
@@ -116,6 +120,17 @@ def load_desk(run: Path, pixels: Pixels) -> Desk:
     }
     joint = Attributor.load(folder.attributor(results["joint"].key))
     return Desk(pixels, joint, classes, loaded)
+
+
+def _of_the_best(measured: list[Result]) -> dict[str, Result]:
+    """By question, the results of the attributor and seed that answered the joint question best."""
+    joint = [result for result in measured if result.question == "joint"]
+    best = max(joint, key=lambda result: result.accuracy or 0.0, default=None)
+    return {
+        result.question: result
+        for result in measured
+        if best is not None and (result.attributor, result.seed) == (best.attributor, best.seed)
+    }
 
 
 def read_evidence(path: Path) -> Evidence:

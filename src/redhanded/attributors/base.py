@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from redhanded.errors import RunError
-from redhanded.results import Record, read_record
+from redhanded.results import Knowledge, Record, read_record
 from redhanded.samples import Samples
 
 
@@ -18,7 +18,8 @@ class AttributorCard(Record):
     kind: str
     settings: dict[str, Any]
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int]  # of an image
+    channels: int = Field(ge=1)  # of what the network sees
     seed: int
     attempts: int
     collapsed: bool
@@ -29,7 +30,7 @@ class Attributor(ABC):
     """Names the class of an adversarial image; learned names end in an underscore."""
 
     kind: ClassVar[str]
-    knowledge: ClassVar[Literal["blind", "candidates", "oracle"]]
+    knowledge: ClassVar[Knowledge]
 
     classes_: tuple[str, ...]
     shape_: tuple[int, int, int]

@@ -10,6 +10,7 @@ app = typer.Typer(help="Measure our attacks against those of other libraries.", 
 RunOption = Annotated[Path | None, typer.Option(help="A finished run; the quick study's victims unless given.")]
 SourceOption = Annotated[list[str] | None, typer.Option(help="NAME=PATH: where the run's source lies.")]
 VictimOption = Annotated[list[str] | None, typer.Option(help="A victim; repeatable, all unless given.")]
+PeerOption = Annotated[list[str] | None, typer.Option(help="A library; repeatable, all installed unless given.")]
 ImagesOption = Annotated[int, typer.Option(min=1, help="Rightly classified test images of each victim.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Images of one call, for every engine.")]
 
@@ -20,7 +21,7 @@ def attacks(
     source: SourceOption = None,
     victim: VictimOption = None,
     scenario: Annotated[list[str] | None, typer.Option(help="A scenario; repeatable, all unless given.")] = None,
-    peer: Annotated[list[str] | None, typer.Option(help="A library; repeatable, all installed unless given.")] = None,
+    peer: PeerOption = None,
     images: ImagesOption = 128,
     batch_size: BatchOption = 128,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
@@ -42,8 +43,9 @@ def study(
     run: RunOption = None,
     source: SourceOption = None,
     victim: VictimOption = None,
-    images: ImagesOption = 250,
-    batch_size: BatchOption = 250,
+    peer: PeerOption = None,
+    images: ImagesOption = 330,
+    batch_size: BatchOption = 330,
     out: Annotated[Path, typer.Option(help="Where the record and the page go.")] = Path("runs/bench-study"),
 ) -> None:
     """Make every set of a study with ours and with the best library for each attack, as their users would."""
@@ -51,5 +53,5 @@ def study(
     from redhanded.bench.study import PAGE, bench_study
     from redhanded.data import source_paths
 
-    bench_study(Request(out, run, source_paths(source or []), victim or (), images, batch_size))
+    bench_study(Request(out, run, source_paths(source or []), victim or (), images, batch_size), peer or ())
     typer.echo(f"page: {out / PAGE}")

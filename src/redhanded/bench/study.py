@@ -21,7 +21,7 @@ from redhanded.bench.rounds import Say, attempt
 from redhanded.bench.run import Request, describe_setup, sayer
 from redhanded.bench.scenarios import OURS, asked_of
 from redhanded.bench.study_page import study_page
-from redhanded.bench.subjects import Subject, Trained
+from redhanded.bench.subjects import Subject, Trained, chosen
 from redhanded.engine.local import start_worker
 from redhanded.generation import calls, run_attacks
 from redhanded.provenance import core_count
@@ -43,36 +43,39 @@ class _Best(NamedTuple):
     refused: dict[str, str]
 
 
-def bench_study(request: Request, console: Console | None = None) -> StudyBench:
+def bench_study(request: Request, against: Sequence[str] = (), console: Console | None = None) -> StudyBench:
     """Make every set of a study with ours and with the best peer of each family and norm.
 
     Ours works as `redhanded run` does: one process of one thread for each core, their start timed with the work. A
     peer works as its user would have it: one process with as many threads as there are cores, one call a set. The
-    best peer is the fastest of those whose success is close to the best one's on a few images. Writes OUT/study.json
-    and OUT/study.md after each victim. Raises as `bench_attacks` does.
+    best peer is the fastest of those whose success is close to the best one's on a few images; `against` names those
+    to choose from, all that are installed for none. Writes OUT/study.json and OUT/study.md after each victim. Raises
+    as `bench_attacks` does.
     """
     console = console or Console(stderr=True)
     trained, cores = request.trained(), core_count()
-    subjects = request.subjects(trained)
+    subjects, rivals = request.subjects(trained), chosen("--peer", against, peers())
     with threads(cores):
         setup = describe_setup(request, trained, subjects, cores)
         bench = StudyBench(setup=setup, workers=cores, ours={}, families=[], sets=[], finished=False)
         for subject in subjects:
             say = sayer(console, subject.card.name)
-            bench = _add_victim(bench, subject, trained, request, say)
+            bench = _add_victim(bench, subject, trained, rivals, request, say)
             bench = bench.model_copy(update={"finished": subject is subjects[-1]})
             write_record(bench, request.out / RECORD)
             (request.out / PAGE).write_text(study_page(bench), encoding="utf-8", newline="\n")
     return bench
 
 
-def _add_victim(bench: StudyBench, subject: Subject, trained: Trained, request: Request, say: Say) -> StudyBench:
+def _add_victim(
+    bench: StudyBench, subject: Subject, trained: Trained, rivals: Sequence[str], request: Request, say: Say
+) -> StudyBench:
     attacks = trained.study.attacks
     ours, busy, seconds = make_ours(subject, attacks, bench.workers, request.batch_size)
     say(OURS, f"{len(attacks)} sets, {seconds:.3g} s")
     families, sets = list(bench.families), list(bench.sets)
     for (family, norm), specs in _families(attacks):
-        best = choose_peer(subject, specs, request.batch_size)
+        best = choose_peer(subject, specs, rivals, request.batch_size)
         theirs, took = _make_theirs(subject, specs, best.peer, request.batch_size)
         say(f"{family}-{norm}", f"{best.peer}: {len(specs)} sets, {took or 0:.3g} s")
         row = StudyFamily(
@@ -113,10 +116,10 @@ def _work(
     return made, time.perf_counter() - started
 
 
-def choose_peer(subject: Subject, specs: Sequence[AttackSpec], batch_size: int) -> _Best:
+def choose_peer(subject: Subject, specs: Sequence[AttackSpec], rivals: Sequence[str], batch_size: int) -> _Best:
     """The fastest peer whose success, with the margin, is at most 5 points below the best one's, on a few images."""
     tried, refused = dict[str, Candidate](), dict[str, str]()
-    for peer in peers():
+    for peer in rivals:
         candidate, reason = attempt(partial(_try, subject, peer, specs, batch_size))
         if candidate is None:
             refused[peer] = reason

@@ -34,8 +34,16 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
     return asked
 
 
-def only(steps: Sequence[AskQuestion], wanted: Sequence[str]) -> list[AskQuestion]:
-    """The steps whose item (`table2`) or question (`norm`, `norm/fgsm`) is wanted; all where nothing is named."""
+def only(steps: Sequence[AskQuestion], wanted: Sequence[str], attributors: Sequence[str] = ()) -> list[AskQuestion]:
+    """The steps whose item (`table2`) or question (`norm`, `norm/fgsm`) is wanted, of the attributors named.
+
+    All where nothing is named. Raises StudyError for a name that no step has.
+    """
+    known = list(dict.fromkeys(step.attributor for step in steps))
+    for name in attributors:
+        if name not in known:
+            raise StudyError(f"expected --attributors to name some of {', '.join(known)}, found {name!r}")
+    steps = [step for step in steps if step.attributor in (attributors or known)]
     chosen = [step for step in steps if any(_names(step, name) for name in wanted)]
     items = sorted({step.question.item for step in steps})
     for name in wanted:

@@ -32,17 +32,18 @@ def run_study(
     *,
     sources: Mapping[str, Path] | None = None,
     only: Sequence[str] = (),
+    attributors: Sequence[str] = (),
     workers: int | None = None,
     console: Console | None = None,
 ) -> Path:
     """Run a study, or go on where it was interrupted; returns the run directory.
 
     out: `runs/<study name>` unless given; sources: where named sources lie; only: items (`table2`) or questions
-    (`norm/fgsm`), all unless given; workers: processes, one for each core unless given.
+    (`norm/fgsm`), and attributors: names, all unless given; workers: processes, one for each core unless given.
     Raises RunError where another process writes to `out`, and what a step raises.
     """
     asked = plan(study, sources or {})
-    wanted = in_order(only_wanted(asked, only))
+    wanted = in_order(only_wanted(asked, only, attributors))
     folder = RunFolder(Path(out) if out is not None else Path("runs") / study.name)
     folder.root.mkdir(parents=True, exist_ok=True)
     try:

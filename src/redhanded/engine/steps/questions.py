@@ -1,27 +1,30 @@
 """Asking a question of an attributor."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.choice import choose_settings
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.base import Step
 from redhanded.engine.steps.sets import DescribeSet
+from redhanded.engine.steps.victims import open_source
 from redhanded.evaluation import Scores, gather, score
-from redhanded.identity import code_digest, digest, seed_for
+from redhanded.identity import code_digest, digest, imports_of, seed_for
 from redhanded.questions import Question, SetRef
-from redhanded.results import Pixels, Result, SetCard, read_record
-from redhanded.samples import Split
+from redhanded.results import Knowledge, Pixels, Result, SetCard, read_record
+from redhanded.samples import Samples, Split
+from redhanded.victims import load_victim
 
 # The modules whose code decides what comes out: a change there fits and measures anew.
 QUESTION_CODE = (
-    "redhanded.attributors.cnn6",
     "redhanded.choice",
     "redhanded.evaluation",
     "redhanded.metrics",
@@ -54,7 +57,8 @@ class AskQuestion(Step):
         what = {name: list(selector) for name, selector in self.question.classes.items()}
         asked = (self.study, self.source, self.question.id, self.question.item, self.question.row, what)
         how = (self.attributor, self.settings, self.pixels, self.seed, self.most)
-        return digest("question", asked, [step.key for step in self.sets], how, code_digest(QUESTION_CODE))
+        code = code_digest(QUESTION_CODE + imports_of(ATTRIBUTORS[self.attributor].attributor.__module__))
+        return digest("question", asked, [step.key for step in self.sets], how, code)
 
     @property
     def title(self) -> str:
@@ -81,13 +85,17 @@ class AskQuestion(Step):
         def read(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
             return by_place[ref, split].column(folder, column, rows)
 
-        gathered = gather(classes, read, self.pixels, (self.question.id, self.pixels, self.seed), self.most)
         kind = ATTRIBUTORS[self.attributor]
+        gathered = gather(classes, read, self.pixels, (self.question.id, self.pixels, self.seed), self.most)
         settings = kind.settings.model_validate(self.settings)
         attributor = kind.attributor(settings, seed_for(self.question.id, self.attributor, self.pixels, self.seed))
         if gathered.enough:
-            attributor.fit(gathered.samples["train"]).save(folder.attributor(self.key))
-            scores = score(attributor, gathered.samples["test"])
+            train, test = (
+                SHOWN[kind.attributor.knowledge](self, folder, split, gathered.samples[split])
+                for split in ("train", "test")
+            )
+            attributor.fit(train).save(folder.attributor(self.key))
+            scores = score(attributor, test)
         else:
             scores = Scores("too few images")
         return Result(
@@ -112,3 +120,28 @@ class AskQuestion(Step):
             key=self.key if gathered.enough else "",
             **scores._asdict(),
         )
+
+
+def _image_alone(step: AskQuestion, folder: RunFolder, split: Split, samples: Samples) -> Samples:
+    return samples
+
+
+def _with_victims(step: AskQuestion, folder: RunFolder, split: Split, samples: Samples) -> Samples:
+    """The victims that the question is about: the defender's own."""
+    trained = {one.ref.victim: one.sets.victim for one in step.sets}
+    victims = {name: load_victim(victim.folder(folder)).network for name, victim in trained.items()}
+    return replace(samples, victims=victims)
+
+
+def _with_clean(step: AskQuestion, folder: RunFolder, split: Split, samples: Samples) -> Samples:
+    victim = step.sets[0].sets.victim
+    images = open_source(victim.source, victim.source_path).split(split).images
+    return replace(samples, clean=torch.from_numpy(images[np.asarray(samples.index)]).float() / 255)
+
+
+# What an attributor is shown, by what it may know.
+SHOWN: dict[Knowledge, Callable[[AskQuestion, RunFolder, Split, Samples], Samples]] = {
+    "blind": _image_alone,
+    "candidates": _with_victims,
+    "oracle": _with_clean,
+}

@@ -1,0 +1,86 @@
+"""What attributors that are a network share: training with retries, log-softmax, weights with a card."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from redhanded.attributors.base import Attributor, AttributorCard
+from redhanded.networks import channel_statistics
+from redhanded.results import write_record
+from redhanded.samples import Samples
+from redhanded.training import Training, pick_device, predict_logits, train
+from redhanded.weights import load_weights, save_weights
+
+
+class NetworkSettings(BaseModel):
+    """How wide the network is and how it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: float = Field(1.0, gt=0, le=4)
+    training: Training = Training()
+
+
+class NetworkAttributor(Attributor):
+    """Softmax and cross-entropy over the classes; the kinds differ in what they see and in their layers."""
+
+    channels_: int  # of what the network sees
+
+    settings_type: ClassVar[type[NetworkSettings]] = NetworkSettings
+
+    def __init__(self, settings: NetworkSettings | None = None, seed: int = 0) -> None:
+        self.settings = settings or self.settings_type()
+        self.seed = seed
+
+    @abstractmethod
+    def build(self, mean: list[float], deviation: list[float]) -> nn.Module:
+        """A network with fresh weights from the global generator, from `channels_` to as many logits as `classes_`."""
+
+    def view(self, samples: Samples) -> Tensor:
+        """What of the samples the network sees, (n, channels, height, width): the images."""
+        return samples.images
+
+    def fit(self, samples: Samples) -> Self:
+        """Train from fresh weights, again where it collapses to one class; at most `training.attempts` times."""
+        seen, (channels, height, width) = self.view(samples), samples.images.shape[1:]
+        self.classes_, self.shape_, self.channels_ = samples.classes, (channels, height, width), seen.shape[1]
+        mean, deviation = channel_statistics(seen)
+        trained = train(lambda: self.build(mean, deviation), seen, samples.labels, self.settings.training, self.seed)
+        self.network_ = trained.network.to(pick_device())
+        self.attempts_, self.collapsed_ = trained.attempts, trained.collapsed
+        return self
+
+    def predict_log_proba(self, samples: Samples) -> Tensor:
+        """Log-softmax of the network's logits, (n, c, h, w) -> (n, classes)."""
+        return predict_logits(self.network_, self.view(samples)).log_softmax(1)
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.safetensors` and, last, `card.json` with the weights' checksum."""
+        card = AttributorCard(
+            kind=self.kind,
+            settings=self.settings.model_dump(),
+            classes=self.classes_,
+            shape=self.shape_,
+            channels=self.channels_,
+            seed=self.seed,
+            attempts=self.attempts_,
+            collapsed=self.collapsed_,
+            weights_digest=save_weights(self.network_, Path(folder)),
+        )
+        write_record(card, Path(folder) / "card.json")
+
+    @classmethod
+    def from_card(cls, card: AttributorCard, folder: Path) -> Self:
+        """Read what `save` wrote; raises RunError where the weights are not those of the card."""
+        attributor = cls(cls.settings_type.model_validate(card.settings), card.seed)
+        attributor.classes_, attributor.shape_ = card.classes, card.shape
+        attributor.attempts_, attributor.collapsed_ = card.attempts, card.collapsed
+        attributor.channels_ = card.channels
+        no_statistics = [0.0] * card.channels, [1.0] * card.channels  # the stored weights hold the real ones
+        attributor.network_ = attributor.build(*no_statistics)
+        load_weights(attributor.network_, folder, card.weights_digest)
+        attributor.network_.eval().to(pick_device())
+        return attributor

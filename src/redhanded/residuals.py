@@ -1,0 +1,54 @@
+"""High-pass residuals: an image with its content taken away, so that what an attack added can be seen."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEVELS = 255.0  # residuals are counted in grey levels
+QUANTUM, LIMIT = 4.0, 3.0  # a residual is divided by the first and truncated at the second, as steganalysis does
+
+# Kernels that give 0 on what is smooth: two of the spatial rich model, and the first differences.
+_KV = (
+    (-1, 2, -2, 2, -1),
+    (2, -6, 8, -6, 2),
+    (-2, 8, -12, 8, -2),
+    (2, -6, 8, -6, 2),
+    (-1, 2, -2, 2, -1),
+)
+_SQUARE = (
+    (0, 0, 0, 0, 0),
+    (0, -1, 2, -1, 0),
+    (0, 2, -4, 2, 0),
+    (0, -1, 2, -1, 0),
+    (0, 0, 0, 0, 0),
+)
+_ACROSS = ((0,) * 5, (0,) * 5, (0, 0, -1, 1, 0), (0,) * 5, (0,) * 5)
+_DOWN = tuple(zip(*_ACROSS, strict=True))
+_KERNELS = ((_KV, 12), (_SQUARE, 4), (_ACROSS, 1), (_DOWN, 1))
+RESIDUALS = len(_KERNELS)  # of each channel
+
+
+class ResidualBank(nn.Module):
+    """The normalised image, and beside it four residuals a channel, (n, c, h, w) in [0, 1] -> (n, 5 c, h, w).
+
+    A residual is `clamp(255 / 4 * (kernel * image), -3, 3)`, with the image continued by its edge pixels. Kernels:
+    Fridrich, Kodovsky, "Rich models for steganalysis of digital images", IEEE TIFS 2012.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    kernels: Tensor
+
+    def __init__(self, mean: list[float], deviation: list[float]) -> None:
+        super().__init__()
+        bank = torch.stack([torch.tensor(kernel) / divisor for kernel, divisor in _KERNELS])  # (4, 5, 5)
+        self.register_buffer("kernels", bank[:, None].repeat(len(mean), 1, 1, 1))  # (4 c, 1, 5, 5)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        edged = functional.pad(images, (2, 2, 2, 2), mode="replicate")
+        residuals = functional.conv2d(edged, self.kernels, groups=images.shape[1])  # (n, 4 c, h, w)
+        truncated = (residuals * (LEVELS / QUANTUM)).clamp(-LIMIT, LIMIT)
+        return torch.cat([(images - self.mean) / self.deviation, truncated], 1)

@@ -1,0 +1,51 @@
+"""The residual bank against its closed form."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redhanded.residuals import LIMIT, RESIDUALS, ResidualBank
+
+
+def residuals(images: torch.Tensor) -> torch.Tensor:
+    """Without the image that stands before them."""
+    channels = images.shape[1]
+    return ResidualBank([0.0] * channels, [1.0] * channels)(images)[:, channels:]
+
+
+@given(st.floats(0, 1), st.integers(1, 3))
+def test_what_is_even_has_no_residual(level: float, channels: int) -> None:
+    found = residuals(torch.full((2, channels, 8, 9), level))
+    assert found.shape == (2, RESIDUALS * channels, 8, 9)
+    assert found.abs().max() < 1e-3
+
+
+def test_one_grey_level_in_one_pixel_gives_each_kernel() -> None:
+    image = torch.zeros(1, 1, 9, 9)
+    image[0, 0, 4, 4] = 1 / 255
+    kv, square, across, down = residuals(image)[0] * 4  # (9, 9) each, in grey levels
+    assert kv[4, 4] == pytest.approx(-1, abs=1e-6)
+    assert kv[4, 3] == pytest.approx(8 / 12, abs=1e-6)
+    assert kv[2, 2] == pytest.approx(-1 / 12, abs=1e-6)
+    assert square[4, 4] == pytest.approx(-1, abs=1e-6)
+    assert square[3, 3] == pytest.approx(-1 / 4, abs=1e-6)
+    assert (across[4, 3].item(), across[4, 4].item()) == pytest.approx((1, -1), abs=1e-6)
+    assert (down[3, 4].item(), down[4, 4].item()) == pytest.approx((1, -1), abs=1e-6)
+    assert down[4, 3] == 0
+
+
+def test_large_residuals_are_truncated() -> None:
+    found = residuals(torch.randint(0, 2, (2, 3, 8, 8)).float())
+    assert found.abs().max() == LIMIT
+
+
+def test_channels_do_not_mix_and_the_image_is_normalised() -> None:
+    images = torch.rand(3, 3, 8, 8)
+    changed = images.clone()
+    changed[:, 1] = torch.rand(3, 8, 8)
+    bank = ResidualBank([0.5, 0.4, 0.3], [0.2, 0.3, 0.1])
+    same = (bank(images) == bank(changed)).flatten(2).all(2).all(0)
+    expected = [True, False, True, *(place // RESIDUALS != 1 for place in range(3 * RESIDUALS))]
+    assert same.tolist() == expected
+    torch.testing.assert_close(bank(images)[:, 2], (images[:, 2] - 0.3) / 0.1)
