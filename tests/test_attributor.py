@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, Candidates, Cnn6, NetworkSettings
+from redhanded.attributors import ATTRIBUTORS, Attributor, Candidates, Cnn6, Marginal, NetworkSettings, answering
 from redhanded.errors import RunError
 from redhanded.samples import Samples
 from redhanded.training import Training
@@ -19,6 +19,7 @@ TRAINING = Training(epochs=4, batch_size=32, learning_rate=1e-2)
 CHEAP = {
     "cnn6": NetworkSettings(width=0.125, training=TRAINING),
     "forensic": NetworkSettings(width=0.125, training=TRAINING),
+    "forensic_each": NetworkSettings(width=0.125, training=TRAINING),
     "oracle": NetworkSettings(width=0.25, training=TRAINING.model_copy(update={"epochs": 6, "learning_rate": 3e-3})),
     "candidates": NetworkSettings(width=0.5, training=TRAINING.model_copy(update={"epochs": 8})),
     "magnitude": NetworkSettings(width=0.5, training=TRAINING),
@@ -220,3 +221,37 @@ def test_the_ceiling_sees_the_perturbation_alone(samples: Samples) -> None:
     other = torch.rand(samples.images.shape, generator=torch.Generator().manual_seed(1))
     moved = replace(samples, images=other + samples.perturbations, clean=other)
     torch.testing.assert_close(ceiling.predict_log_proba(moved), ceiling.predict_log_proba(samples), rtol=0, atol=1e-3)
+
+
+class Known(Cnn6):
+    """Answers as it is told; its classes are four sets."""
+
+    classes_ = ("a", "b", "c", "d")
+    shape_, collapsed_ = (1, 4, 4), False
+
+    def predict_log_proba(self, samples: Samples) -> Tensor:
+        return samples.images.flatten(1)
+
+
+PROBABILITIES = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 0.0, 1.0]])
+QUESTION = {"first": ["a", "b", "not learned"], "second": ["c"]}
+
+
+def test_a_marginal_is_the_mean_over_a_classs_sets() -> None:
+    answer = answering(Known(), QUESTION)
+    assert isinstance(answer, Marginal)
+    assert (answer.classes_, answer.shape_, answer.collapsed_) == (("first", "second"), (1, 4, 4), False)
+    found = answer.predict_log_proba(Samples(PROBABILITIES[:1].log(), torch.zeros(1), ("first", "second")))
+    torch.testing.assert_close(found.exp(), torch.tensor([[0.15 / 0.45, 0.3 / 0.45]]))
+
+
+def test_an_answer_about_what_all_sets_of_no_class_made_stays_a_probability() -> None:
+    answer = answering(Known(), QUESTION).predict_log_proba(
+        Samples((PROBABILITIES[1:] + 1e-30).log(), torch.zeros(1), ("first", "second"))
+    )
+    torch.testing.assert_close(answer.exp(), torch.tensor([[0.5, 0.5]]))
+
+
+def test_an_attributor_that_was_fitted_on_the_question_answers_itself() -> None:
+    known = Known()
+    assert answering(known, {name: [f"set {name}"] for name in known.classes_}) is known

@@ -27,6 +27,7 @@ from redhanded.engine.plan import only, plan
 from redhanded.engine.steps import (
     AskQuestion,
     DescribeSet,
+    FitOnAll,
     MakeShard,
     Step,
     TrainVictim,
@@ -562,19 +563,22 @@ OTHERS = (
     "[scales.tiny.attributors]",
     "[scales.tiny.attributors]\n"
     "magnitude = { training = { epochs = 6, batch_size = 32 } }\n"
-    "candidates = { training = { epochs = 20, batch_size = 32, learning_rate = 1e-2 } }",
+    "candidates = { training = { epochs = 20, batch_size = 32, learning_rate = 1e-2 } }\n"
+    "forensic = { width = 0.2, training = { epochs = 6, batch_size = 32, learning_rate = 1e-2 } }",
 )
 
 
 def test_only_names_attributors(tiny: Tiny) -> None:
     steps = plan(tiny.study(OTHERS), tiny.sources)
-    assert {step.attributor for step in only(steps, ())} == {"cnn6", "magnitude", "candidates"}
+    assert {step.attributor for step in only(steps, ())} == {"cnn6", "magnitude", "candidates", "forensic"}
     chosen = only(steps, ("norm/fgsm",), ("magnitude",))
     assert {(step.question.id, step.attributor) for step in chosen} == {
         ("norm/fgsm/alexnet", "magnitude"),
         ("norm/fgsm/other", "magnitude"),
     }
-    with pytest.raises(StudyError, match="--attributors to name some of magnitude, candidates, cnn6, found 'cnn7'"):
+    with pytest.raises(
+        StudyError, match="--attributors to name some of magnitude, candidates, forensic, cnn6, found 'cnn7'"
+    ):
         only(steps, (), ("cnn6", "cnn7"))
 
 
@@ -592,6 +596,25 @@ def test_an_attributor_is_shown_what_its_knowledge_allows(tiny: Tiny, name: str,
     assert (result.knowledge, result.status) == (ATTRIBUTORS[name].attributor.knowledge, "measured")
     assert result.accuracy is not None
     assert result.accuracy > 3 * result.chance or result.accuracy == 1.0
+
+
+def test_an_attributor_fitted_on_all_sets_answers_every_question(tiny: Tiny) -> None:
+    wanted = ("joint", "norm/fgsm/alexnet", "setting/fgsm-l2/other")
+    steps = only(plan(tiny.study(OTHERS), tiny.sources), wanted, ("forensic",))
+    steps = [step for step in steps if step.pixels == "float32"]
+    run, fits = RunFolder(tiny.folder / "others"), set()
+    for one in in_order(steps):
+        if not run.mark(one.key).is_file():
+            write_record(one.run(run), run.mark(one.key))
+        if isinstance(one, FitOnAll):
+            fits.add(one.key)
+    results = [read_record(Result, run.mark(step.key)) for step in steps]
+    assert len(results) == len(wanted)
+    assert {result.key for result in results} == fits
+    assert len(fits) == 1
+    for result in results:
+        assert result.accuracy is not None
+        assert result.accuracy > 1.5 * result.chance, result.question
 
 
 def test_only_names_the_papers_tables(tiny: Tiny) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from redhanded.attacks import FGSM
 from redhanded.attributors import Attributor
 from redhanded.attributors.base import AttributorCard
-from redhanded.evaluation import Gathered, Scores, gather, score
+from redhanded.evaluation import Gathered, Scores, gather, gather_sets, score
 from redhanded.metrics import wilson_interval
 from redhanded.questions import SetRef
 from redhanded.samples import Samples, Split
@@ -203,3 +203,21 @@ def test_from_sets_to_scores() -> None:
     homes = torch.tensor([0, 1, 1, 2])  # set -> class, as the image itself says
     scores = score(Fixed(homes[(test.images[:, 0, 0, 0] * 8).round().long()]), test)
     assert scores.accuracy == 1.0
+
+
+def test_all_sets_together_are_equally_large_and_of_the_train_split() -> None:
+    memory = Memory(0.5, short={ONE: 20})
+    memory.columns[FOUR, "train", "success_uint8"][:] = False
+    samples = gather_sets(REFS, memory.read, "uint8", 3, most=40)
+    assert samples.classes == (ONE.name, TWO.name, THREE.name)  # nothing of the fourth fools
+    assert samples.labels.bincount().tolist() == [40] * 3
+    assert (samples.images[:, 0, 0, 2] == 0).all()
+    found = origins(samples)
+    for label, place, row in found:
+        assert place == label
+        assert memory.columns[REFS[place], "train", "success_uint8"][row]
+    each = [[row for label, _, row in found if label == wanted] for wanted in range(3)]
+    whole = memory.columns[ONE, "train", "success_uint8"].sum()
+    assert [len(set(rows)) for rows in each] == [whole, 40, 40]  # the short one is repeated, evenly
+    counts = np.bincount(each[0])
+    assert set(counts[counts > 0]) <= {40 // whole, 40 // whole + 1}

@@ -1,13 +1,12 @@
 """Question x attributor x pixel protocol -> result."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redhanded.attributors import Attributor
 from redhanded.identity import seed_for
 from redhanded.metrics import confusion_matrix, p_above_chance, wilson_interval
 from redhanded.questions import SetRef
@@ -17,6 +16,17 @@ from redhanded.views import PIXELS
 
 # (set, split, column, rows or all of them) -> that array; the engine reads zarr, a test may read memory.
 ReadColumn = Callable[[SetRef, Split, str, NDArray[np.int64] | None], NDArray]
+
+
+class Answers(Protocol):
+    """What can be scored: an attributor, or a marginal of one."""
+
+    @property
+    def collapsed_(self) -> bool:
+        """Whether it named one class for everything in validation."""
+
+    def predict_log_proba(self, samples: Samples) -> torch.Tensor:
+        """(n, classes)."""
 
 
 class Gathered(NamedTuple):
@@ -66,7 +76,29 @@ def gather(
     return Gathered(design, {split: len(picks[split][0].rows) for split in FEWEST}, samples)
 
 
-def score(attributor: Attributor, test: Samples) -> Scores:
+def gather_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: int, most: int) -> Samples:
+    """What fools its victim of every set of the train split, at most `most` images each, each set a class.
+
+    Images of a set that has fewer than the largest are repeated, so that classes are equally large; a set of which
+    nothing fools is no class.
+    """
+    rng = np.random.default_rng(seed)
+    able = {ref: np.flatnonzero(read(ref, "train", f"success_{pixels}", None)) for ref in refs}
+    rows = {ref: rng.permutation(found)[:most] for ref, found in able.items() if len(found)}
+    size = max(map(len, rows.values()), default=0)
+    images, index = (
+        np.concatenate([read(ref, "train", name, np.resize(chosen, size)) for ref, chosen in rows.items()])
+        for name in ("images", "index")
+    )
+    return Samples(
+        images=PIXELS[pixels].apply(torch.from_numpy(images)),
+        labels=torch.arange(len(rows)).repeat_interleave(size),
+        classes=tuple(ref.name for ref in rows),
+        index=torch.from_numpy(index),
+    )
+
+
+def score(attributor: Answers, test: Samples) -> Scores:
     """Test accuracy with its interval, the exact test against chance, and the confusion matrix.
 
     Collapsed is an attributor that names one class for every test image, whatever it did in validation.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import Attributor
+from redhanded.attributors import Attributor, Marginal, answering
 from redhanded.engine.layout import RunFolder
 from redhanded.errors import DataError, RunError
 from redhanded.image_files import IMAGE_FORMATS, bad_data, read_image
@@ -53,9 +53,9 @@ class Desk:
     """The attributors of one run and pixel protocol that together name an attack."""
 
     pixels: Pixels
-    joint: Attributor
+    joint: Attributor | Marginal
     classes: dict[str, Selector]  # of the joint question
-    settings: dict[str, Attributor]  # for each of these classes, where its settings were told apart
+    settings: dict[str, Attributor | Marginal]  # for each of these classes, where its settings were told apart
 
     def attribute(self, evidence: Evidence) -> Verdict:
         """Rank the alternatives of each dimension; raises DataError where the image has another shape.
@@ -84,7 +84,7 @@ class Desk:
         return self._probabilities(self.settings[name], evidence)
 
     @staticmethod
-    def _probabilities(attributor: Attributor, evidence: Evidence) -> Ranked:
+    def _probabilities(attributor: Attributor | Marginal, evidence: Evidence) -> Ranked:
         samples = Samples(evidence.images, torch.zeros(1, dtype=torch.int64), attributor.classes_)
         probabilities = attributor.predict_log_proba(samples)[0].exp().tolist()
         return list(zip(attributor.classes_, probabilities, strict=True))
@@ -113,13 +113,12 @@ def load_desk(run: Path, pixels: Pixels) -> Desk:
         raise RunError(f"{expected}, found none; run it with --only joint")
     classes = questions["joint"].classes
     names = {name: f"setting/{chosen.family}-{chosen.norm}/{chosen.victim}" for name, chosen in classes.items()}
-    loaded = {
-        name: Attributor.load(folder.attributor(results[question].key))
-        for name, question in names.items()
-        if question in results
-    }
-    joint = Attributor.load(folder.attributor(results["joint"].key))
-    return Desk(pixels, joint, classes, loaded)
+
+    def load(result: Result) -> Attributor | Marginal:
+        return answering(Attributor.load(folder.attributor(result.key)), result.sets)
+
+    settings = {name: load(results[question]) for name, question in names.items() if question in results}
+    return Desk(pixels, load(results["joint"]), classes, settings)
 
 
 def _of_the_best(measured: list[Result]) -> dict[str, Result]:

@@ -7,8 +7,9 @@ from pydantic import BaseModel
 from redhanded.attributors.base import Attributor
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.cnn6 import Cnn6
-from redhanded.attributors.forensic import Forensic
+from redhanded.attributors.forensic import Forensic, ForensicEach
 from redhanded.attributors.magnitude import Magnitude
+from redhanded.attributors.marginal import Marginal, answering
 from redhanded.attributors.network import NetworkSettings
 from redhanded.attributors.oracle import Oracle
 
@@ -19,9 +20,12 @@ __all__ = [
     "Candidates",
     "Cnn6",
     "Forensic",
+    "ForensicEach",
     "Magnitude",
+    "Marginal",
     "NetworkSettings",
     "Oracle",
+    "answering",
 ]
 
 
@@ -32,6 +36,7 @@ class AttributorKind(NamedTuple):
     settings: type[BaseModel]
     summary: str
     paper: str
+    whole: bool = False  # fitted once on all sets of a study; a question's answer is a marginal
 
 
 ATTRIBUTORS: dict[str, AttributorKind] = {
@@ -39,14 +44,18 @@ ATTRIBUTORS: dict[str, AttributorKind] = {
     "forensic": AttributorKind(
         Forensic,
         NetworkSettings,
-        "high-pass residuals beside the image, seven convolutions, late pooling",
+        "high-pass residuals beside the image, seven convolutions, late pooling; one network for all questions",
         "none: ours; the residuals from Fridrich and Kodovsky 2012",
+        whole=True,
+    ),
+    "forensic_each": AttributorKind(
+        ForensicEach, NetworkSettings, "forensic's layers, one network for each question", "none: ours"
     ),
     "candidates": AttributorKind(
         Candidates, NetworkSettings, "nine numbers of each victim's margin and gradient at the image", "none: ours"
     ),
     "oracle": AttributorKind(
-        Oracle, NetworkSettings, "the ceiling: forensic's layers on the true perturbation", "none: a bound"
+        Oracle, NetworkSettings, "the ceiling: forensic's layers on the true perturbation", "none: a bound", whole=True
     ),
     "magnitude": AttributorKind(
         Magnitude, NetworkSettings, "the floor: the L2 and Linf size of the true perturbation", "none: a control"

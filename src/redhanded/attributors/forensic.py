@@ -37,6 +37,12 @@ class Forensic(NetworkAttributor):
         return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
+class ForensicEach(Forensic):
+    """The same layers, to be fitted on each question by itself."""
+
+    kind: ClassVar[str] = "forensic_each"
+
+
 class _Mean(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c)."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import SOURCES
-from redhanded.engine.steps import AskQuestion, DescribeSet, MakeSets, TrainVictim, open_source
+from redhanded.engine.steps import AskQuestion, DescribeSet, FitOnAll, MakeSets, TrainVictim, open_source
 from redhanded.errors import StudyError
 from redhanded.generation import calls
 from redhanded.questions import build_questions
+from redhanded.results import Pixels
 from redhanded.samples import Split
 from redhanded.study import Study
 
@@ -20,11 +23,29 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
     refs = list(dict.fromkeys(step.ref for step in sets))
     most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
     asked = []
+
+    def whole(attributor: str, settings: dict[str, Any], pixels: Pixels, seed: int) -> FitOnAll | None:
+        train = tuple(step for step in sets if step.sets.split == "train")
+        if not ATTRIBUTORS[attributor].whole:
+            return None
+        return FitOnAll(study.name, train, attributor, settings, pixels, seed, study.size.train_images)
+
     for question in build_questions(study.questions, study.grid, study.paper):
         pool = set(question.pool(refs))
         needed = tuple(step for step in sets if step.ref in pool)
         asked += [
-            AskQuestion(study.name, study.source, question, needed, attributor, settings, pixels, seed, most)
+            AskQuestion(
+                study.name,
+                study.source,
+                question,
+                needed,
+                attributor,
+                settings,
+                pixels,
+                seed,
+                most,
+                whole(attributor, settings, pixels, seed),
+            )
             for attributor, settings in study.size.attributors.items()
             for pixels in study.pixels
             for seed in study.attributor_seeds

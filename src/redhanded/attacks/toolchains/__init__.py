@@ -38,7 +38,7 @@ class _Ours(Mapping[str, AttackFunction]):
 
 TOOLCHAINS: dict[ToolchainName, Toolchain] = {
     "redhanded": Toolchain(
-        summary="our own engine: per-image stopping, and the same bits whatever the neighbours are",
+        summary="our own engine: stopping and searching are per image, so neighbours do not matter",
         distribution="redhanded",
         package="redhanded",
         install="pip install redhanded",

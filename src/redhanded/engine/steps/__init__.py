@@ -1,5 +1,6 @@
 """The steps a study is made of."""
 
+from redhanded.engine.steps.attributors import FitOnAll
 from redhanded.engine.steps.base import Done, Step, in_order
 from redhanded.engine.steps.questions import AskQuestion
 from redhanded.engine.steps.sets import DescribeSet, MakeSets, MakeShard
@@ -9,6 +10,7 @@ __all__ = [
     "AskQuestion",
     "DescribeSet",
     "Done",
+    "FitOnAll",
     "MakeSets",
     "MakeShard",
     "Step",

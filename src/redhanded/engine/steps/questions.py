@@ -1,27 +1,25 @@
 """Asking a question of an attributor."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from redhanded.attributors import ATTRIBUTORS
+from redhanded.attributors import ATTRIBUTORS, Attributor, answering
 from redhanded.choice import choose_settings
 from redhanded.engine.layout import RunFolder
+from redhanded.engine.steps.attributors import FitOnAll
 from redhanded.engine.steps.base import Step
 from redhanded.engine.steps.sets import DescribeSet
-from redhanded.engine.steps.victims import open_source
+from redhanded.engine.steps.shown import SHOWN
 from redhanded.evaluation import Scores, gather, score
 from redhanded.identity import code_digest, digest, imports_of, seed_for
 from redhanded.questions import Question, SetRef
-from redhanded.results import Knowledge, Pixels, Result, SetCard, read_record
+from redhanded.results import Pixels, Result, SetCard, read_record
 from redhanded.samples import Samples, Split
-from redhanded.victims import load_victim
 
 # The modules whose code decides what comes out: a change there fits and measures anew.
 QUESTION_CODE = (
@@ -49,6 +47,7 @@ class AskQuestion(Step):
     pixels: Pixels
     seed: int
     most: dict[Split, int]  # images a class
+    whole: FitOnAll | None = None  # where the attributor is fitted on all sets, and not on the question
     stage = "questions"
 
     @cached_property
@@ -58,7 +57,8 @@ class AskQuestion(Step):
         asked = (self.study, self.source, self.question.id, self.question.item, self.question.row, what)
         how = (self.attributor, self.settings, self.pixels, self.seed, self.most)
         code = code_digest(QUESTION_CODE + imports_of(ATTRIBUTORS[self.attributor].attributor.__module__))
-        return digest("question", asked, [step.key for step in self.sets], how, code)
+        fitted = self.whole.key if self.whole else None
+        return digest("question", asked, [step.key for step in self.sets], how, fitted, code)
 
     @property
     def title(self) -> str:
@@ -68,7 +68,7 @@ class AskQuestion(Step):
     @property
     def needs(self) -> tuple[Step, ...]:
         """See Step."""
-        return self.sets
+        return (*self.sets, *([self.whole] if self.whole else []))
 
     def record_path(self, folder: RunFolder) -> Path:
         """See Step."""
@@ -87,15 +87,14 @@ class AskQuestion(Step):
 
         kind = ATTRIBUTORS[self.attributor]
         gathered = gather(classes, read, self.pixels, (self.question.id, self.pixels, self.seed), self.most)
-        settings = kind.settings.model_validate(self.settings)
-        attributor = kind.attributor(settings, seed_for(self.question.id, self.attributor, self.pixels, self.seed))
+        names = {name: [ref.name for ref in members] for name, members in classes.items()}
         if gathered.enough:
-            train, test = (
-                SHOWN[kind.attributor.knowledge](self, folder, split, gathered.samples[split])
-                for split in ("train", "test")
-            )
-            attributor.fit(train).save(folder.attributor(self.key))
-            scores = score(attributor, test)
+            shown = {
+                split: SHOWN[kind.attributor.knowledge](self.sets, folder, split, samples)
+                for split, samples in gathered.samples.items()
+            }
+            attributor = self._fitted(folder, shown["train"])
+            scores = score(answering(attributor, names), shown["test"])
         else:
             scores = Scores("too few images")
         return Result(
@@ -110,38 +109,30 @@ class AskQuestion(Step):
             pixels=self.pixels,
             seed=self.seed,
             classes=list(classes),
-            sets={name: [ref.name for ref in members] for name, members in classes.items()},
+            sets=names,
             design=gathered.design,
             n_train=gathered.counts["train"],
             n_test=gathered.counts["test"],
             chance=1 / len(classes),
             attempts=attributor.attempts_ if gathered.enough else 0,
             seconds=time.monotonic() - started,
-            key=self.key if gathered.enough else "",
+            key=self._fitted_key if gathered.enough else "",
             **scores._asdict(),
         )
 
+    @property
+    def _fitted_key(self) -> str:
+        """Names the attributor that answers."""
+        return self.whole.key if self.whole else self.key
 
-def _image_alone(step: AskQuestion, folder: RunFolder, split: Split, samples: Samples) -> Samples:
-    return samples
-
-
-def _with_victims(step: AskQuestion, folder: RunFolder, split: Split, samples: Samples) -> Samples:
-    """The victims that the question is about: the defender's own."""
-    trained = {one.ref.victim: one.sets.victim for one in step.sets}
-    victims = {name: load_victim(victim.folder(folder)).network for name, victim in trained.items()}
-    return replace(samples, victims=victims)
-
-
-def _with_clean(step: AskQuestion, folder: RunFolder, split: Split, samples: Samples) -> Samples:
-    victim = step.sets[0].sets.victim
-    images = open_source(victim.source, victim.source_path).split(split).images
-    return replace(samples, clean=torch.from_numpy(images[np.asarray(samples.index)]).float() / 255)
-
-
-# What an attributor is shown, by what it may know.
-SHOWN: dict[Knowledge, Callable[[AskQuestion, RunFolder, Split, Samples], Samples]] = {
-    "blind": _image_alone,
-    "candidates": _with_victims,
-    "oracle": _with_clean,
-}
+    def _fitted(self, folder: RunFolder, train: Samples) -> Attributor:
+        place = folder.attributor(self._fitted_key)
+        if self.whole:
+            return Attributor.load(place)
+        kind = ATTRIBUTORS[self.attributor]
+        settings = kind.settings.model_validate(self.settings)
+        attributor: Attributor = kind.attributor(
+            settings, seed_for(self.question.id, self.attributor, self.pixels, self.seed)
+        )
+        attributor.fit(train).save(place)
+        return attributor

@@ -1,0 +1,38 @@
+"""What an attributor is shown beside the images, by what it may know."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from redhanded.engine.layout import RunFolder
+from redhanded.engine.steps.sets import DescribeSet
+from redhanded.engine.steps.victims import open_source
+from redhanded.results import Knowledge
+from redhanded.samples import Samples, Split
+from redhanded.victims import load_victim
+
+
+def _image_alone(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, samples: Samples) -> Samples:
+    return samples
+
+
+def _with_victims(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, samples: Samples) -> Samples:
+    """The victims that the sets are of: the defender's own."""
+    trained = {step.ref.victim: step.sets.victim for step in sets}
+    victims = {name: load_victim(victim.folder(folder)).network for name, victim in trained.items()}
+    return replace(samples, victims=victims)
+
+
+def _with_clean(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, samples: Samples) -> Samples:
+    victim = sets[0].sets.victim
+    images = open_source(victim.source, victim.source_path).split(split).images
+    return replace(samples, clean=torch.from_numpy(images[np.asarray(samples.index)]).float() / 255)
+
+
+SHOWN: dict[Knowledge, Callable[[Sequence[DescribeSet], RunFolder, Split, Samples], Samples]] = {
+    "blind": _image_alone,
+    "candidates": _with_victims,
+    "oracle": _with_clean,
+}
