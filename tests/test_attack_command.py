@@ -494,7 +494,7 @@ def test_a_missing_library_is_one_line_with_the_command_before_the_model_is_made
 @pytest.mark.parametrize(
     ("name", "error", "code", "said"),
     [
-        ("make_sets", torch.OutOfMemoryError("CUDA out of memory"), 2, "too little for batches of 256; give a smaller"),
+        ("make_sets", torch.OutOfMemoryError("CUDA out of memory"), 2, "too little for batches of 512; give a smaller"),
         (
             "write_shard",
             OSError(28, "No space left on device"),
