@@ -1,8 +1,7 @@
 """From sets to samples to scores, with sets in memory and attributors whose answers are known."""
 
 from math import comb
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,10 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redhanded.attacks import FGSM
-from redhanded.attributors import Attributor
-from redhanded.attributors.base import AttributorCard
-from redhanded.evaluation import Gathered, Scores, gather, gather_sets, score
+from redhanded.attacks import FGSM, Clean
+from redhanded.evaluation import Picked, Scores, column_of, load, load_sets, pick, score, score_by_size
 from redhanded.metrics import wilson_interval
 from redhanded.questions import SetRef
 from redhanded.samples import Samples, Split
@@ -47,6 +44,20 @@ class Memory:
         return values if rows is None else values[rows]
 
 
+class Gathered(NamedTuple):
+    """What a question is put with, and its images."""
+
+    picked: Picked
+    samples: dict[Split, Samples]
+
+
+def gather(
+    memory: Memory, pixels: Any, seed: tuple[object, ...] = (), most: dict[Split, int] | None = None
+) -> Gathered:
+    picked = pick(CLASSES, memory.read, pixels, seed, most)
+    return Gathered(picked, {split: load(CLASSES, picked, memory.read, pixels, split) for split in SIZES})
+
+
 def origins(samples: Samples) -> list[tuple[int, int, int]]:
     """(label, set, row) of every image."""
     pixels = samples.images[:, 0, 0]
@@ -62,10 +73,10 @@ HOMES = {0: {0}, 1: {1, 2}, 2: {3}}  # label -> its sets
 @pytest.mark.parametrize(("rate", "design"), [(0.95, "paired"), (0.5, "equal")])
 def test_samples_are_equal_successful_and_of_their_split(pixels: Any, rate: float, design: str) -> None:
     memory = Memory(rate)
-    gathered = gather(CLASSES, memory.read, pixels, ("seed",))
-    assert gathered.design == design
+    gathered = gather(memory, pixels, ("seed",))
+    assert gathered.picked.design == design
     for split, samples in gathered.samples.items():
-        count = gathered.counts[split]
+        count = gathered.picked.counts[split]
         assert samples.classes == tuple(CLASSES)
         assert samples.labels.bincount().tolist() == [count] * 3
         assert samples.images.dtype == torch.float32
@@ -82,7 +93,7 @@ def test_samples_are_equal_successful_and_of_their_split(pixels: Any, rate: floa
 
 @pytest.mark.parametrize("rate", [0.95, 0.5])
 def test_a_sample_knows_its_place_in_the_source(rate: float) -> None:
-    for split, samples in gather(CLASSES, Memory(rate).read, "float32", ("seed",)).samples.items():
+    for split, samples in gather(Memory(rate), "float32", ("seed",)).samples.items():
         assert samples.index is not None
         assert samples.index.tolist() == [2 * row + (split == "test") for _, _, row in origins(samples)]
         assert (samples.clean, samples.victims) == (None, {})  # nothing that an analyst does not have
@@ -91,7 +102,7 @@ def test_a_sample_knows_its_place_in_the_source(rate: float) -> None:
 def test_only_the_protocols_own_success_is_read_and_images_are_rounded_for_it() -> None:
     for pixels, other, noise in (("float32", "uint8", 0.3 / 255), ("uint8", "float32", 0.0)):
         memory = Memory()
-        gathered = gather(CLASSES, memory.read, pixels, ())  # type: ignore[arg-type]
+        gathered = gather(memory, pixels)
         assert f"success_{other}" not in {column for _, _, column, _ in memory.asked}
         assert ("images", True) not in {(column, whole) for _, _, column, whole in memory.asked}
         assert gathered.samples["test"].images[:, 0, 0, 3].tolist() == pytest.approx([noise] * len(
@@ -99,25 +110,23 @@ def test_only_the_protocols_own_success_is_read_and_images_are_rounded_for_it() 
 
 
 def test_the_seed_decides_which() -> None:
-    first, again, other = (
-        gather(CLASSES, Memory(0.5).read, "float32", seed) for seed in (("q", 0), ("q", 0), ("q", 1))
-    )
+    first, again, other = (gather(Memory(0.5), "float32", seed) for seed in (("q", 0), ("q", 0), ("q", 1)))
     for split in SIZES:
         assert origins(first.samples[split]) == origins(again.samples[split])
         assert origins(first.samples[split]) != origins(other.samples[split])
 
 
 def test_at_most_as_many_as_asked() -> None:
-    gathered = gather(CLASSES, Memory().read, "float32", (), {"train": 60, "test": 30})
-    assert gathered.counts == {"train": 60, "test": 30}
-    assert gathered.design == "paired"
-    assert gathered.enough
+    picked, _ = gather(Memory(), "float32", most={"train": 60, "test": 30})
+    assert picked.counts == {"train": 60, "test": 30}
+    assert picked.design == "paired"
+    assert picked.enough
 
 
 def test_a_set_may_end_earlier_than_another() -> None:
     memory = Memory(1.0, short={ONE: 70, TWO: 10})
-    gathered = gather(CLASSES, memory.read, "float32", ())
-    assert (gathered.design, gathered.counts) == ("paired", {"train": 70, "test": 60})
+    gathered = gather(memory, "float32")
+    assert (gathered.picked.design, gathered.picked.counts) == ("paired", {"train": 70, "test": 60})
     found = origins(gathered.samples["train"])
     assert {row for _, _, row in found} == set(range(70))
     assert max(row for _, place, row in found if place == 1) < 10
@@ -125,41 +134,21 @@ def test_a_set_may_end_earlier_than_another() -> None:
 
 @pytest.mark.parametrize(("rate", "enough"), [(0.9, True), (0.1, False), (0.0, False)])
 def test_too_few_images_are_noticed(rate: float, enough: bool) -> None:
-    assert gather(CLASSES, Memory(rate).read, "float32", ()).enough is enough
+    assert pick(CLASSES, Memory(rate).read, "float32", ()).enough is enough
 
 
 def test_enough_means_enough_in_both_splits() -> None:
-    samples = gather(CLASSES, Memory().read, "float32", ()).samples
     for train, test, enough in ((50, 25, True), (49, 25, False), (50, 24, False)):
-        assert Gathered("equal", {"train": train, "test": test}, samples).enough is enough
+        assert Picked("equal", {"train": train, "test": test}, {}).enough is enough
 
 
-class Fixed(Attributor):
-    """Gives the answers that it was made with."""
-
-    kind, knowledge = "fixed", "blind"
-
-    def __init__(self, answers: Tensor, collapsed: bool = False) -> None:
-        self.answers, self.collapsed_ = answers, collapsed
-
-    def fit(self, samples: Samples) -> Self:
-        return self
-
-    def predict_log_proba(self, samples: Samples) -> Tensor:
-        one_hot = torch.nn.functional.one_hot(self.answers, len(samples.classes))
-        return (0.1 + one_hot).log().log_softmax(1)
-
-    def save(self, folder: Path) -> None:
-        raise NotImplementedError
-
-    @classmethod
-    def from_card(cls, card: AttributorCard, folder: Path) -> Self:
-        raise NotImplementedError
+def one_hot(answers: Tensor, classes: int = 3) -> Tensor:
+    """Logarithms of probabilities whose largest is that of the answer."""
+    return (0.1 + torch.nn.functional.one_hot(answers, classes)).log().log_softmax(1)
 
 
 def scored(answers: list[int], true: list[int], collapsed: bool = False) -> Scores:
-    samples = Samples(torch.zeros(len(true), 1, 16, 16), torch.tensor(true), ("a", "b", "c"))
-    return score(Fixed(torch.tensor(answers), collapsed), samples)
+    return score(one_hot(torch.tensor(answers)), torch.tensor(true), ("a", "b", "c"), collapsed=collapsed)
 
 
 def test_one_answer_for_everything_is_a_collapse() -> None:
@@ -199,16 +188,53 @@ def test_mistakes_stand_in_the_row_of_the_true_class() -> None:
 
 
 def test_from_sets_to_scores() -> None:
-    test = gather(CLASSES, Memory().read, "float32", ()).samples["test"]
+    test = gather(Memory(), "float32").samples["test"]
     homes = torch.tensor([0, 1, 1, 2])  # set -> class, as the image itself says
-    scores = score(Fixed(homes[(test.images[:, 0, 0, 0] * 8).round().long()]), test)
-    assert scores.accuracy == 1.0
+    log_proba = one_hot(homes[(test.images[:, 0, 0, 0] * 8).round().long()])
+    assert score(log_proba, test.labels, test.classes).accuracy == 1.0
+
+
+def test_among_the_three_likeliest() -> None:
+    log_proba = torch.tensor([[0.4, 0.3, 0.2, 0.1]] * 4).log()
+    scores = score(log_proba, torch.tensor([0, 1, 2, 3]), tuple("abcd"))
+    assert (scores.accuracy, scores.top3) == (0.25, 0.75)
+
+
+def test_of_a_control_every_image_can_be_asked_about() -> None:
+    control = SetRef("none", Clean())
+    memory = Memory(0.9)
+    for split, size in SIZES.items():
+        memory.columns[control, split, "images"] = np.zeros((size, 1, 1, 4), dtype=np.float32)
+        memory.columns[control, split, "index"] = np.arange(size)
+        memory.columns[control, split, "attacked"] = np.arange(size) % 3 > 0
+        memory.columns[control, split, "success_float32"] = np.zeros(size, dtype=bool)  # nothing is fooled by it
+    picked = pick({"attack": [ONE], "control": [control]}, memory.read, "float32", ())
+    assert picked.enough
+    assert (picked.picks["test"][1].rows % 3 > 0).all()
+    assert load_sets([control], memory.read, "float32", 0, most=1000).labels.tolist() == [0] * 80
+
+
+def test_answers_by_size_are_those_of_the_images_picked() -> None:
+    memory = Memory(1.0)
+    rng = np.random.default_rng(0)
+    for ref in REFS:
+        rows = np.arange(SIZES["test"])
+        memory.columns[ref, "test", "l2"] = np.where(rows % 2, 1.0, 2.0) + rng.random(len(rows)) / 10
+    picked = pick(CLASSES, memory.read, "float32", ())
+    rows = column_of(CLASSES, picked.picks["test"], memory.read, "test", "index") // 2
+    own = torch.arange(3).repeat_interleave(SIZES["test"])
+    small = torch.from_numpy(rows % 2 == 1)  # alone the small ones are named rightly
+    found = score_by_size(one_hot(torch.where(small, own, (own + 1) % 3)), CLASSES, picked, memory.read, ())
+    assert {(part.high < 1.5, part.correct == part.n, part.correct == 0) for part in found} == {
+        (True, True, False),
+        (False, False, True),
+    }
 
 
 def test_all_sets_together_are_equally_large_and_of_the_train_split() -> None:
     memory = Memory(0.5, short={ONE: 20})
     memory.columns[FOUR, "train", "success_uint8"][:] = False
-    samples = gather_sets(REFS, memory.read, "uint8", 3, most=40)
+    samples = load_sets(REFS, memory.read, "uint8", 3, most=40)
     assert samples.classes == (ONE.name, TWO.name, THREE.name)  # nothing of the fourth fools
     assert samples.labels.bincount().tolist() == [40] * 3
     assert (samples.images[:, 0, 0, 2] == 0).all()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redhanded.attacks import FGSM, AttackSpec, CarliniWagner, DeepFool
+from redhanded.attacks import FGSM, AttackSpec, CarliniWagner, Clean, DeepFool, GaussianNoise
 from redhanded.choice import Choice, choose_settings
 from redhanded.identity import seed_for
 from redhanded.questions import QUESTIONS, Grid, Question, Selector, SetRef, build_questions
@@ -25,7 +25,9 @@ ATTACK_GRID: tuple[AttackSpec, ...] = (
         for rate, margin in itertools.product((0.1, 0.2, 0.5), (0.01, 0.1, 1.0))
     ),
 )
+CONTROLS = (Clean(), GaussianNoise(eps=1.0))
 SETS = [SetRef(victim, attack) for victim in VICTIM_NAMES for attack in ATTACK_GRID]
+ALL_SETS = [*SETS, *(SetRef("none", control) for control in CONTROLS)]
 PAIRS = {
     ("carlini_wagner", "l2"): "C&W L2",
     ("deepfool", "l2"): "DeepFool L2",
@@ -37,7 +39,7 @@ IDS = {pair: "-".join(pair) for pair in PAIRS}
 
 
 def questions(paper: str | None, kinds: Iterable[str] = tuple(QUESTIONS)) -> list[Question]:
-    return build_questions(tuple(kinds), Grid(VICTIM_NAMES, ATTACK_GRID, "a-source"), paper)
+    return build_questions(tuple(kinds), Grid(VICTIM_NAMES, ATTACK_GRID, "a-source", CONTROLS), paper)
 
 
 # (table or figure of cifar10, of mnist) -> (question, row, column, classes), as the paper prints them.
@@ -73,6 +75,10 @@ PRINTED: dict[tuple[str, str], set[tuple[str, str, str, int]]] = {
     },
     ("figure4", "figure5"): {("attack-and-victim", "algorithm and victim", "a-source", 9)},
     ("joint", "joint"): {("joint", "algorithm, norm and victim", "a-source", 15)},
+    ("dimension", "dimension"): {
+        (f"dimension/{part}", part, "a-source", classes)
+        for part, classes in (("family", 4), ("norm", 2), ("victim", 3), ("set", 63))
+    },
 }
 
 
@@ -90,7 +96,7 @@ def test_every_table_has_exactly_its_questions(place: int) -> None:
         found.setdefault(question.item, []).append(row)
     assert {item: set(rows) for item, rows in found.items()} == {key[place]: rows for key, rows in PRINTED.items()}
     ids = [row[0] for rows in found.values() for row in rows]
-    assert len(ids) == len(set(ids)) == 6 + 5 + 21 + 6 + 1 + 1
+    assert len(ids) == len(set(ids)) == 6 + 5 + 21 + 6 + 1 + 1 + 4
 
 
 def test_without_the_paper_the_kinds_name_the_items() -> None:
@@ -105,7 +111,11 @@ def test_kinds_come_alone() -> None:
 def belongs(question: Question, name: str, ref: SetRef, chosen: dict[tuple[str, str], str]) -> bool:
     kind, *rest = question.id.split("/")
     attack, pair = ref.attack, (ref.attack.family, ref.attack.norm)
+    if ref.victim == "none" or name == "control":
+        return ref.victim == "none" and name == "control"  # nothing else may hold a control
     best = chosen[pair] == attack.label
+    if kind == "dimension":
+        return name in {"family": (pair[0],), "norm": (pair[1],), "victim": (ref.victim,), "set": (ref.name,)}[rest[0]]
     if kind.startswith("algorithm-"):
         norm = "l2" if name == "carlini_wagner" else kind.removeprefix("algorithm-")
         return best and ref.victim == rest[0] and pair == (name, norm)
@@ -137,24 +147,27 @@ def test_selectors_select_exactly_the_right_sets(attacks: tuple[AttackSpec, ...]
     chosen = {pair: choice_of(attack) for pair, attack in zip(PAIRS, attacks, strict=True)}
     labels = {pair: choice.label for pair, choice in chosen.items()}
     for question in questions("mnist"):
-        pool = question.pool(SETS)
+        pool = question.pool(ALL_SETS)
         for name, selector in question.classes.items():
-            right = [ref for ref in SETS if belongs(question, name, ref, labels)]
+            right = [ref for ref in ALL_SETS if belongs(question, name, ref, labels)]
             assert right, (question.id, name)
-            assert selector.select(SETS, chosen) == right, (question.id, name)
+            assert selector.select(ALL_SETS, chosen) == right, (question.id, name)
             assert selector.select(pool, chosen) == right, (question.id, name)
 
 
 def test_how_many_sets_a_class_holds() -> None:
     chosen = {(attack.family, attack.norm): choice_of(attack) for attack in ATTACK_GRID}
     held = {
-        question.id: {len(selector.select(SETS, chosen)) for selector in question.classes.values()}
+        question.id: {len(selector.select(ALL_SETS, chosen)) for selector in question.classes.values()}
         for question in questions("mnist")
     }
     assert held["joint"] == {3, 9}
+    assert held["dimension/family"] == {27, 18, 2}
+    assert (held["dimension/norm"], held["dimension/victim"]) == ({18, 45}, {21})
     assert held["learning-rate/carlini_wagner-l2/vgg16"] == held["confidence/carlini_wagner-l2/vgg16"] == {3}
-    assert all(counts == {1} for id_, counts in held.items() if id_.split("/")[0] not in ("joint", "learning-rate",
-                                                                                         "confidence"))  # fmt: skip
+    several = ("joint", "learning-rate", "confidence", "dimension")
+    assert all(counts == {1} for id_, counts in held.items() if id_.split("/")[0] not in several)
+    assert held["dimension/set"] == {1}
 
 
 def card(victim: str, attack: AttackSpec, success: int, size: float, **changes: Any) -> SetCard:
@@ -231,9 +244,9 @@ def test_the_pool_of_a_question_is_all_that_its_answer_depends_on(seed: int, pix
 
 def test_a_question_without_a_choice_is_not_asked() -> None:
     one = build_questions(tuple(QUESTIONS), Grid(("alexnet",), (SMALL, LARGE), "s"), None)
-    assert {question.id for question in one} == {"setting/fgsm-l2/alexnet"}
+    assert {question.id for question in one} == {"setting/fgsm-l2/alexnet", "dimension/set"}
     linf = build_questions(tuple(QUESTIONS), Grid(VICTIM_NAMES, (FGSM(norm="linf", eps=0.1),), "s"), None)
-    assert {question.id for question in linf} == {"victim/fgsm-linf", "joint"}
+    assert {question.id for question in linf} == {"victim/fgsm-linf", "joint", "dimension/victim", "dimension/set"}
 
 
 def test_a_family_with_one_norm_stands_in_both_rows() -> None:

@@ -1,40 +1,34 @@
 """Question x attributor x pixel protocol -> result."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from redhanded.attacks import ATTACKS
+from redhanded.calibration import measure_calibration
 from redhanded.identity import seed_for
 from redhanded.metrics import confusion_matrix, p_above_chance, wilson_interval
 from redhanded.questions import SetRef
-from redhanded.results import ClassScore, Pixels, Status
+from redhanded.results import Calibration, ClassScore, Pixels, SizeBin, Status
 from redhanded.samples import FEWEST, Design, Pick, Samples, Split, choose_design, pick_rows
+from redhanded.sizes import by_size
 from redhanded.views import PIXELS
 
 # (set, split, column, rows or all of them) -> that array; the engine reads zarr, a test may read memory.
 ReadColumn = Callable[[SetRef, Split, str, NDArray[np.int64] | None], NDArray]
+Classes = Mapping[str, Sequence[SetRef]]
 
 
-class Answers(Protocol):
-    """What can be scored: an attributor, or a marginal of one."""
-
-    @property
-    def collapsed_(self) -> bool:
-        """Whether it named one class for everything in validation."""
-
-    def predict_log_proba(self, samples: Samples) -> torch.Tensor:
-        """(n, classes)."""
-
-
-class Gathered(NamedTuple):
-    """The samples of a question, and how they were chosen; `counts` are images a class."""
+class Picked(NamedTuple):
+    """Which images a question is put with; `counts` are images a class."""
 
     design: Design
     counts: dict[Split, int]
-    samples: dict[Split, Samples]
+    picks: dict[Split, list[Pick]]
 
     @property
     def enough(self) -> bool:
@@ -51,39 +45,62 @@ class Scores(NamedTuple):
     p_value: float | None = None
     per_class: dict[str, ClassScore] = {}  # noqa: RUF012 (never written)
     confusion: list[list[int]] = []  # noqa: RUF012
+    top3: float | None = None
+    calibration: Calibration | None = None
+    by_size: list[SizeBin] = []  # noqa: RUF012
 
 
-def gather(
-    classes: Mapping[str, Sequence[SetRef]],
+def pick(
+    classes: Classes,
     read: ReadColumn,
     pixels: Pixels,
     seed_parts: Sequence[object],
     most: Mapping[Split, int] | None = None,
-) -> Gathered:
-    """Read the images that fool their victim under a pixel protocol, equally many for each class, at most `most`.
+) -> Picked:
+    """Choose among the images that fool their victim under a pixel protocol, equally many a class, at most `most`.
 
     Train and test come from the source's own splits, so that all variants of an image stay on one side. Row i of
-    every set is the same source image; a set may end earlier than another.
+    every set is the same source image; a set may end earlier than another. Of a control every image is chosen from.
     """
     caps: Mapping[Split, int] = most or {}
-    success = {split: _successes(classes, read, pixels, split) for split in FEWEST}
-    design = choose_design(success)
+    able = {split: _able_of_classes(classes, read, pixels, split) for split in FEWEST}
+    design = choose_design(able)
     picks = {
-        split: pick_rows(success[split], design, seed_for(*seed_parts, "pick", split), caps.get(split))
-        for split in FEWEST
+        split: pick_rows(able[split], design, seed_for(*seed_parts, "pick", split), caps.get(split)) for split in FEWEST
     }
-    samples = {split: _samples(classes, picks[split], read, pixels, split) for split in FEWEST}
-    return Gathered(design, {split: len(picks[split][0].rows) for split in FEWEST}, samples)
+    return Picked(design, {split: len(picks[split][0].rows) for split in FEWEST}, picks)
 
 
-def gather_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: int, most: int) -> Samples:
+def load(classes: Classes, picked: Picked, read: ReadColumn, pixels: Pixels, split: Split) -> Samples:
+    """The images that were picked of one split."""
+    images, index = (column_of(classes, picked.picks[split], read, split, name) for name in ("images", "index"))
+    return Samples(
+        images=PIXELS[pixels].apply(torch.from_numpy(images)),
+        labels=labels_of(picked, split),
+        classes=tuple(classes),
+        index=torch.from_numpy(index),
+    )
+
+
+def labels_of(picked: Picked, split: Split) -> Tensor:
+    """The class of every image that was picked of one split, (n,)."""
+    return torch.arange(len(picked.picks[split])).repeat_interleave(picked.counts[split])
+
+
+def column_of(classes: Classes, picks: Sequence[Pick], read: ReadColumn, split: Split, name: str) -> NDArray:
+    """The picked rows of an array, class by class, one set at a time so that no set has to stay in memory."""
+    parts = [_rows_of(refs, chosen, read, split, name) for refs, chosen in zip(classes.values(), picks, strict=True)]
+    return np.concatenate(parts)
+
+
+def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: int, most: int) -> Samples:
     """What fools its victim of every set of the train split, at most `most` images each, each set a class.
 
     Images of a set that has fewer than the largest are repeated, so that classes are equally large; a set of which
     nothing fools is no class.
     """
     rng = np.random.default_rng(seed)
-    able = {ref: np.flatnonzero(read(ref, "train", f"success_{pixels}", None)) for ref in refs}
+    able = {ref: np.flatnonzero(able_rows(ref, read, pixels, "train")) for ref in refs}
     rows = {ref: rng.permutation(found)[:most] for ref, found in able.items() if len(found)}
     size = max(map(len, rows.values()), default=0)
     images, index = (
@@ -98,30 +115,48 @@ def gather_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: 
     )
 
 
-def score(attributor: Answers, test: Samples) -> Scores:
-    """Test accuracy with its interval, the exact test against chance, and the confusion matrix.
+def able_rows(ref: SetRef, read: ReadColumn, pixels: Pixels, split: Split) -> NDArray[np.bool_]:
+    """Which images of a set can be asked about: those that fool their victim; of a control, all."""
+    return read(ref, split, "attacked" if ATTACKS[ref.attack.family].control else f"success_{pixels}", None)
 
-    Collapsed is an attributor that names one class for every test image, whatever it did in validation.
+
+def score(
+    log_proba: Tensor, labels: Tensor, classes: Sequence[str], *, collapsed: bool = False, temperature: float = 1.0
+) -> Scores:
+    """Test accuracy with its interval, the exact test against chance, the confusion matrix and the calibration.
+
+    log_proba: (n, classes) natural logarithms of probabilities that `temperature` is already part of; labels: (n,).
+    Collapsed is an attributor that did so in validation, or that names one class for every test image.
     """
-    classes = test.classes
-    predicted = attributor.predict_log_proba(test).argmax(1).numpy()
-    confusion = confusion_matrix(test.labels.numpy(), predicted, len(classes))
+    predicted = log_proba.argmax(1).numpy()
+    confusion = confusion_matrix(labels.numpy(), predicted, len(classes))
     correct, total = int(np.trace(confusion)), int(confusion.sum())
+    likeliest = log_proba.topk(min(3, len(classes)), 1).indices
     return Scores(
-        status="collapsed" if attributor.collapsed_ or np.count_nonzero(confusion.any(0)) == 1 else "measured",
+        status="collapsed" if collapsed or np.count_nonzero(confusion.any(0)) == 1 else "measured",
         accuracy=correct / total,
         interval=wilson_interval(correct, total),
         p_value=p_above_chance(correct, total, len(classes)),
         per_class={name: _class_score(confusion[place], place) for place, name in enumerate(classes)},
         confusion=confusion.tolist(),
+        top3=(likeliest == labels[:, None]).any(1).double().mean().item(),
+        calibration=measure_calibration(log_proba, labels, temperature),
     )
 
 
-def _successes(
-    classes: Mapping[str, Sequence[SetRef]], read: ReadColumn, pixels: Pixels, split: Split
-) -> list[NDArray[np.bool_]]:
-    """For each class (its sets, source images): whether the set's image of that source image fools the victim."""
-    found = [[read(ref, split, f"success_{pixels}", None) for ref in refs] for refs in classes.values()]
+def score_by_size(
+    log_proba: Tensor, classes: Classes, picked: Picked, read: ReadColumn, seed_parts: Sequence[object]
+) -> list[SizeBin]:
+    """The same answers in bins of the perturbations' L2 size, of classes that are equally large in each."""
+    labels = labels_of(picked, "test")
+    l2 = column_of(classes, picked.picks["test"], read, "test", "l2")
+    right = (log_proba.argmax(1) == labels).numpy()
+    return by_size(l2, labels.numpy(), right, seed_for(*seed_parts, "sizes"))
+
+
+def _able_of_classes(classes: Classes, read: ReadColumn, pixels: Pixels, split: Split) -> list[NDArray[np.bool_]]:
+    """For each class (its sets, source images): whether the set's image of that source image can be asked about."""
+    found = [[able_rows(ref, read, pixels, split) for ref in refs] for refs in classes.values()]
     longest = max(len(column) for columns in found for column in columns)
     return [np.stack([np.pad(column, (0, longest - len(column))) for column in columns]) for columns in found]
 
@@ -131,23 +166,7 @@ def _class_score(counts: NDArray[np.int64], place: int) -> ClassScore:
     return ClassScore(correct=correct, total=total, accuracy=correct / total, interval=wilson_interval(correct, total))
 
 
-def _samples(
-    classes: Mapping[str, Sequence[SetRef]], picks: Sequence[Pick], read: ReadColumn, pixels: Pixels, split: Split
-) -> Samples:
-    images, index = (
-        [_column(refs, pick, read, split, name) for refs, pick in zip(classes.values(), picks, strict=True)]
-        for name in ("images", "index")
-    )
-    counts = torch.tensor([len(part) for part in images])
-    return Samples(
-        images=PIXELS[pixels].apply(torch.from_numpy(np.concatenate(images))),
-        labels=torch.arange(len(images)).repeat_interleave(counts),
-        classes=tuple(classes),
-        index=torch.from_numpy(np.concatenate(index)),
-    )
-
-
-def _column(refs: Sequence[SetRef], pick: Pick, read: ReadColumn, split: Split, name: str) -> NDArray:
-    """The picked rows of a class, one set at a time so that no set has to stay in memory."""
+def _rows_of(refs: Sequence[SetRef], pick: Pick, read: ReadColumn, split: Split, name: str) -> NDArray:
+    """The picked rows of one class, those of its first set first."""
     parts = [read(ref, split, name, pick.rows[pick.sets == number]) for number, ref in enumerate(refs)]
     return np.concatenate(parts)

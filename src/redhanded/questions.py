@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from redhanded.attacks import AttackSpec
 from redhanded.choice import Choice
 
+NO_VICTIM = "none"  # whose gradients a control follows
 FAMILY_TITLES = {"carlini_wagner": "C&W", "deepfool": "DeepFool", "fgsm": "FGSM"}
 NORM_TITLES = {"l2": "L2", "linf": "Linf"}
 
@@ -28,12 +29,13 @@ class SetRef(NamedTuple):
 
 
 class Selector(NamedTuple):
-    """Which sets belong to a class: every part that is given must agree."""
+    """Which sets belong to a class: every part that is given must agree; controls belong where they are asked for."""
 
     victim: str | None = None
     family: str | None = None
     norm: str | None = None
     setting: Literal["chosen", "any"] | tuple[tuple[str, float], ...] = "chosen"
+    control: bool = False
 
     def pool(self, sets: Iterable[SetRef]) -> list[SetRef]:
         """The sets that could belong, before one setting is chosen."""
@@ -51,6 +53,7 @@ class Selector(NamedTuple):
         found = {"victim": ref.victim, "family": ref.attack.family, "norm": ref.attack.norm}
         named = all(value in (None, found[part]) for part, value in wanted.items())
         fixed = () if isinstance(self.setting, str) else self.setting
+        named = named and self.control == (ref.victim == NO_VICTIM)
         return named and all(ref.attack.setting.get(name) == value for name, value in fixed)
 
 
@@ -63,6 +66,7 @@ class Question:
     row: str
     column: str
     classes: dict[str, Selector]
+    of_all: bool = False  # asked only of attributors that are fitted on all sets: to fit one for it alone costs as much
 
     def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
         """Every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
@@ -79,6 +83,7 @@ class Grid(NamedTuple):
     victims: Sequence[str]
     attacks: Sequence[AttackSpec]
     source: str
+    controls: Sequence[AttackSpec] = ()
 
     @property
     def attack_norms(self) -> list[tuple[str, str]]:
@@ -164,6 +169,22 @@ def joint(grid: Grid, item: str) -> Iterator[Question]:
     yield Question("joint", item, "algorithm, norm and victim", grid.source, classes)
 
 
+def dimension(grid: Grid, item: str) -> Iterator[Question]:
+    """Each dimension of an answer by itself, over all sets: family (or a control), norm, victim, and the very set."""
+    families = {family: Selector(family=family, setting="any") for family, _ in grid.attack_norms}
+    control = {"control": Selector(setting="any", control=True)} if grid.controls else {}
+    norms = {norm: Selector(norm=norm, setting="any") for norm in sorted({norm for _, norm in grid.attack_norms})}
+    victims = {name: Selector(name, setting="any") for name in grid.victims}
+    sets = {
+        SetRef(name, spec).name: _exactly(name, spec, spec.setting_names)
+        for name in grid.victims
+        for spec in grid.attacks
+    }
+    parts = {"family": families | control, "norm": norms, "victim": victims, "set": sets}
+    for part, classes in parts.items():
+        yield Question(f"dimension/{part}", item, part, grid.source, classes, of_all=True)
+
+
 def _norm_or_only(grid: Grid, family: str, norm: str) -> str:
     norms = [other for name, other in grid.attack_norms if name == family]
     return norm if norm in norms else norms[0]
@@ -190,6 +211,7 @@ QUESTIONS: dict[str, QuestionKind] = {
         attack_and_victim, {"cifar10": "figure4", "mnist": "figure5"}, "algorithm and victim at once, L2"
     ),
     "joint": QuestionKind(joint, {}, "algorithm, norm and victim at once, all settings"),
+    "dimension": QuestionKind(dimension, {}, "each dimension over all sets, controls included, and the very set"),
 }
 
 

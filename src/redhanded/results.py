@@ -77,6 +77,33 @@ class ClassScore(Record):
     interval: tuple[float, float]
 
 
+class ReliabilityBin(Record):
+    """Answers of nearly one confidence: how many, how sure on average, and how many of them right."""
+
+    n: int
+    confidence: float
+    accuracy: float
+
+
+class Calibration(Record):
+    """What probabilities are worth, on the test images."""
+
+    temperature: float  # fitted on source images that were held out of the training split
+    ece: float  # expected calibration error of the named class, bins of a tenth
+    brier: float  # mean squared error of the probabilities, summed over the classes: 0 to 2
+    cllr: float  # log-likelihood-ratio cost: cross-entropy over that of no answer; 0 at best, 1 says nothing
+    reliability: list[ReliabilityBin]
+
+
+class SizeBin(Record):
+    """Test images whose perturbations are of one size, equally many of each class."""
+
+    low: float  # L2
+    high: float
+    n: int
+    correct: int
+
+
 class Result(Record):
     """One question, asked of one attributor under one pixel protocol."""
 
@@ -102,6 +129,9 @@ class Result(Record):
     p_value: float | None  # against chance, exact binomial, before the correction over its table
     per_class: dict[str, ClassScore]
     confusion: list[list[int]]  # rows: true class
+    top3: float | None = None  # share of images whose class is among the three likeliest
+    calibration: Calibration | None = None
+    by_size: list[SizeBin] = []  # of classes with one distribution of sizes; empty where they have no size in common
     attempts: int  # trainings until one did not collapse
     seconds: float
     key: str = ""  # names the folder of the attributor in the run; empty where none was fitted

@@ -90,6 +90,7 @@ class Study(StudyCommon):
     scale: str
     size: Size
     attacks: tuple[Spec, ...]
+    controls: tuple[Spec, ...] = ()
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Study":
@@ -97,6 +98,7 @@ class Study(StudyCommon):
         _known("architecture", (row.architecture for row in self.victims.values()), VICTIMS)
         _known("attributor", self.size.attributors, ATTRIBUTORS)
         _known("victim in size.victims", self.size.victims, self.victims)
+        _check_roles(self.attacks, self.controls)
         _known("victim (it needs a row in size.victims)", self.victims, self.size.victims)
         for name, settings in self.size.attributors.items():
             _check_settings(name, settings)
@@ -106,7 +108,7 @@ class Study(StudyCommon):
     def _check_labels(self) -> None:
         """Two attacks that differ in their budget alone would be one class under one name."""
         labels: dict[str, AttackSpec] = {}
-        for attack in self.attacks:
+        for attack in (*self.attacks, *self.controls):
             if labels.setdefault(attack.label, attack) != attack:
                 raise StudyError(
                     f"expected attacks of different norm or setting, found {labels[attack.label]} and {attack}"
@@ -122,7 +124,7 @@ class Study(StudyCommon):
     @property
     def grid(self) -> Grid:
         """What the questions are built from."""
-        return Grid(tuple(self.victims), self.attacks, self.source)
+        return Grid(tuple(self.victims), self.attacks, self.source, self.controls)
 
     def victim_spec(self, name: str) -> VictimSpec:
         """A victim's row and size together."""
@@ -134,6 +136,7 @@ class StudyFile(StudyCommon):
     """A study as it stands in a file: attacks as grids, several scales."""
 
     attacks: tuple[dict[str, Any], ...] = Field(min_length=1)
+    controls: tuple[dict[str, Any], ...] = ()  # what is no attack, and must not be named as one
     scales: dict[str, Size] = Field(min_length=1)
 
     def resolve(self, scale: str | None = None) -> Study:
@@ -144,8 +147,10 @@ class StudyFile(StudyCommon):
         _known("attack family in attack_budgets", size.attack_budgets, ATTACKS)
         _known("attack family in more_images", size.more_images, ATTACKS)
         specs = [spec for row in self.attacks for spec in _expand(row, size.attack_budgets)]
-        fields = self.model_dump(exclude={"attacks", "scales"})
-        return Study(**fields, attacks=tuple(dict.fromkeys(specs)), scale=chosen, size=size)
+        controls = [spec for row in self.controls for spec in _expand(row, size.attack_budgets)]
+        fields = self.model_dump(exclude={"attacks", "controls", "scales"})
+        grids = {"attacks": tuple(dict.fromkeys(specs)), "controls": tuple(dict.fromkeys(controls))}
+        return Study(**fields, **grids, scale=chosen, size=size)
 
 
 def load_study(name_or_path: str, scale: str | None = None) -> Study:
@@ -187,6 +192,14 @@ def _expand(row: dict[str, Any], budgets: dict[str, dict[str, Any]]) -> Iterable
     lists = [value if isinstance(value, list) else [value] for value in values.values()]
     for combination in itertools.product(*lists):
         yield make_attack(family, **dict(zip(values, combination, strict=True)))
+
+
+def _check_roles(attacks: Iterable[AttackSpec], controls: Iterable[AttackSpec]) -> None:
+    for role, wanted, specs in (("attacks", False, attacks), ("controls", True, controls)):
+        for spec in specs:
+            if ATTACKS[spec.family].control != wanted:
+                fitting = ", ".join(name for name, kind in ATTACKS.items() if kind.control == wanted)
+                raise StudyError(f"expected a family of [[{role}]] to be one of {fitting}, found {spec.family!r}")
 
 
 def _check_settings(attributor: str, settings: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ class Trained(NamedTuple):
     collapsed: bool  # every validation image was given one and the same class, in every attempt
     epochs: int
     validation_accuracy: float
+    validation: Tensor  # the rows that were kept from training
     seconds: float
 
 
@@ -52,15 +53,25 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def train(build: Callable[[], nn.Module], images: Tensor, labels: Tensor, training: Training, seed: int) -> Trained:
+def train(
+    build: Callable[[], nn.Module],
+    images: Tensor,
+    labels: Tensor,
+    training: Training,
+    seed: int,
+    groups: Tensor | None = None,
+) -> Trained:
     """Train a network that `build` makes; while it collapses to one class, again from other weights and more gently.
 
-    images: (n, c, h, w), uint8 or float32 in [0, 1]; labels: (n,) int64. Draws come from `seed` alone; the global
-    generator is left as it was.
+    images: (n, c, h, w), uint8 or float32 in [0, 1]; labels: (n,) int64; groups: (n,) int64, what must not be parted
+    by validation, such as the variants of one source image. Draws come from `seed` alone; the global generator is
+    left as it was.
     """
     started = time.monotonic()
     device = pick_device()
-    validation, rest = _hold_out(len(labels), training.validation_share, seed)
+    validation, rest = _hold_out(
+        torch.arange(len(labels)) if groups is None else groups, training.validation_share, seed
+    )
     images, labels = images.to(device), labels.to(device)
     for attempt in range(1, training.attempts + 1):
         with torch.random.fork_rng():
@@ -73,7 +84,7 @@ def train(build: Callable[[], nn.Module], images: Tensor, labels: Tensor, traini
         if not collapsed:
             break
     accuracy = (predicted == labels[validation.to(device)].cpu()).double().mean().item()
-    return Trained(network.cpu(), attempt, collapsed, epochs, accuracy, time.monotonic() - started)
+    return Trained(network.cpu(), attempt, collapsed, epochs, accuracy, validation, time.monotonic() - started)
 
 
 @torch.no_grad()
@@ -90,10 +101,12 @@ def as_float(images: Tensor) -> Tensor:
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def _hold_out(count: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed_for(seed, "validation")))
-    size = max(1, round(count * share))
-    return order[:size], order[size:]
+def _hold_out(groups: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """The rows of a random share of the groups, and the others."""
+    names = groups.unique()
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed_for(seed, "validation")))
+    held = torch.isin(groups, names[order[: max(1, round(len(names) * share))]])
+    return held.nonzero().flatten(), (~held).nonzero().flatten()
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 from redhanded.attacks.carlini_wagner import CarliniWagner, carlini_wagner
 from redhanded.attacks.carlini_wagner_linf import CarliniWagnerLinf, carlini_wagner_linf
+from redhanded.attacks.clean import Clean, clean
 from redhanded.attacks.ddn import DDN, ddn
 from redhanded.attacks.deepfool import DeepFool, deepfool
 from redhanded.attacks.fgsm import FGSM, fgsm
@@ -98,6 +99,15 @@ ATTACKS: dict[str, AttackKind] = {
         reference="torchattacks 3.5.1: the same success and number of queries on average",
         uses_gradient=False,
     ),
+    "clean": AttackKind(
+        spec=Clean,
+        run=clean,
+        summary="control: nothing is done",
+        paper="none: a control",
+        reference="the images themselves",
+        uses_gradient=False,
+        control=True,
+    ),
     "gaussian_noise": AttackKind(
         spec=GaussianNoise,
         run=gaussian_noise,
@@ -151,6 +161,7 @@ __all__ = [
     "Attacked",
     "CarliniWagner",
     "CarliniWagnerLinf",
+    "Clean",
     "DeepFool",
     "GaussianNoise",
     "SaltAndPepper",
@@ -159,6 +170,7 @@ __all__ = [
     "bim",
     "carlini_wagner",
     "carlini_wagner_linf",
+    "clean",
     "ddn",
     "deepfool",
     "fgsm",

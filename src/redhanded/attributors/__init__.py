@@ -8,6 +8,8 @@ from redhanded.attributors.base import Attributor
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.cnn6 import Cnn6
 from redhanded.attributors.forensic import Forensic, ForensicEach
+from redhanded.attributors.held_out import HeldOut
+from redhanded.attributors.joined import Joined, JoinedSettings
 from redhanded.attributors.magnitude import Magnitude
 from redhanded.attributors.marginal import Marginal, answering
 from redhanded.attributors.network import NetworkSettings
@@ -21,6 +23,9 @@ __all__ = [
     "Cnn6",
     "Forensic",
     "ForensicEach",
+    "HeldOut",
+    "Joined",
+    "JoinedSettings",
     "Magnitude",
     "Marginal",
     "NetworkSettings",
@@ -37,6 +42,7 @@ class AttributorKind(NamedTuple):
     summary: str
     paper: str
     whole: bool = False  # fitted once on all sets of a study; a question's answer is a marginal
+    parts: tuple[str, ...] = ()  # what it joins, each of them whole
 
 
 ATTRIBUTORS: dict[str, AttributorKind] = {
@@ -52,7 +58,19 @@ ATTRIBUTORS: dict[str, AttributorKind] = {
         ForensicEach, NetworkSettings, "forensic's layers, one network for each question", "none: ours"
     ),
     "candidates": AttributorKind(
-        Candidates, NetworkSettings, "nine numbers of each victim's margin and gradient at the image", "none: ours"
+        Candidates,
+        NetworkSettings,
+        "nine numbers of each victim's margin and gradient at the image",
+        "none: ours",
+        whole=True,
+    ),
+    "joined": AttributorKind(
+        Joined,
+        JoinedSettings,
+        "forensic and candidates, their probabilities multiplied",
+        "none: ours",
+        whole=True,
+        parts=("forensic", "candidates"),
     ),
     "oracle": AttributorKind(
         Oracle, NetworkSettings, "the ceiling: forensic's layers on the true perturbation", "none: a bound", whole=True

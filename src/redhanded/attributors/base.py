@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, ValidationError
 from torch import Tensor
 
+from redhanded.attributors.held_out import HeldOut
 from redhanded.errors import RunError
 from redhanded.results import Knowledge, Record, read_record
 from redhanded.samples import Samples
@@ -23,7 +24,7 @@ class AttributorCard(Record):
     seed: int
     attempts: int
     collapsed: bool
-    weights_digest: str
+    files: dict[str, str]  # beside the card: name -> SHA-256
 
 
 class Attributor(ABC):
@@ -36,6 +37,7 @@ class Attributor(ABC):
     shape_: tuple[int, int, int]
     attempts_: int
     collapsed_: bool
+    held_out_: HeldOut
 
     @abstractmethod
     def fit(self, samples: Samples) -> Self:

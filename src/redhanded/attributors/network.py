@@ -4,14 +4,18 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from redhanded.attributors.base import Attributor, AttributorCard
+from redhanded.attributors.held_out import NAME as HELD_OUT
+from redhanded.attributors.held_out import HeldOut
 from redhanded.networks import channel_statistics
 from redhanded.results import write_record
 from redhanded.samples import Samples
 from redhanded.training import Training, pick_device, predict_logits, train
+from redhanded.weights import NAME as WEIGHTS
 from redhanded.weights import load_weights, save_weights
 
 
@@ -44,13 +48,20 @@ class NetworkAttributor(Attributor):
         return samples.images
 
     def fit(self, samples: Samples) -> Self:
-        """Train from fresh weights, again where it collapses to one class; at most `training.attempts` times."""
+        """Train from fresh weights, again where it collapses to one class; at most `training.attempts` times.
+
+        A share of the source images is held out with all that was made of them; the answers to these are kept.
+        """
         seen, (channels, height, width) = self.view(samples), samples.images.shape[1:]
         self.classes_, self.shape_, self.channels_ = samples.classes, (channels, height, width), seen.shape[1]
         mean, deviation = channel_statistics(seen)
-        trained = train(lambda: self.build(mean, deviation), seen, samples.labels, self.settings.training, self.seed)
+        how, labels, index = self.settings.training, samples.labels, samples.index
+        trained = train(lambda: self.build(mean, deviation), seen, labels, how, self.seed, groups=index)
         self.network_ = trained.network.to(pick_device())
         self.attempts_, self.collapsed_ = trained.attempts, trained.collapsed
+        rows = trained.validation
+        answers = predict_logits(self.network_, seen[rows]).log_softmax(1)
+        self.held_out_ = HeldOut(answers, labels[rows], torch.full_like(rows, -1) if index is None else index[rows])
         return self
 
     def predict_log_proba(self, samples: Samples) -> Tensor:
@@ -58,7 +69,8 @@ class NetworkAttributor(Attributor):
         return predict_logits(self.network_, self.view(samples)).log_softmax(1)
 
     def save(self, folder: Path) -> None:
-        """Write `weights.safetensors` and, last, `card.json` with the weights' checksum."""
+        """Write `weights.safetensors`, `held_out.safetensors` and, last, `card.json` with their checksums."""
+        folder = Path(folder)
         card = AttributorCard(
             kind=self.kind,
             settings=self.settings.model_dump(),
@@ -68,19 +80,20 @@ class NetworkAttributor(Attributor):
             seed=self.seed,
             attempts=self.attempts_,
             collapsed=self.collapsed_,
-            weights_digest=save_weights(self.network_, Path(folder)),
+            files={WEIGHTS: save_weights(self.network_, folder), HELD_OUT: self.held_out_.save(folder)},
         )
-        write_record(card, Path(folder) / "card.json")
+        write_record(card, folder / "card.json")
 
     @classmethod
     def from_card(cls, card: AttributorCard, folder: Path) -> Self:
-        """Read what `save` wrote; raises RunError where the weights are not those of the card."""
+        """Read what `save` wrote; raises RunError where the files are not those of the card."""
         attributor = cls(cls.settings_type.model_validate(card.settings), card.seed)
         attributor.classes_, attributor.shape_ = card.classes, card.shape
         attributor.attempts_, attributor.collapsed_ = card.attempts, card.collapsed
         attributor.channels_ = card.channels
         no_statistics = [0.0] * card.channels, [1.0] * card.channels  # the stored weights hold the real ones
         attributor.network_ = attributor.build(*no_statistics)
-        load_weights(attributor.network_, folder, card.weights_digest)
+        load_weights(attributor.network_, folder, card.files.get(WEIGHTS, "none"))
+        attributor.held_out_ = HeldOut.load(folder, card.files.get(HELD_OUT, "none"))
         attributor.network_.eval().to(pick_device())
         return attributor

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from redhanded.attacks import AttackSpec
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import SOURCES
-from redhanded.engine.steps import AskQuestion, DescribeSet, FitOnAll, MakeSets, TrainVictim, open_source
+from redhanded.engine.steps import (
+    AskQuestion,
+    DescribeSet,
+    FitOnAll,
+    JoinAttributors,
+    MakeSets,
+    TrainVictim,
+    open_source,
+)
 from redhanded.errors import StudyError
 from redhanded.generation import calls
 from redhanded.questions import build_questions
@@ -24,11 +32,15 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
     most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
     asked = []
 
-    def whole(attributor: str, settings: dict[str, Any], pixels: Pixels, seed: int) -> FitOnAll | None:
-        train = tuple(step for step in sets if step.sets.split == "train")
-        if not ATTRIBUTORS[attributor].whole:
-            return None
-        return FitOnAll(study.name, train, attributor, settings, pixels, seed, study.size.train_images)
+    def whole(attributor: str, pixels: Pixels, seed: int) -> FitOnAll | JoinAttributors | None:
+        kind = ATTRIBUTORS[attributor]
+        if kind.parts:
+            return JoinAttributors(tuple(fit(part, pixels, seed) for part in kind.parts))
+        return fit(attributor, pixels, seed) if kind.whole else None
+
+    def fit(attributor: str, pixels: Pixels, seed: int) -> FitOnAll:
+        settings = study.size.attributors[attributor]
+        return FitOnAll(study.name, tuple(sets), attributor, settings, pixels, seed, study.size.train_images)
 
     for question in build_questions(study.questions, study.grid, study.paper):
         pool = set(question.pool(refs))
@@ -44,11 +56,12 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
                 pixels,
                 seed,
                 most,
-                whole(attributor, settings, pixels, seed),
+                whole(attributor, pixels, seed),
             )
             for attributor, settings in study.size.attributors.items()
             for pixels in study.pixels
             for seed in study.attributor_seeds
+            if ATTRIBUTORS[attributor].whole or not question.of_all
         ]
     if not asked:
         raise StudyError("expected at least two victims, two settings or two norms to tell apart, found no question")
@@ -87,10 +100,16 @@ def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
 
 
 def _sets(study: Study, victims: Sequence[TrainVictim]) -> Iterator[DescribeSet]:
+    if study.controls:
+        yield from _of_victim(study, victims[0], study.controls)  # whose right answers are the images, as of attacks
     for victim in victims:
-        source = open_source(victim.source, victim.source_path)
-        for attacks in calls(study.attacks):
-            for split, wanted in study.images(attacks[0].family).items():
-                count = min(wanted, len(source.split(split)))
-                sets = MakeSets(victim, attacks, split, count, study.size.shard_images, study.seed)
-                yield from (DescribeSet(sets, attack) for attack in attacks)
+        yield from _of_victim(study, victim, study.attacks)
+
+
+def _of_victim(study: Study, victim: TrainVictim, specs: Sequence[AttackSpec]) -> Iterator[DescribeSet]:
+    source = open_source(victim.source, victim.source_path)
+    for attacks in calls(specs):
+        for split, wanted in study.images(attacks[0].family).items():
+            count = min(wanted, len(source.split(split)))
+            sets = MakeSets(victim, attacks, split, count, study.size.shard_images, study.seed)
+            yield from (DescribeSet(sets, attack) for attack in attacks)

@@ -1,6 +1,6 @@
 """The steps a study is made of."""
 
-from redhanded.engine.steps.attributors import FitOnAll
+from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
 from redhanded.engine.steps.base import Done, Step, in_order
 from redhanded.engine.steps.questions import AskQuestion
 from redhanded.engine.steps.sets import DescribeSet, MakeSets, MakeShard
@@ -11,6 +11,7 @@ __all__ = [
     "DescribeSet",
     "Done",
     "FitOnAll",
+    "JoinAttributors",
     "MakeSets",
     "MakeShard",
     "Step",

@@ -1,4 +1,4 @@
-"""Fitting an attributor once on all sets of a study, to answer every question by it."""
+"""Fitting an attributor once on all sets of a study, and its answers to all test images, for every question."""
 
 import time
 from dataclasses import dataclass
@@ -6,27 +6,30 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
-from redhanded.attributors import ATTRIBUTORS
+from redhanded.attributors import ATTRIBUTORS, Attributor, Joined
 from redhanded.engine.layout import RunFolder
+from redhanded.engine.steps.answers import StoredAnswers, write_answers
 from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.sets import DescribeSet
 from redhanded.engine.steps.shown import SHOWN
-from redhanded.evaluation import gather_sets
+from redhanded.evaluation import able_rows, load_sets
 from redhanded.identity import code_digest, digest, imports_of, seed_for
 from redhanded.questions import SetRef
 from redhanded.results import Pixels
-from redhanded.samples import Split
+from redhanded.samples import Samples, Split
+from redhanded.views import PIXELS
 
 FITTING_CODE = ("redhanded.evaluation", "redhanded.samples", "redhanded.training", "redhanded.views")
 
 
 @dataclass(frozen=True)
 class FitOnAll(Step):
-    """Fit one attributor to tell all sets of a study apart, under one pixel protocol."""
+    """Fit one attributor to tell all sets of a study apart, under one pixel protocol, and ask it of the test images."""
 
     study: str
-    sets: tuple[DescribeSet, ...]  # of the train split
+    sets: tuple[DescribeSet, ...]  # of both splits
     attributor: str
     settings: dict[str, Any]
     pixels: Pixels
@@ -44,7 +47,7 @@ class FitOnAll(Step):
     @property
     def title(self) -> str:
         """See Step."""
-        return f"fit {self.attributor} on all sets, {self.pixels}"
+        return f"fit {self.attributor} on all sets, {self.pixels}, seed {self.seed}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
@@ -54,15 +57,63 @@ class FitOnAll(Step):
     def run(self, folder: RunFolder) -> Done:
         """See Step."""
         started = time.monotonic()
-        by_ref = {step.ref: step for step in self.sets}
+        by_place = {(step.ref, step.sets.split): step for step in self.sets}
 
         def read(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
-            return by_ref[ref].column(folder, column, rows)
+            return by_place[ref, split].column(folder, column, rows)
 
-        what = ("all sets", self.attributor, self.pixels, self.seed)
-        samples = gather_sets(list(by_ref), read, self.pixels, seed_for(*what, "pick"), self.most)
+        what = ("all sets", self.pixels, self.seed)  # the same images for every attributor, so that they can be joined
+        refs = [ref for ref, split in by_place if split == "train"]
+        samples = load_sets(refs, read, self.pixels, seed_for(*what, "pick"), self.most)
         kind = ATTRIBUTORS[self.attributor]
-        attributor = kind.attributor(kind.settings.model_validate(self.settings), seed_for(*what))
-        shown = SHOWN[attributor.knowledge](self.sets, folder, "train", samples)
-        attributor.fit(shown).save(folder.attributor(self.key))
+        attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed_for(*what))
+        place, show = folder.attributor(self.key), SHOWN[attributor.knowledge]
+        attributor.fit(show(self.sets, folder, "train", samples)).save(place)
+        answers = {}
+        for ref in refs:
+            able = able_rows(ref, read, self.pixels, "test")
+            answers[ref.name] = np.full((len(able), len(attributor.classes_)), np.nan, dtype=np.float32)
+            rows = np.flatnonzero(able)
+            if len(rows):
+                images, index = (torch.from_numpy(read(ref, "test", name, rows)) for name in ("images", "index"))
+                asked = Samples(PIXELS[self.pixels].apply(images), torch.zeros_like(index), (ref.name,), index)
+                answers[ref.name][rows] = attributor.predict_log_proba(show(self.sets, folder, "test", asked)).numpy()
+        write_answers(place, answers)
+        return Done(seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class JoinAttributors(Step):
+    """Join attributors that were fitted on the same images, and their answers to the test images."""
+
+    parts: tuple[FitOnAll, ...]
+    stage = "attributors"
+
+    @cached_property
+    def key(self) -> str:
+        """See Step."""
+        return digest("join", [part.key for part in self.parts], code_digest(imports_of(Joined.__module__)))
+
+    @property
+    def title(self) -> str:
+        """See Step."""
+        names = " and ".join(part.attributor for part in self.parts)
+        return f"join {names}, {self.parts[0].pixels}, seed {self.parts[0].seed}"
+
+    @property
+    def needs(self) -> tuple[Step, ...]:
+        """See Step."""
+        return self.parts
+
+    def run(self, folder: RunFolder) -> Done:
+        """See Step."""
+        started = time.monotonic()
+        places = [folder.attributor(part.key) for part in self.parts]
+        joined = Joined().join([Attributor.load(place) for place in places])
+        joined.save(folder.attributor(self.key))
+        stored = [StoredAnswers(place).answers for place in places]
+        answers = {
+            name: joined.combine([torch.from_numpy(part[name]) for part in stored]).numpy() for name in stored[0]
+        }
+        write_answers(folder.attributor(self.key), answers)
         return Done(seconds=time.monotonic() - started)

@@ -7,19 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, answering
+from redhanded.attributors import ATTRIBUTORS, Attributor, Marginal, answering
 from redhanded.choice import choose_settings
 from redhanded.engine.layout import RunFolder
-from redhanded.engine.steps.attributors import FitOnAll
+from redhanded.engine.steps.answers import StoredAnswers
+from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
 from redhanded.engine.steps.base import Step
 from redhanded.engine.steps.sets import DescribeSet
 from redhanded.engine.steps.shown import SHOWN
-from redhanded.evaluation import Scores, gather, score
+from redhanded.evaluation import (
+    Classes,
+    Picked,
+    ReadColumn,
+    Scores,
+    column_of,
+    labels_of,
+    load,
+    pick,
+    score,
+    score_by_size,
+)
 from redhanded.identity import code_digest, digest, imports_of, seed_for
 from redhanded.questions import Question, SetRef
 from redhanded.results import Pixels, Result, SetCard, read_record
-from redhanded.samples import Samples, Split
+from redhanded.samples import Split
 
 # The modules whose code decides what comes out: a change there fits and measures anew.
 QUESTION_CODE = (
@@ -27,7 +41,9 @@ QUESTION_CODE = (
     "redhanded.evaluation",
     "redhanded.metrics",
     "redhanded.networks",
+    "redhanded.calibration",
     "redhanded.samples",
+    "redhanded.sizes",
     "redhanded.training",
     "redhanded.views",
     "redhanded.weights",
@@ -47,7 +63,9 @@ class AskQuestion(Step):
     pixels: Pixels
     seed: int
     most: dict[Split, int]  # images a class
-    whole: FitOnAll | None = None  # where the attributor is fitted on all sets, and not on the question
+    whole: FitOnAll | JoinAttributors | None = (
+        None  # where the attributor is fitted on all sets, and not on the question
+    )
     stage = "questions"
 
     @cached_property
@@ -85,18 +103,19 @@ class AskQuestion(Step):
         def read(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
             return by_place[ref, split].column(folder, column, rows)
 
-        kind = ATTRIBUTORS[self.attributor]
-        gathered = gather(classes, read, self.pixels, (self.question.id, self.pixels, self.seed), self.most)
-        names = {name: [ref.name for ref in members] for name, members in classes.items()}
-        if gathered.enough:
-            shown = {
-                split: SHOWN[kind.attributor.knowledge](self.sets, folder, split, samples)
-                for split, samples in gathered.samples.items()
-            }
-            attributor = self._fitted(folder, shown["train"])
-            scores = score(answering(attributor, names), shown["test"])
-        else:
-            scores = Scores("too few images")
+        seed_parts = (self.question.id, self.pixels, self.seed)
+        picked = pick(classes, read, self.pixels, seed_parts, self.most)
+        scores, attempts = Scores("too few images"), 0
+        if picked.enough:
+            answer, log_proba = self._answers(folder, classes, picked, read)
+            scores = score(
+                log_proba,
+                labels_of(picked, "test"),
+                list(classes),
+                collapsed=answer.collapsed_,
+                temperature=answer.temperature,
+            )._replace(by_size=score_by_size(log_proba, classes, picked, read, seed_parts))
+            attempts = answer.inner.attempts_
         return Result(
             study=self.study,
             source=self.source,
@@ -105,34 +124,46 @@ class AskQuestion(Step):
             row=self.question.row,
             column=self.question.column,
             attributor=self.attributor,
-            knowledge=kind.attributor.knowledge,
+            knowledge=ATTRIBUTORS[self.attributor].attributor.knowledge,
             pixels=self.pixels,
             seed=self.seed,
             classes=list(classes),
-            sets=names,
-            design=gathered.design,
-            n_train=gathered.counts["train"],
-            n_test=gathered.counts["test"],
+            sets={name: [ref.name for ref in members] for name, members in classes.items()},
+            design=picked.design,
+            n_train=picked.counts["train"],
+            n_test=picked.counts["test"],
             chance=1 / len(classes),
-            attempts=attributor.attempts_ if gathered.enough else 0,
+            attempts=attempts,
             seconds=time.monotonic() - started,
-            key=self._fitted_key if gathered.enough else "",
+            key=self._fitted_key if picked.enough else "",
             **scores._asdict(),
         )
+
+    def _answers(
+        self, folder: RunFolder, classes: Classes, picked: Picked, read: ReadColumn
+    ) -> tuple[Marginal, Tensor]:
+        """Who answers, and the logarithms of its probabilities for the test images, (n, classes)."""
+        members = {name: [ref.name for ref in refs] for name, refs in classes.items()}
+        place = folder.attributor(self._fitted_key)
+        if self.whole:
+            answer = answering(Attributor.load(place), members)
+            stored = column_of(classes, picked.picks["test"], StoredAnswers(place), "test", "log_proba")
+            return answer, answer.answer(torch.from_numpy(stored))
+        kind = ATTRIBUTORS[self.attributor]
+        settings = kind.settings.model_validate(self.settings)
+        seed = seed_for(self.question.id, self.attributor, self.pixels, self.seed)
+        attributor: Attributor = kind.attributor(settings, seed)
+        shown = {
+            split: SHOWN[attributor.knowledge](
+                self.sets, folder, split, load(classes, picked, read, self.pixels, split)
+            )
+            for split in picked.picks
+        }
+        attributor.fit(shown["train"]).save(place)
+        answer = answering(attributor, members)
+        return answer, answer.predict_log_proba(shown["test"])
 
     @property
     def _fitted_key(self) -> str:
         """Names the attributor that answers."""
         return self.whole.key if self.whole else self.key
-
-    def _fitted(self, folder: RunFolder, train: Samples) -> Attributor:
-        place = folder.attributor(self._fitted_key)
-        if self.whole:
-            return Attributor.load(place)
-        kind = ATTRIBUTORS[self.attributor]
-        settings = kind.settings.model_validate(self.settings)
-        attributor: Attributor = kind.attributor(
-            settings, seed_for(self.question.id, self.attributor, self.pixels, self.seed)
-        )
-        attributor.fit(train).save(place)
-        return attributor

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from redhanded.advset import describe_set, read_column, write_shard
-from redhanded.attacks import AttackSpec
+from redhanded.attacks import ATTACKS, AttackSpec
 from redhanded.attacks.toolchains import module_of, toolchain_version
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.victims import TrainVictim, open_source
 from redhanded.generation import attacked_index, make_sets
 from redhanded.identity import code_digest, digest, imports_of
-from redhanded.questions import SetRef
+from redhanded.questions import NO_VICTIM, SetRef
 from redhanded.results import SetCard, VictimCard, read_record
 from redhanded.samples import Split
 from redhanded.victims import load_victim
@@ -126,7 +126,8 @@ class DescribeSet(Step):
     @property
     def ref(self) -> SetRef:
         """The set, as questions name it."""
-        return SetRef(self.sets.victim.spec.name, self.attack)
+        control = ATTACKS[self.attack.family].control
+        return SetRef(NO_VICTIM if control else self.sets.victim.spec.name, self.attack)
 
     @property
     def title(self) -> str:

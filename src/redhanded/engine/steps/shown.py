@@ -20,7 +20,7 @@ def _image_alone(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, s
 
 def _with_victims(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, samples: Samples) -> Samples:
     """The victims that the sets are of: the defender's own."""
-    trained = {step.ref.victim: step.sets.victim for step in sets}
+    trained = {step.sets.victim.spec.name: step.sets.victim for step in sets}
     victims = {name: load_victim(victim.folder(folder)).network for name, victim in trained.items()}
     return replace(samples, victims=victims)
 

@@ -1,0 +1,47 @@
+"""An attributor's answers to images that it was not trained on: what its probabilities are calibrated with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from redhanded.errors import RunError
+from redhanded.identity import file_digest
+
+NAME = "held_out.safetensors"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images of source images that were held out of the training split."""
+
+    log_proba: Tensor  # (n, classes)
+    labels: Tensor  # (n,) int64: places in the attributor's classes
+    index: Tensor  # (n,) int64: where the image stands in its source's split; -1 where it is not known
+
+    def save(self, folder: Path) -> str:
+        """Write it as safetensors; returns the file's SHA-256."""
+        save_file({name: value.contiguous() for name, value in vars(self).items()}, folder / NAME)
+        return file_digest(folder / NAME)
+
+    @classmethod
+    def load(cls, folder: Path, expected_digest: str) -> "HeldOut":
+        """Read what `save` wrote; raises RunError unless the file's SHA-256 agrees."""
+        path = folder / NAME
+        found = file_digest(path) if path.is_file() else "no file"
+        if found != expected_digest:
+            expected = f"expected answers with SHA-256 {expected_digest[:12]}... at {path}"
+            raise RunError(f"{expected}, found {found[:12]}; run the study again to make them")
+        try:
+            return cls(**load_file(path))
+        except (SafetensorError, TypeError) as error:
+            raise RunError(f"expected held-out answers at {path}, found: {str(error).splitlines()[0]}") from None
+
+
+def none_held_out(classes: int) -> HeldOut:
+    """Of an attributor that no image was held out from."""
+    nothing = torch.zeros(0, dtype=torch.int64)
+    return HeldOut(torch.zeros(0, classes), nothing, nothing)
