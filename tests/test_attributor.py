@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from redhanded.attributors import (
     ATTRIBUTORS,
+    Answer,
     Attributor,
     Candidates,
     Cnn6,
@@ -92,6 +93,16 @@ def test_log_probabilities(fitted: Attributor, samples: Samples) -> None:
     assert found.shape == (240, 2)
     torch.testing.assert_close(found.exp().sum(1), torch.ones(240))
     assert found.max() <= 0
+
+
+def test_the_features_are_what_the_last_layer_makes_the_answer_from(fitted: Attributor, samples: Samples) -> None:
+    found = fitted.answer(samples)
+    parts = getattr(fitted, "parts_", (fitted,))
+    each = [part.answer(samples).features for part in parts]
+    assert torch.equal(found.features, torch.cat(each, 1))
+    for part, features in zip(parts, each, strict=True):
+        last = [layer for layer in part.network_.modules() if isinstance(layer, nn.Linear)][-1]
+        torch.testing.assert_close(last(features).log_softmax(1), part.predict_log_proba(samples), rtol=0, atol=1e-4)
 
 
 def test_an_answer_depends_neither_on_neighbours_nor_on_the_labels(fitted: Attributor, samples: Samples) -> None:
@@ -249,10 +260,10 @@ class Known(Cnn6):
     def __init__(self, held_out: HeldOut | None = None) -> None:
         super().__init__()
         nothing = torch.zeros(0, dtype=torch.int64)
-        self.held_out_ = held_out or HeldOut(torch.zeros(0, 4), nothing, nothing)
+        self.held_out_ = held_out or HeldOut(torch.zeros(0, 4), torch.zeros(0, 1), nothing, nothing)
 
-    def predict_log_proba(self, samples: Samples) -> Tensor:
-        return samples.images.flatten(1)
+    def answer(self, samples: Samples) -> Answer:
+        return Answer(samples.images.flatten(1), samples.images.flatten(1))
 
 
 PROBABILITIES = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 0.0, 1.0]])
@@ -283,12 +294,12 @@ def test_the_temperature_is_that_of_the_question_and_of_images_held_out() -> Non
     sure = torch.full((90, 4), -6.0)
     truth = torch.arange(90) % 3
     named = torch.where(torch.arange(90) < 60, truth, (truth + 1) % 3)  # a third wrong
-    held = HeldOut(sure.scatter(1, named[:, None], 0.0).log_softmax(1), truth, torch.arange(90))
+    held = HeldOut(sure.scatter(1, named[:, None], 0.0).log_softmax(1), sure, truth, torch.arange(90))
     first = answering(Known(held), {"a": ["a"], "b": ["b"], "c": ["c"], "d": ["d"]})
     assert first.temperature > 2
     found = first.answer(held.log_proba).exp().amax(1)
     torch.testing.assert_close(found, torch.full((90,), 2 / 3), rtol=0, atol=0.05)
-    right = HeldOut(sure.scatter(1, truth[:, None], 0.0).log_softmax(1), truth, torch.arange(90))
+    right = HeldOut(sure.scatter(1, truth[:, None], 0.0).log_softmax(1), sure, truth, torch.arange(90))
     assert answering(Known(right), QUESTION).temperature < 0.2
 
 
@@ -318,7 +329,7 @@ def test_a_part_that_knows_nothing_gets_no_say() -> None:
     labels, index = torch.arange(300) % 4, torch.arange(300)
     good = (3 * torch.nn.functional.one_hot(labels, 4) + torch.randn(300, 4, generator=generator)).log_softmax(1)
     noise = (3 * torch.randn(300, 4, generator=generator)).log_softmax(1)
-    parts = [Known(HeldOut(answer, labels, index)) for answer in (good, noise)]
+    parts = [Known(HeldOut(answer, answer, labels, index)) for answer in (good, noise)]
     for part in parts:
         part.attempts_ = 1
     joined = Joined().join(parts)

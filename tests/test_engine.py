@@ -17,26 +17,31 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from redhanded import identity, run_study
 from redhanded.advset import COLUMNS, read_column
-from redhanded.attributors import ATTRIBUTORS
+from redhanded.attributors import ATTRIBUTORS, Attributor
 from redhanded.engine import RunFolder, local
 from redhanded.engine.plan import only, plan
 from redhanded.engine.steps import (
     AskQuestion,
     DescribeSet,
     FitOnAll,
+    JoinAttributors,
     MakeShard,
     Step,
     TrainVictim,
     in_order,
     open_source,
 )
+from redhanded.engine.steps.answers import StoredAnswers
+from redhanded.engine.steps.shown import SHOWN
 from redhanded.errors import RunError, StudyError
 from redhanded.generation import attacked_index
 from redhanded.results import Record, Result, RunCard, SetCard, VictimCard, read_record, read_records, write_record
+from redhanded.samples import Samples
 from redhanded.study import Study
 from tiny_study import TEST, TRAIN, tiny_study, write_source, write_study
 
@@ -563,6 +568,7 @@ OTHERS = (
     "[scales.tiny.attributors]",
     "[scales.tiny.attributors]\n"
     "magnitude = { training = { epochs = 6, batch_size = 32 } }\n"
+    "joined = {}\n"
     "candidates = { training = { epochs = 20, batch_size = 32, learning_rate = 1e-2 } }\n"
     "forensic = { width = 0.2, training = { epochs = 6, batch_size = 32, learning_rate = 1e-2 } }",
 )
@@ -570,14 +576,14 @@ OTHERS = (
 
 def test_only_names_attributors(tiny: Tiny) -> None:
     steps = plan(tiny.study(OTHERS), tiny.sources)
-    assert {step.attributor for step in only(steps, ())} == {"cnn6", "magnitude", "candidates", "forensic"}
+    assert {step.attributor for step in only(steps, ())} == {"cnn6", "magnitude", "joined", "candidates", "forensic"}
     chosen = only(steps, ("norm/fgsm",), ("magnitude",))
     assert {(step.question.id, step.attributor) for step in chosen} == {
         ("norm/fgsm/alexnet", "magnitude"),
         ("norm/fgsm/other", "magnitude"),
     }
     with pytest.raises(
-        StudyError, match="--attributors to name some of magnitude, candidates, forensic, cnn6, found 'cnn7'"
+        StudyError, match="--attributors to name some of magnitude, joined, candidates, forensic, cnn6, found 'cnn7'"
     ):
         only(steps, (), ("cnn6", "cnn7"))
 
@@ -598,23 +604,61 @@ def test_an_attributor_is_shown_what_its_knowledge_allows(tiny: Tiny, name: str,
     assert result.accuracy > 3 * result.chance or result.accuracy == 1.0
 
 
-def test_an_attributor_fitted_on_all_sets_answers_every_question(tiny: Tiny) -> None:
-    wanted = ("joint", "norm/fgsm/alexnet", "setting/fgsm-l2/other")
-    steps = only(plan(tiny.study(OTHERS), tiny.sources), wanted, ("forensic",))
+WITH_CONTROLS = (
+    (
+        "[scales.tiny]",
+        '[[controls]]\nfamily = "clean"\n[[controls]]\nfamily = "gaussian_noise"\neps = 3.0\n\n[scales.tiny]',
+    ),
+    ('"joint"]', '"joint", "dimension"]'),
+)
+
+
+def test_attributors_fitted_on_all_sets_answer_every_question(tiny: Tiny) -> None:
+    """Each is fitted once, and joining them fits nothing; controls take part."""
+    wanted, names = (
+        ("joint", "norm/fgsm/alexnet", "setting/fgsm-l2/other", "dimension"),
+        ("forensic", "candidates", "joined"),
+    )
+    steps = only(plan(tiny.study(OTHERS, *WITH_CONTROLS), tiny.sources), wanted, names)
     steps = [step for step in steps if step.pixels == "float32"]
     run, fits = RunFolder(tiny.folder / "others"), set()
     for one in in_order(steps):
         if not run.mark(one.key).is_file():
             write_record(one.run(run), run.mark(one.key))
-        if isinstance(one, FitOnAll):
+        if isinstance(one, FitOnAll | JoinAttributors):
             fits.add(one.key)
-    results = [read_record(Result, run.mark(step.key)) for step in steps]
-    assert len(results) == len(wanted)
-    assert {result.key for result in results} == fits
-    assert len(fits) == 1
-    for result in results:
+    results = {(step.question.id, step.attributor): read_record(Result, run.mark(step.key)) for step in steps}
+    assert len(results) == 7 * len(names)
+    assert {result.key for result in results.values()} == fits
+    assert len(fits) == len(names)
+    for (question, name), result in results.items():
         assert result.accuracy is not None
-        assert result.accuracy > 1.5 * result.chance, result.question
+        assert result.accuracy > 1.5 * result.chance or result.chance == 0.5, (question, name)
+        assert result.calibration is not None
+    families = results["dimension/family", "joined"]
+    assert families.classes == ["carlini_wagner", "deepfool", "fgsm", "control"]
+    assert families.sets["control"] == ["none/clean-none", "none/gaussian_noise-l2-eps=3.0"]
+    assert len(results["dimension/set", "joined"].classes) == 20
+
+
+def test_what_was_answered_by_looking_up_is_what_the_attributor_says(tiny: Tiny) -> None:
+    steps = only(plan(tiny.study(OTHERS, *WITH_CONTROLS), tiny.sources), ("joint",), ("joined",))
+    (step,) = (step for step in steps if step.pixels == "float32")
+    run = RunFolder(tiny.folder / "others")
+    for one in in_order([step]):
+        if not run.mark(one.key).is_file():
+            write_record(one.run(run), run.mark(one.key))
+    assert step.whole is not None
+    place = run.attributor(step.whole.key)
+    fgsm = next(one for one in step.sets if one.sets.split == "test" and one.attack.family == "fgsm")
+    rows = np.flatnonzero(fgsm.column(run, "success_float32"))
+    stored = StoredAnswers(place)(fgsm.ref, "test", "log_proba", None)
+    assert np.isnan(stored).all(1).tolist() == (~fgsm.column(run, "success_float32")).tolist()
+    images = torch.from_numpy(fgsm.column(run, "images", rows))
+    shown = Samples(images, torch.zeros(len(rows), dtype=torch.int64), ("one",))
+    victims = SHOWN["candidates"](step.sets, run, "test", shown)
+    said = Attributor.load(place).predict_log_proba(victims)
+    np.testing.assert_allclose(stored[rows], said.numpy(), rtol=0, atol=1e-4)
 
 
 def test_only_names_the_papers_tables(tiny: Tiny) -> None:

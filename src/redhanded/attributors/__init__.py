@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from redhanded.attributors.base import Attributor
+from redhanded.attributors.base import Answer, Attributor
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.cnn6 import Cnn6
 from redhanded.attributors.forensic import Forensic, ForensicEach
@@ -17,6 +17,7 @@ from redhanded.attributors.oracle import Oracle
 
 __all__ = [
     "ATTRIBUTORS",
+    "Answer",
     "Attributor",
     "AttributorKind",
     "Candidates",

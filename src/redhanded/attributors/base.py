@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 from torch import Tensor
@@ -27,6 +27,13 @@ class AttributorCard(Record):
     files: dict[str, str]  # beside the card: name -> SHA-256
 
 
+class Answer(NamedTuple):
+    """What an attributor says of n images, and what it says it by."""
+
+    log_proba: Tensor  # (n, classes) natural logarithms of probabilities
+    features: Tensor  # (n, f) what its last layer sees
+
+
 class Attributor(ABC):
     """Names the class of an adversarial image; learned names end in an underscore."""
 
@@ -44,8 +51,12 @@ class Attributor(ABC):
         """Learn from labelled samples; every class must occur."""
 
     @abstractmethod
+    def answer(self, samples: Samples) -> Answer:
+        """The probabilities of the classes, in the order of `classes_`, and the features they are made from."""
+
     def predict_log_proba(self, samples: Samples) -> Tensor:
         """Natural logarithm of each class's probability, (n, classes), in the order of `classes_`."""
+        return self.answer(samples).log_proba
 
     @abstractmethod
     def save(self, folder: Path) -> None:

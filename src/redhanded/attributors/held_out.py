@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,6 +18,7 @@ class HeldOut:
     """Images of source images that were held out of the training split."""
 
     log_proba: Tensor  # (n, classes)
+    features: Tensor  # (n, f) what the attributor's last layer sees
     labels: Tensor  # (n,) int64: places in the attributor's classes
     index: Tensor  # (n,) int64: where the image stands in its source's split; -1 where it is not known
 
@@ -39,9 +39,3 @@ class HeldOut:
             return cls(**load_file(path))
         except (SafetensorError, TypeError) as error:
             raise RunError(f"expected held-out answers at {path}, found: {str(error).splitlines()[0]}") from None
-
-
-def none_held_out(classes: int) -> HeldOut:
-    """Of an attributor that no image was held out from."""
-    nothing = torch.zeros(0, dtype=torch.int64)
-    return HeldOut(torch.zeros(0, classes), nothing, nothing)

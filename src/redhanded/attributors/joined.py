@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional
 
-from redhanded.attributors.base import Attributor, AttributorCard
+from redhanded.attributors.base import Answer, Attributor, AttributorCard
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.forensic import Forensic
 from redhanded.attributors.held_out import HeldOut
@@ -65,16 +65,18 @@ class Joined(Attributor):
         self.attempts_ = max(part.attempts_ for part in parts)
         self.collapsed_ = all(part.collapsed_ for part in parts)
         self.powers_ = _fit_powers([one.log_proba for one in held], held[0].labels)
-        self.held_out_ = HeldOut(self.combine([one.log_proba for one in held]), held[0].labels, held[0].index)
+        together = self.combine([Answer(one.log_proba, one.features) for one in held])
+        self.held_out_ = HeldOut(*together, held[0].labels, held[0].index)
         return self
 
-    def combine(self, answers: Sequence[Tensor]) -> Tensor:
-        """The answers of the parts, in their order, (n, classes) each -> the joined answer, (n, classes)."""
-        return _product(answers, self.powers_)
+    def combine(self, answers: Sequence[Answer]) -> Answer:
+        """The answers of the parts, in their order -> the joined one, and their features side by side."""
+        features = torch.cat([answer.features for answer in answers], 1)
+        return Answer(_product([answer.log_proba for answer in answers], self.powers_), features)
 
-    def predict_log_proba(self, samples: Samples) -> Tensor:
+    def answer(self, samples: Samples) -> Answer:
         """See Attributor."""
-        return self.combine([part.predict_log_proba(samples) for part in self.parts_])
+        return self.combine([part.answer(samples) for part in self.parts_])
 
     def save(self, folder: Path) -> None:
         """Write each part into a folder of its own and, last, `card.json` with their cards' checksums."""

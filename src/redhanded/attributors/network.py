@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from redhanded.attributors.base import Attributor, AttributorCard
+from redhanded.attributors.base import Answer, Attributor, AttributorCard
 from redhanded.attributors.held_out import NAME as HELD_OUT
 from redhanded.attributors.held_out import HeldOut
 from redhanded.networks import channel_statistics
@@ -60,13 +60,26 @@ class NetworkAttributor(Attributor):
         self.network_ = trained.network.to(pick_device())
         self.attempts_, self.collapsed_ = trained.attempts, trained.collapsed
         rows = trained.validation
-        answers = predict_logits(self.network_, seen[rows]).log_softmax(1)
-        self.held_out_ = HeldOut(answers, labels[rows], torch.full_like(rows, -1) if index is None else index[rows])
+        index = torch.full_like(labels, -1) if index is None else index
+        self.held_out_ = HeldOut(*self._answer(seen[rows]), labels[rows], index[rows])
         return self
 
-    def predict_log_proba(self, samples: Samples) -> Tensor:
-        """Log-softmax of the network's logits, (n, c, h, w) -> (n, classes)."""
-        return predict_logits(self.network_, self.view(samples)).log_softmax(1)
+    def answer(self, samples: Samples) -> Answer:
+        """Log-softmax of the network's logits, and what its last linear layer sees."""
+        return self._answer(self.view(samples))
+
+    def _answer(self, seen: Tensor) -> Answer:
+        features: list[Tensor] = []
+
+        def keep(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+            features.append(inputs[0].cpu())
+
+        last = [layer for layer in self.network_.modules() if isinstance(layer, nn.Linear)][-1]
+        hook = last.register_forward_pre_hook(keep)
+        try:
+            return Answer(predict_logits(self.network_, seen).log_softmax(1), torch.cat(features))
+        finally:
+            hook.remove()
 
     def save(self, folder: Path) -> None:
         """Write `weights.safetensors`, `held_out.safetensors` and, last, `card.json` with their checksums."""

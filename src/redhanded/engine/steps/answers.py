@@ -4,29 +4,37 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file, save_file
 
+from redhanded.attributors import Answer
 from redhanded.questions import SetRef
 from redhanded.samples import Split
 
 NAME = "answers.safetensors"
 
-Answers = Mapping[str, NDArray[np.float32]]  # set -> (its test images, classes); NaN where the image fools nobody
+
+def write_answers(folder: Path, answers: Mapping[str, Answer]) -> None:
+    """Write the answers to each set into an attributor's folder; NaN stands where an image fools nobody."""
+    columns = {f"{part}/{name}": value for name, answer in answers.items() for part, value in answer._asdict().items()}
+    save_file({name: value.contiguous() for name, value in columns.items()}, folder / NAME)
 
 
-def write_answers(folder: Path, answers: Answers) -> None:
-    """Write answers into an attributor's folder."""
-    save_file(dict(answers), folder / NAME)
+def read_answers(folder: Path) -> dict[str, Answer]:
+    """Read what `write_answers` wrote."""
+    columns = load_file(folder / NAME)
+    names = [name.removeprefix("log_proba/") for name in columns if name.startswith("log_proba/")]
+    return {name: Answer(columns[f"log_proba/{name}"], columns[f"features/{name}"]) for name in names}
 
 
 class StoredAnswers:
-    """A reader of answers in the manner of `redhanded.evaluation.ReadColumn`."""
+    """A reader of answers in the manner of `redhanded.evaluation.ReadColumn`: columns log_proba and features."""
 
     def __init__(self, folder: Path) -> None:
-        self.answers: Answers = load_file(folder / NAME)
+        self.answers = read_answers(folder)
 
     def __call__(self, ref: SetRef, split: Split, column: str, rows: NDArray[np.int64] | None) -> NDArray:
-        """The answers to rows of a test set; the column's name does not matter."""
-        found = self.answers[ref.name]
-        return found if rows is None else found[rows]
+        """The answers to rows of a test set."""
+        found = getattr(self.answers[ref.name], column)
+        return np.asarray(found if rows is None else found[torch.from_numpy(rows)])

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, Joined
+from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Joined
 from redhanded.engine.layout import RunFolder
-from redhanded.engine.steps.answers import StoredAnswers, write_answers
+from redhanded.engine.steps.answers import read_answers, write_answers
 from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.sets import DescribeSet
 from redhanded.engine.steps.shown import SHOWN
@@ -72,14 +73,19 @@ class FitOnAll(Step):
         answers = {}
         for ref in refs:
             able = able_rows(ref, read, self.pixels, "test")
-            answers[ref.name] = np.full((len(able), len(attributor.classes_)), np.nan, dtype=np.float32)
             rows = np.flatnonzero(able)
             if len(rows):
                 images, index = (torch.from_numpy(read(ref, "test", name, rows)) for name in ("images", "index"))
                 asked = Samples(PIXELS[self.pixels].apply(images), torch.zeros_like(index), (ref.name,), index)
-                answers[ref.name][rows] = attributor.predict_log_proba(show(self.sets, folder, "test", asked)).numpy()
+                answer = attributor.answer(show(self.sets, folder, "test", asked))
+                answers[ref.name] = Answer(*(_spread(part, rows, len(able)) for part in answer))
         write_answers(place, answers)
         return Done(seconds=time.monotonic() - started)
+
+
+def _spread(values: Tensor, rows: np.ndarray, count: int) -> Tensor:
+    """Values at `rows` among `count`, the others NaN."""
+    return values.new_full((count, values.shape[1]), torch.nan).index_copy(0, torch.from_numpy(rows), values)
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,7 @@ class JoinAttributors(Step):
         places = [folder.attributor(part.key) for part in self.parts]
         joined = Joined().join([Attributor.load(place) for place in places])
         joined.save(folder.attributor(self.key))
-        stored = [StoredAnswers(place).answers for place in places]
-        answers = {
-            name: joined.combine([torch.from_numpy(part[name]) for part in stored]).numpy() for name in stored[0]
-        }
+        stored = [read_answers(place) for place in places]
+        answers = {name: joined.combine([part[name] for part in stored]) for name in stored[0]}
         write_answers(folder.attributor(self.key), answers)
         return Done(seconds=time.monotonic() - started)
