@@ -40,9 +40,20 @@ from redhanded.engine.steps.answers import StoredAnswers
 from redhanded.engine.steps.shown import SHOWN
 from redhanded.errors import RunError, StudyError
 from redhanded.generation import attacked_index
-from redhanded.results import Record, Result, RunCard, SetCard, VictimCard, read_record, read_records, write_record
+from redhanded.results import (
+    Record,
+    Result,
+    RunCard,
+    SetCard,
+    Unknown,
+    VictimCard,
+    read_record,
+    read_records,
+    write_record,
+)
 from redhanded.samples import Samples
 from redhanded.study import Study
+from redhanded.unknown import DETECTORS
 from tiny_study import TEST, TRAIN, tiny_study, write_source, write_study
 
 SETTINGS = {  # of the tiny study, by family and norm: the labels of its sets
@@ -659,6 +670,25 @@ def test_what_was_answered_by_looking_up_is_what_the_attributor_says(tiny: Tiny)
     victims = SHOWN["candidates"](step.sets, run, "test", shown)
     said = Attributor.load(place).predict_log_proba(victims)
     np.testing.assert_allclose(stored[rows], said.numpy(), rtol=0, atol=1e-4)
+
+
+def test_a_family_that_was_kept_from_an_attributor_is_measured_as_unknown(tiny: Tiny) -> None:
+    leave_out = ("shard_images = 30", 'shard_images = 30\nunknown = ["candidates"]')
+    steps = only(plan(tiny.study(OTHERS, leave_out), tiny.sources), ("unknown/fgsm",))
+    assert [step.title for step in steps] == [f"unknown/fgsm, candidates, {pixels}" for pixels in PIXELS]
+    run = RunFolder(tiny.folder / "others")
+    for one in in_order(steps[:1]):
+        if not run.mark(one.key).is_file():
+            write_record(one.run(run), run.mark(one.key))
+    (fitted,) = (one for one in in_order(steps[:1]) if isinstance(one, FitOnAll))
+    attributor = Attributor.load(run.attributor(fitted.key))
+    assert {name.split("/")[1].split("-")[0] for name in attributor.classes_} == {"carlini_wagner", "deepfool"}
+    found = read_record(Unknown, run.mark(steps[0].key))
+    assert (found.family, found.knowledge, found.pixels) == ("fgsm", "candidates", "float32")
+    assert (found.n_known % 12, found.n_unknown % 8) == (0, 0)  # equally many of each set
+    assert min(found.n_known, found.n_unknown) >= 25
+    assert found.closed_accuracy > 0.6
+    assert found.detectors.keys() == DETECTORS.keys()
 
 
 def test_only_names_the_papers_tables(tiny: Tiny) -> None:

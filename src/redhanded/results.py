@@ -137,6 +137,32 @@ class Result(Record):
     key: str = ""  # names the folder of the attributor in the run; empty where none was fitted
 
 
+class OpenSet(Record):
+    """How well one score of strangeness tells attacks that were learned from one that was not."""
+
+    auroc: float
+    fpr95: float  # share of the unknown among what passes where 95 % of the known pass
+    oscr: float  # area under the open-set classification rate
+    sure_and_wrong: float  # share of the unknown that passes and is given a name with confidence
+
+
+class Unknown(Record):
+    """One family left out of the training of an attributor, and asked about all the same."""
+
+    study: str
+    source: str
+    family: str
+    attributor: str
+    knowledge: Knowledge
+    pixels: Pixels
+    seed: int
+    n_known: int  # test images, equally many of each set
+    n_unknown: int
+    closed_accuracy: float  # of the family, among the known
+    detectors: dict[str, OpenSet]
+    seconds: float
+
+
 class RunCard(Record):
     """What was run, on what, and how long it took."""
 

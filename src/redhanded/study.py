@@ -61,6 +61,7 @@ class Size(Strict):
     victims: dict[str, VictimSize]
     attack_budgets: dict[str, dict[str, Any]] = {}  # parameters of a family that are cost, not label
     attributors: dict[str, dict[str, Any]]
+    unknown: tuple[str, ...] = ()  # attributors, fitted on all sets, that each family in turn is kept from
 
 
 Spec = Annotated[
@@ -98,6 +99,8 @@ class Study(StudyCommon):
         _known("architecture", (row.architecture for row in self.victims.values()), VICTIMS)
         _known("attributor", self.size.attributors, ATTRIBUTORS)
         _known("victim in size.victims", self.size.victims, self.victims)
+        _known("attributor in unknown", self.size.unknown, self.size.attributors)
+        _known("attributor in unknown", self.size.unknown, [name for name, kind in ATTRIBUTORS.items() if kind.whole])
         _check_roles(self.attacks, self.controls)
         _known("victim (it needs a row in size.victims)", self.victims, self.size.victims)
         for name, settings in self.size.attributors.items():

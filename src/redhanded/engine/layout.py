@@ -20,7 +20,7 @@ class RunFolder:
 
     @property
     def results(self) -> Path:
-        """The records of the current study: victims/, sets/, questions/."""
+        """The records of the current study: victims/, sets/, questions/, unknown/."""
         return self.root / "results"
 
     @property
@@ -51,6 +51,10 @@ class RunFolder:
     def set_record(self, ref: SetRef, split: Split) -> Path:
         """The SetCard among the results."""
         return self.results / "sets" / ref.victim / f"{ref.attack.label}-{split}.json"
+
+    def unknown_record(self, family: str, attributor: str, pixels: str, seed: int) -> Path:
+        """The Unknown among the results."""
+        return self.results / "unknown" / family / f"{attributor}-{pixels}-{seed}.json"
 
     def question_record(self, question: str, attributor: str, pixels: str, seed: int) -> Path:
         """The Result among the results."""

@@ -12,6 +12,7 @@ from redhanded.engine.steps import (
     FitOnAll,
     JoinAttributors,
     MakeSets,
+    MeasureUnknown,
     TrainVictim,
     open_source,
 )
@@ -22,15 +23,19 @@ from redhanded.results import Pixels
 from redhanded.samples import Split
 from redhanded.study import Study
 
+Asked = AskQuestion | MeasureUnknown
 DEFAULT_WEAK_BELOW = 0.6  # for a source that is not in SOURCES
 
 
-def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
-    """One step for each question, attributor, pixel protocol and seed; they need all the others."""
+def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
+    """One step for each question, attributor, pixel protocol and seed, and for each family left out.
+
+    They need all the others.
+    """
     sets = list(_sets(study, _victims(study, sources)))
     refs = list(dict.fromkeys(step.ref for step in sets))
     most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
-    asked = []
+    asked: list[Asked] = []
 
     def whole(attributor: str, pixels: Pixels, seed: int) -> FitOnAll | JoinAttributors | None:
         kind = ATTRIBUTORS[attributor]
@@ -38,9 +43,9 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
             return JoinAttributors(tuple(fit(part, pixels, seed) for part in kind.parts))
         return fit(attributor, pixels, seed) if kind.whole else None
 
-    def fit(attributor: str, pixels: Pixels, seed: int) -> FitOnAll:
-        settings = study.size.attributors[attributor]
-        return FitOnAll(study.name, tuple(sets), attributor, settings, pixels, seed, study.size.train_images)
+    def fit(attributor: str, pixels: Pixels, seed: int, without: str = "") -> FitOnAll:
+        settings, most = study.size.attributors[attributor], study.size.train_images
+        return FitOnAll(study.name, tuple(sets), attributor, settings, pixels, seed, most, without)
 
     for question in build_questions(study.questions, study.grid, study.paper):
         pool = set(question.pool(refs))
@@ -63,12 +68,18 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[AskQuestion]:
             for seed in study.attributor_seeds
             if ATTRIBUTORS[attributor].whole or not question.of_all
         ]
+    asked += [
+        MeasureUnknown(study.source, fit(attributor, pixels, study.attributor_seeds[0], family))
+        for attributor in study.size.unknown
+        for pixels in study.pixels
+        for family in dict.fromkeys(attack.family for attack in study.attacks)
+    ]
     if not asked:
         raise StudyError("expected at least two victims, two settings or two norms to tell apart, found no question")
     return asked
 
 
-def only(steps: Sequence[AskQuestion], wanted: Sequence[str], attributors: Sequence[str] = ()) -> list[AskQuestion]:
+def only(steps: Sequence[Asked], wanted: Sequence[str], attributors: Sequence[str] = ()) -> list[Asked]:
     """The steps whose item (`table2`) or question (`norm`, `norm/fgsm`) is wanted, of the attributors named.
 
     All where nothing is named. Raises StudyError for a name that no step has.
@@ -79,15 +90,15 @@ def only(steps: Sequence[AskQuestion], wanted: Sequence[str], attributors: Seque
             raise StudyError(f"expected --attributors to name some of {', '.join(known)}, found {name!r}")
     steps = [step for step in steps if step.attributor in (attributors or known)]
     chosen = [step for step in steps if any(_names(step, name) for name in wanted)]
-    items = sorted({step.question.item for step in steps})
+    items = sorted({step.item for step in steps})
     for name in wanted:
         if not any(_names(step, name) for step in steps):
             raise StudyError(f"expected --only to name one of {', '.join(items)} or a question, found {name!r}")
     return chosen if wanted else list(steps)
 
 
-def _names(step: AskQuestion, name: str) -> bool:
-    return step.question.item == name or f"{step.question.id}/".startswith(f"{name}/")
+def _names(step: Asked, name: str) -> bool:
+    return step.item == name or f"{step.id}/".startswith(f"{name}/")
 
 
 def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:

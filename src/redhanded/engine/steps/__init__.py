@@ -4,6 +4,7 @@ from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
 from redhanded.engine.steps.base import Done, Step, in_order
 from redhanded.engine.steps.questions import AskQuestion
 from redhanded.engine.steps.sets import DescribeSet, MakeSets, MakeShard
+from redhanded.engine.steps.unknown import MeasureUnknown
 from redhanded.engine.steps.victims import TrainVictim, open_source
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "JoinAttributors",
     "MakeSets",
     "MakeShard",
+    "MeasureUnknown",
     "Step",
     "TrainVictim",
     "in_order",

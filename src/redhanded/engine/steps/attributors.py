@@ -17,7 +17,7 @@ from redhanded.engine.steps.sets import DescribeSet
 from redhanded.engine.steps.shown import SHOWN
 from redhanded.evaluation import able_rows, load_sets
 from redhanded.identity import code_digest, digest, imports_of, seed_for
-from redhanded.questions import SetRef
+from redhanded.questions import NO_VICTIM, SetRef
 from redhanded.results import Pixels
 from redhanded.samples import Samples, Split
 from redhanded.views import PIXELS
@@ -36,24 +36,31 @@ class FitOnAll(Step):
     pixels: Pixels
     seed: int
     most: int  # images a set
+    without: str = ""  # a family that is kept from it, to see whether it is noticed
     stage = "attributors"
 
     @cached_property
     def key(self) -> str:
         """See Step."""
-        how = (self.attributor, self.settings, self.pixels, self.seed, self.most)
+        how = (self.attributor, self.settings, self.pixels, self.seed, self.most, self.without)
         code = code_digest(FITTING_CODE + imports_of(ATTRIBUTORS[self.attributor].attributor.__module__))
         return digest("fit", self.study, [step.key for step in self.sets], how, code)
 
     @property
     def title(self) -> str:
         """See Step."""
-        return f"fit {self.attributor} on all sets, {self.pixels}, seed {self.seed}"
+        which = f"without {self.without}" if self.without else "on all sets"
+        return f"fit {self.attributor} {which}, {self.pixels}, seed {self.seed}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
         """See Step."""
         return self.sets
+
+    @property
+    def attack_sets(self) -> list[DescribeSet]:
+        """The test sets that are no controls."""
+        return [step for step in self.sets if step.sets.split == "test" and step.ref.victim != NO_VICTIM]
 
     def run(self, folder: RunFolder) -> Done:
         """See Step."""
@@ -65,7 +72,8 @@ class FitOnAll(Step):
 
         what = ("all sets", self.pixels, self.seed)  # the same images for every attributor, so that they can be joined
         refs = [ref for ref, split in by_place if split == "train"]
-        samples = load_sets(refs, read, self.pixels, seed_for(*what, "pick"), self.most)
+        shown = [ref for ref in refs if ref.attack.family != self.without]
+        samples = load_sets(shown, read, self.pixels, seed_for(*what, "pick"), self.most)
         kind = ATTRIBUTORS[self.attributor]
         attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed_for(*what))
         place, show = folder.attributor(self.key), SHOWN[attributor.knowledge]

@@ -79,6 +79,16 @@ class AskQuestion(Step):
         return digest("question", asked, [step.key for step in self.sets], how, fitted, code)
 
     @property
+    def item(self) -> str:
+        """The table or figure it belongs to."""
+        return self.question.item
+
+    @property
+    def id(self) -> str:
+        """How `--only` names it."""
+        return self.question.id
+
+    @property
     def title(self) -> str:
         """See Step."""
         return f"{self.question.id}, {self.attributor}, {self.pixels}"

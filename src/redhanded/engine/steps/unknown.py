@@ -1,0 +1,107 @@
+"""Measuring whether an attributor notices a family that it was not shown."""
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, answering
+from redhanded.engine.layout import RunFolder
+from redhanded.engine.steps.answers import read_answers
+from redhanded.engine.steps.attributors import FitOnAll
+from redhanded.engine.steps.base import Step
+from redhanded.identity import code_digest, digest, seed_for
+from redhanded.questions import SetRef
+from redhanded.results import Unknown
+from redhanded.unknown import DETECTORS, SURE, measure_open_set
+
+UNKNOWN_CODE = ("redhanded.attributors.marginal", "redhanded.calibration", "redhanded.unknown")
+MOST = 100  # images a set
+
+
+@dataclass(frozen=True)
+class MeasureUnknown(Step):
+    """Ask an attributor that one family was kept from about the test images of all."""
+
+    source: str
+    fitted: FitOnAll
+    stage = "unknown"
+    item = "unknown"
+
+    @cached_property
+    def key(self) -> str:
+        """See Step."""
+        return digest("unknown", self.source, self.fitted.key, code_digest(UNKNOWN_CODE))
+
+    @property
+    def title(self) -> str:
+        """See Step."""
+        return f"{self.id}, {self.attributor}, {self.fitted.pixels}"
+
+    @property
+    def id(self) -> str:
+        """How `--only` names it."""
+        return f"unknown/{self.fitted.without}"
+
+    @property
+    def attributor(self) -> str:
+        """Who is asked."""
+        return self.fitted.attributor
+
+    @property
+    def needs(self) -> tuple[Step, ...]:
+        """See Step."""
+        return (self.fitted,)
+
+    def record_path(self, folder: RunFolder) -> Path:
+        """See Step."""
+        return folder.unknown_record(self.fitted.without, self.attributor, self.fitted.pixels, self.fitted.seed)
+
+    def run(self, folder: RunFolder) -> Unknown:
+        """See Step."""
+        started, fitted = time.monotonic(), self.fitted
+        place = folder.attributor(fitted.key)
+        attributor, answers = Attributor.load(place), read_answers(place)
+        refs = {step.ref.name: step.ref for step in fitted.attack_sets if step.ref.name in answers}
+        families = sorted({ref.attack.family for ref in refs.values()} - {fitted.without})
+        members = {family: [name for name, ref in refs.items() if ref.attack.family == family] for family in families}
+        by_family = answering(attributor, members)
+        known, truth = self._gather([name for names in members.values() for name in names], refs, answers)
+        unknown, _ = self._gather(
+            [name for name, ref in refs.items() if ref.attack.family == fitted.without], refs, answers
+        )
+        right = by_family.answer(known.log_proba).argmax(1).numpy() == np.searchsorted(families, truth)
+        sure = by_family.answer(unknown.log_proba).exp().amax(1).numpy() >= SURE
+        scores = {name: kind.fit(attributor.held_out_) for name, kind in DETECTORS.items()}
+        return Unknown(
+            study=fitted.study,
+            source=self.source,
+            family=fitted.without,
+            attributor=self.attributor,
+            knowledge=ATTRIBUTORS[self.attributor].attributor.knowledge,
+            pixels=fitted.pixels,
+            seed=fitted.seed,
+            n_known=len(right),
+            n_unknown=len(sure),
+            closed_accuracy=float(right.mean()),
+            detectors={
+                name: measure_open_set(score(known).numpy(), right, score(unknown).numpy(), sure)
+                for name, score in scores.items()
+            },
+            seconds=time.monotonic() - started,
+        )
+
+    def _gather(
+        self, names: list[str], refs: dict[str, SetRef], answers: dict[str, Answer]
+    ) -> tuple[Answer, list[str]]:
+        """The answers to equally many images of each set, and the family of each."""
+        rng = np.random.default_rng(seed_for(self.id, self.fitted.pixels, self.fitted.seed))
+        able = {name: np.flatnonzero(~answers[name].log_proba.isnan().any(1).numpy()) for name in names}
+        count = min(MOST, *map(len, able.values()))
+        rows = {name: torch.from_numpy(rng.permutation(found)[:count]) for name, found in able.items()}
+        parts = [Answer(*(part[chosen] for part in answers[name])) for name, chosen in rows.items()]
+        families = [refs[name].attack.family for name, chosen in rows.items() for _ in chosen]
+        return Answer(*(torch.cat(column) for column in zip(*parts, strict=True))), families

@@ -1,0 +1,107 @@
+"""Is this something that the attributor has not learned? Scores of strangeness, and how well they tell."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from crepes import ConformalClassifier
+from numpy.typing import NDArray
+from pytorch_ood.detector import RMD, Entropy, Mahalanobis, MaxSoftmax
+from scipy.stats import mannwhitneyu
+from torch import Tensor
+
+from redhanded.attributors import Answer, HeldOut
+from redhanded.results import OpenSet
+
+ACCEPTED = 0.95  # share of the known that a threshold lets pass
+SURE = 0.8  # a probability from which on a name counts as confident
+
+Score = Callable[[Answer], Tensor]  # n answers -> (n,), larger for what is stranger
+
+
+class DetectorKind(NamedTuple):
+    """A row of `DETECTORS`."""
+
+    fit: Callable[[HeldOut], Score]
+    summary: str
+
+
+def _max_softmax(held: HeldOut) -> Score:
+    return lambda answer: MaxSoftmax.score(answer.log_proba)
+
+
+def _entropy(held: HeldOut) -> Score:
+    return lambda answer: Entropy.score(answer.log_proba)
+
+
+class _OfFeatures(Protocol):
+    def fit_features(self, z: Tensor, y: Tensor) -> object: ...
+
+    def predict_features(self, z: Tensor) -> Tensor: ...
+
+
+def _of_features(detector: _OfFeatures, held: HeldOut) -> Score:
+    labels = held.labels.unique(return_inverse=True)[1]  # a class that nothing was held out of has no centre
+    detector.fit_features(held.features, labels)
+    return lambda answer: detector.predict_features(answer.features)
+
+
+def p_values(held: HeldOut, answer: Answer) -> NDArray[np.float64]:
+    """How usual each answer would be for each class, (n, classes): label-conditional conformal p-values.
+
+    The share of the held-out images of a class whose own class was at most as probable; a class that nothing was
+    held out of gets 0. Vovk, Gammerman, Shafer, "Algorithmic learning in a random world", 2005.
+    """
+    own = 1 - held.log_proba.exp().gather(1, held.labels[:, None])[:, 0]
+    strange = (1 - answer.log_proba.exp()).numpy()
+    conformal = ConformalClassifier().fit(own.numpy(), bins=held.labels.numpy())
+    found = np.zeros(strange.shape)
+    for place in held.labels.unique().tolist():
+        bins = np.full(len(strange), place)
+        found[:, place] = conformal.predict_p(strange[:, [place]], bins=bins, smoothing=False)[:, 0]
+    return found
+
+
+def _conformal(held: HeldOut) -> Score:
+    return lambda answer: torch.from_numpy(-p_values(held, answer).max(1))
+
+
+DETECTORS: dict[str, DetectorKind] = {
+    "max_softmax": DetectorKind(_max_softmax, "no class is probable"),
+    "entropy": DetectorKind(_entropy, "many classes are probable"),
+    "conformal": DetectorKind(_conformal, "for no class would the answer be usual"),
+    "mahalanobis": DetectorKind(lambda held: _of_features(Mahalanobis(None), held), "far from every class's features"),
+    "relative_mahalanobis": DetectorKind(
+        lambda held: _of_features(RMD(None), held), "the same, and less far from those of all classes together"
+    ),
+}
+
+
+def measure_open_set(
+    known: NDArray[np.floating], right: NDArray[np.bool_], unknown: NDArray[np.floating], sure: NDArray[np.bool_]
+) -> OpenSet:
+    """How well scores tell what was learned from what was not.
+
+    known, unknown: scores, (n,) and (m,), larger for what is stranger; right: (n,) whether the known image was named
+    rightly; sure: (m,) whether the unknown image was given a name with confidence.
+    """
+    threshold = np.quantile(known, ACCEPTED)
+    passed = unknown <= threshold
+    return OpenSet(
+        auroc=float(mannwhitneyu(unknown, known).statistic / (len(known) * len(unknown))),
+        fpr95=float(passed.mean()),
+        oscr=_oscr(known, right, unknown),
+        sure_and_wrong=float((passed & sure).mean()),
+    )
+
+
+def _oscr(known: NDArray[np.floating], right: NDArray[np.bool_], unknown: NDArray[np.floating]) -> float:
+    """Area under the share of the known that is accepted and named rightly, over the share of the unknown accepted.
+
+    Dhamija, Günther, Boult, "Reducing network agnostophobia", 2018.
+    """
+    thresholds = np.unique(np.concatenate([known, unknown]))
+    named = np.searchsorted(np.sort(known[right]), thresholds, side="right") / len(known)
+    accepted = np.searchsorted(np.sort(unknown), thresholds, side="right") / len(unknown)
+    return float(np.trapezoid(np.concatenate([[0.0], named]), np.concatenate([[0.0], accepted])))
