@@ -19,6 +19,7 @@ from redhanded.exports import EXPORTS
 from redhanded.model_checks import CHECKS
 from redhanded.networks import VICTIMS
 from redhanded.questions import QUESTIONS
+from redhanded.unknown import DETECTORS
 from redhanded.views import PIXELS
 
 PACKAGE = Path(redhanded.__file__).parent
@@ -26,13 +27,14 @@ PACKAGE = Path(redhanded.__file__).parent
 # Top to bottom; a package is one layer, whose modules may import one another.
 LAYERS = (
     *("errors", "norms", "metrics", "identity", "provenance", "results", "image_files"),
+    *("calibration", "sizes"),
     *("data", "networks", "prepare", "weights", "training"),
     "attacks",
     *("victims", "views", "residuals", "advset", "exports", "model_checks"),
     "generation",
     *("choice", "samples", "questions"),
     "attributors",
-    *("evaluation", "study"),
+    *("unknown", "evaluation", "study"),
     "engine",
     *("report", "verdict", "catalogue", "user"),
     "bench",
@@ -142,6 +144,7 @@ TABLES: dict[str, Mapping[Any, Any]] = {
     "ATTACKS": ATTACKS,
     "ATTRIBUTORS": ATTRIBUTORS,
     "CHECKS": CHECKS,
+    "DETECTORS": DETECTORS,
     "PIXELS": PIXELS,
     "QUESTIONS": QUESTIONS,
     "SOURCES": SOURCES,

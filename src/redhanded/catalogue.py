@@ -8,6 +8,7 @@ from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import SOURCES
 from redhanded.networks import VICTIMS
 from redhanded.questions import QUESTIONS
+from redhanded.unknown import DETECTORS
 
 Rows = Iterator[dict[str, str]]
 
@@ -17,7 +18,7 @@ def _attacks() -> Rows:
         parameters = ", ".join(
             field if info.is_required() else f"{field}={info.default}" for field, info in kind.spec.model_fields.items()
         )
-        label = ", ".join(kind.spec.setting_names)
+        label = ", ".join(kind.spec.setting_names) or "none"
         yield {"attack": name, "does": kind.summary, "parameters": parameters, "setting": label, "paper": kind.paper}
 
 
@@ -49,6 +50,11 @@ def _toolchains() -> Rows:
         yield {"toolchain": name, "is": row.summary, "attacks": ", ".join(row.runs), "installed": version}
 
 
+def _detectors() -> Rows:
+    for name, kind in DETECTORS.items():
+        yield {"detector": name, "of the unknown": kind.summary, "paper": kind.paper}
+
+
 CATALOGUE: dict[str, Callable[[], Rows]] = {
     "attacks": _attacks,
     "victims": _victims,
@@ -56,4 +62,5 @@ CATALOGUE: dict[str, Callable[[], Rows]] = {
     "questions": _questions,
     "attributors": _attributors,
     "toolchains": _toolchains,
+    "detectors": _detectors,
 }

@@ -25,6 +25,7 @@ class DetectorKind(NamedTuple):
 
     fit: Callable[[HeldOut], Score]
     summary: str
+    paper: str
 
 
 def _max_softmax(held: HeldOut) -> Score:
@@ -68,12 +69,18 @@ def _conformal(held: HeldOut) -> Score:
 
 
 DETECTORS: dict[str, DetectorKind] = {
-    "max_softmax": DetectorKind(_max_softmax, "no class is probable"),
-    "entropy": DetectorKind(_entropy, "many classes are probable"),
-    "conformal": DetectorKind(_conformal, "for no class would the answer be usual"),
-    "mahalanobis": DetectorKind(lambda held: _of_features(Mahalanobis(None), held), "far from every class's features"),
+    "max_softmax": DetectorKind(_max_softmax, "no class is probable", "Hendrycks, Gimpel 2017"),
+    "entropy": DetectorKind(_entropy, "many classes are probable", "Shannon 1948"),
+    "conformal": DetectorKind(_conformal, "for no class would the answer be usual", "Vovk, Gammerman, Shafer 2005"),
+    "mahalanobis": DetectorKind(
+        lambda held: _of_features(Mahalanobis(None), held),
+        "far from every class's features",
+        "Lee, Lee, Lee, Shin 2018",
+    ),
     "relative_mahalanobis": DetectorKind(
-        lambda held: _of_features(RMD(None), held), "the same, and less far from those of all classes together"
+        lambda held: _of_features(RMD(None), held),
+        "the same, less the distance from all classes together",
+        "Ren et al. 2021",
     ),
 }
 
