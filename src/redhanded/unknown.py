@@ -73,14 +73,10 @@ DETECTORS: dict[str, DetectorKind] = {
     "entropy": DetectorKind(_entropy, "many classes are probable", "Shannon 1948"),
     "conformal": DetectorKind(_conformal, "for no class would the answer be usual", "Vovk, Gammerman, Shafer 2005"),
     "mahalanobis": DetectorKind(
-        lambda held: _of_features(Mahalanobis(None), held),
-        "far from every class's features",
-        "Lee, Lee, Lee, Shin 2018",
+        lambda held: _of_features(Mahalanobis(None), held), "far from every class's features", "Lee et al. 2018"
     ),
     "relative_mahalanobis": DetectorKind(
-        lambda held: _of_features(RMD(None), held),
-        "the same, less the distance from all classes together",
-        "Ren et al. 2021",
+        lambda held: _of_features(RMD(None), held), "the same, less the distance from all together", "Ren et al. 2021"
     ),
 }
 
