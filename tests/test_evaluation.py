@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redhanded.attacks import FGSM, Clean
-from redhanded.evaluation import Picked, Scores, column_of, load, load_sets, pick, score, score_by_size
+from redhanded.evaluation import Picked, Scores, column_of, load, load_sets, pick, score, score_by_size, score_together
 from redhanded.metrics import wilson_interval
 from redhanded.questions import SetRef
 from redhanded.samples import Samples, Split
@@ -229,6 +229,22 @@ def test_answers_by_size_are_those_of_the_images_picked() -> None:
         (True, True, False),
         (False, False, True),
     }
+
+
+def test_images_of_one_actor_are_of_one_set_and_their_evidence_adds_up() -> None:
+    """Right three times of five but weakly, wrong twice: alone 60 %, together all."""
+    memory = Memory(1.0)
+    picked = pick(CLASSES, memory.read, "float32", ())
+    labels = torch.arange(3).repeat_interleave(60)
+    weak = torch.where(torch.arange(180) % 5 < 3, labels, (labels + 1) % 3)
+    found = score_together(one_hot(weak), picked)
+    several = np.bincount(picked.picks["test"][1].sets)  # the second class has two sets, whose images do not mix
+    assert (found.images, found.n) == (5, 12 + 12 + sum(several // 5))
+    assert found.correct >= 24
+    assert score(one_hot(weak), labels, "abc").accuracy == 0.6
+    sure = one_hot(weak).index_fill(0, torch.arange(4, 180, 5), 0.0)
+    sure[torch.arange(4, 180, 5), (labels[4::5] + 1) % 3] = 50.0  # one sure and wrong outweighs the others
+    assert score_together(sure.log_softmax(1), picked).correct < found.correct
 
 
 def test_all_sets_together_are_equally_large_and_of_the_train_split() -> None:

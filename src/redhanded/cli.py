@@ -130,6 +130,16 @@ def attack(
 
 
 @app.command()
+def summary(
+    folder: Annotated[Path, typer.Argument(help="A folder that holds run directories.")],
+) -> None:
+    """Write the page of results and summary.json of all runs in a folder, from their records alone."""
+    from redhanded.report.summary import write_summary
+
+    typer.echo(write_summary(folder))
+
+
+@app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Write report.md, report.html, figures and results.csv from a run's records alone."""
     from redhanded.report import write_report

@@ -13,13 +13,14 @@ from redhanded.calibration import measure_calibration
 from redhanded.identity import seed_for
 from redhanded.metrics import confusion_matrix, p_above_chance, wilson_interval
 from redhanded.questions import SetRef
-from redhanded.results import Calibration, ClassScore, Pixels, SizeBin, Status
+from redhanded.results import Calibration, ClassScore, Pixels, SizeBin, Status, Together
 from redhanded.samples import FEWEST, Design, Pick, Samples, Split, choose_design, pick_rows
 from redhanded.sizes import by_size
 from redhanded.views import PIXELS
 
 # (set, split, column, rows or all of them) -> that array; the engine reads zarr, a test may read memory.
 ReadColumn = Callable[[SetRef, Split, str, NDArray[np.int64] | None], NDArray]
+ACTOR = 5  # images of one actor
 Classes = Mapping[str, Sequence[SetRef]]
 
 
@@ -48,6 +49,8 @@ class Scores(NamedTuple):
     top3: float | None = None
     calibration: Calibration | None = None
     by_size: list[SizeBin] = []  # noqa: RUF012
+    together: Together | None = None
+    projection: list[tuple[float, float]] = []  # noqa: RUF012
 
 
 def pick(
@@ -152,6 +155,22 @@ def score_by_size(
     l2 = column_of(classes, picked.picks["test"], read, "test", "l2")
     right = (log_proba.argmax(1) == labels).numpy()
     return by_size(l2, labels.numpy(), right, seed_for(*seed_parts, "sizes"))
+
+
+def score_together(log_proba: Tensor, picked: Picked, images: int = ACTOR) -> Together:
+    """What is named where the log-likelihoods of so many test images of one set are added.
+
+    The classes are equally likely beforehand, so that adding log-probabilities adds log-likelihoods. Images that are
+    left over in a set take no part.
+    """
+    labels, numbers = labels_of(picked, "test"), np.concatenate([np.sort(pick.sets) for pick in picked.picks["test"]])
+    named = []
+    for label, number in sorted({*zip(labels.tolist(), numbers.tolist(), strict=True)}):
+        own = log_proba[(labels == label) & torch.from_numpy(numbers == number)]
+        actors = own[: len(own) // images * images].view(-1, images, own.shape[1])  # (actors, images, classes)
+        named.append(actors.sum(1).argmax(1) == label)
+    right = torch.cat(named)
+    return Together(images=images, n=len(right), correct=int(right.sum()))
 
 
 def _able_of_classes(classes: Classes, read: ReadColumn, pixels: Pixels, split: Split) -> list[NDArray[np.bool_]]:

@@ -66,6 +66,7 @@ class Question:
     row: str
     column: str
     classes: dict[str, Selector]
+    projected: bool = False  # with a picture of the features
     of_all: bool = False  # asked only of attributors that are fitted on all sets: to fit one for it alone costs as much
 
     def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
@@ -159,6 +160,14 @@ def attack_and_victim(grid: Grid, item: str) -> Iterator[Question]:
     yield Question("attack-and-victim", item, "algorithm and victim", grid.source, classes)
 
 
+def attack_and_setting(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm and setting at once, among a victim's L2 attacks."""
+    specs = [attack for attack in grid.attacks if attack.norm == "l2"]
+    for name in grid.victims:
+        classes = {spec.label: _exactly(name, spec, spec.setting_names) for spec in specs}
+        yield Question(f"attack-and-setting/{name}", item, "algorithm and setting", name, classes, projected=True)
+
+
 def joint(grid: Grid, item: str) -> Iterator[Question]:
     """Which algorithm, norm and victim at once, all settings together: what `attribute` starts from."""
     classes = {
@@ -209,6 +218,9 @@ QUESTIONS: dict[str, QuestionKind] = {
     "norm": QuestionKind(norm, {"cifar10": "table7", "mnist": "table8"}, "L2 or Linf"),
     "attack-and-victim": QuestionKind(
         attack_and_victim, {"cifar10": "figure4", "mnist": "figure5"}, "algorithm and victim at once, L2"
+    ),
+    "attack-and-setting": QuestionKind(
+        attack_and_setting, {"cifar10": "figure6"}, "algorithm and setting at once, L2, with its features"
     ),
     "joint": QuestionKind(joint, {}, "algorithm, norm and victim at once, all settings"),
     "dimension": QuestionKind(dimension, {}, "each dimension over all sets, controls included, and the very set"),

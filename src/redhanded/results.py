@@ -104,6 +104,14 @@ class SizeBin(Record):
     correct: int
 
 
+class Together(Record):
+    """Images of one actor: all of one set, their evidence added."""
+
+    images: int  # of each actor
+    n: int  # actors
+    correct: int
+
+
 class Result(Record):
     """One question, asked of one attributor under one pixel protocol."""
 
@@ -132,6 +140,8 @@ class Result(Record):
     top3: float | None = None  # share of images whose class is among the three likeliest
     calibration: Calibration | None = None
     by_size: list[SizeBin] = []  # of classes with one distribution of sizes; empty where they have no size in common
+    together: Together | None = None
+    projection: list[tuple[float, float]] = []  # of the test images' features, class by class, where it was asked for
     attempts: int  # trainings until one did not collapse
     seconds: float
     key: str = ""  # names the folder of the attributor in the run; empty where none was fitted

@@ -81,6 +81,9 @@ DETECTORS: dict[str, DetectorKind] = {
 }
 
 
+CHOSEN = "relative_mahalanobis"  # says "unknown" in a verdict
+
+
 def measure_open_set(
     known: NDArray[np.floating], right: NDArray[np.bool_], unknown: NDArray[np.floating], sure: NDArray[np.bool_]
 ) -> OpenSet:

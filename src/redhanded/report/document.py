@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from redhanded.choice import Choice, choose_settings
 from redhanded.report import paper, wording
-from redhanded.report.drawings import Drawing, comparison, confusions, protocol_words, slug
+from redhanded.report.drawings import Drawing, comparison, pictures, protocol_words, slug
 from redhanded.report.findings import Tally, caveats, tally
 from redhanded.report.markdown import escape_markdown
 from redhanded.report.palette import THEMED
@@ -54,7 +54,7 @@ def write_report(run: Path) -> Path:
     sections = build_sections(records)
     parts = [_section_part(section) for section in sections]
     context = _context(records, parts)
-    environment = _environment()
+    environment = make_environment()
     report = run / "report"
     _write_figures(report / "figures", [drawing for part in parts for drawing in part.drawings])
     for name in ("report.md", "report.html"):
@@ -66,7 +66,7 @@ def write_report(run: Path) -> Path:
 
 def _section_part(section: Section) -> SectionPart:
     words = section.protocol
-    parts = [TablePart(table, slug(table.key, *words), confusions(table)) for table in section.tables]
+    parts = [TablePart(table, slug(table.key, *words), pictures(table)) for table in section.tables]
     return SectionPart(section, slug("protocol", *words), tally(section), comparison(section), parts)
 
 
@@ -111,7 +111,8 @@ def _write_figures(folder: Path, drawings: list[Drawing]) -> None:
         (folder / f"{drawing.name}.svg").write_bytes(drawing.svg)
 
 
-def _environment() -> Environment:
+def make_environment() -> Environment:
+    """Templates, with the words and numbers of `wording` as filters."""
     environment = Environment(
         loader=PackageLoader("redhanded.report"),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from redhanded.report.figures import draw_comparison, draw_confusion, row_shares, to_png, to_svg
+from redhanded.report.figures import draw_comparison, draw_confusion, draw_projection, row_shares, to_png, to_svg
 from redhanded.report.palette import inline_svg
 from redhanded.report.tables import Cell, Protocol, Section, Table
 from redhanded.report.wording import listed, percent
@@ -52,6 +52,11 @@ def comparison(section: Section) -> Drawing:
     )
 
 
+def pictures(table: Table) -> list[Drawing]:
+    """The figures that belong to a table."""
+    return [*confusions(table), *projections(table)]
+
+
 def confusions(table: Table) -> list[Drawing]:
     """A confusion matrix for each measured result of an item that has them."""
     return [_confusion(table, cell) for cell in table.cells if cell.measured] if table.item.confusion else []
@@ -71,6 +76,28 @@ def _confusion(table: Table, cell: Cell) -> Drawing:
         png=to_png(figure),
         svg=to_svg(figure),
         result=result,
+    )
+
+
+def projections(table: Table) -> list[Drawing]:
+    """A picture of the features behind each measured result of an item that has them; of its first seed."""
+    if not table.item.projection:
+        return []
+    firsts = {(cell.result.row, cell.result.column): cell for cell in reversed(list(table.cells)) if cell.measured}
+    return [_projection(table, cell.result) for cell in reversed(firsts.values()) if cell.result.projection]
+
+
+def _projection(table: Table, result: Result) -> Drawing:
+    families = [result.sets[name][0].partition("/")[2].partition("-")[0] for name in result.classes]
+    figure = draw_projection(families, result.projection)
+    return Drawing(
+        name=slug(table.key, *table.protocol, result.question, str(result.seed)),
+        caption=f"{table.item.name}: t-SNE of the features of {result.n_test} test images a class, {result.row}, "
+        f"{result.column}; {len(result.classes)} settings, those of one algorithm in shades of one colour. "
+        f"{protocol_words(table.protocol)}. Distances between clusters mean nothing.",
+        alt=f"Points of a plane in {len(set(families))} colours, one an algorithm: {listed(sorted(set(families)))}.",
+        png=to_png(figure),
+        svg=to_svg(figure),
     )
 
 

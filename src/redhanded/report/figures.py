@@ -15,6 +15,7 @@ from redhanded.report.tables import Cell, Section
 
 BLANK_BELOW = 0.10  # cells with a smaller share of their row carry no number, as in the paper
 LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
+_MARKS = ((OURS, "o"), (PAPER, "s"), (INK, "^"))  # of families
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -75,6 +76,25 @@ def draw_comparison(section: Section) -> Figure:
                 _dots(axes, y, cell)
             y += 1
         _finish_comparison(axes, labels, y)
+        return figure
+
+
+def draw_projection(families: Sequence[str], points: Sequence[tuple[float, float]]) -> Figure:
+    """Points class by class, equally many each; classes of one family in shades of its colour."""
+    with _style():
+        figure = Figure(figsize=(5.2, 5.2), layout="constrained", facecolor=SURFACE)
+        axes = figure.add_subplot(facecolor=SURFACE)
+        count, names = len(points) // len(families), sorted(set(families))
+        for place, family in enumerate(families):
+            own = points[place * count : (place + 1) * count]
+            shades = families.count(family)
+            shade = 1.0 - 0.75 * families[:place].count(family) / max(shades - 1, 1)
+            color, marker = _MARKS[names.index(family) % len(_MARKS)]
+            axes.scatter(*zip(*own, strict=True), s=9, marker=marker, color=color, alpha=shade, linewidths=0)
+        for (color, marker), family in zip(_MARKS, names, strict=False):
+            axes.plot([], [], marker, color=color, markersize=5, label=family)
+        axes.set(aspect="equal", xticks=[], yticks=[])
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, borderaxespad=0.2)
         return figure
 
 

@@ -20,6 +20,7 @@ class Item(NamedTuple):
     asks: str
     per_class: bool = False  # a second table with the accuracy of each class
     confusion: bool = False  # a confusion matrix for each of its results
+    projection: bool = False  # a picture of the features behind each of its results
 
 
 ALGORITHM = "Which algorithm made the image?"
@@ -27,8 +28,11 @@ SETTING = "Which hyperparameters made the image?"
 NORM = "In which norm was the attack optimised?"
 BOTH = "Which algorithm made the image, and from which victim's gradients?"
 
+ATTACK_AND_SETTING = "Which algorithm and hyperparameters made the image?"
 VICTIM = "Which victim's gradients made the image?"
 JOINT = "Algorithm, norm and victim at once, all settings pooled (not in the paper)"
+
+DIMENSION = "Family (or a control), norm, victim, and the very set, each over all sets (not in the paper)"
 
 # The paper's items; a source that the paper does not have keeps the names of the kinds of question.
 ITEMS = {
@@ -38,6 +42,8 @@ ITEMS = {
     "figure4": Item("Figure 4", BOTH, confusion=True),
     "figure5": Item("Figure 5", BOTH, confusion=True),
     "attack-and-victim": Item("Algorithm and victim", BOTH, confusion=True),
+    "figure6": Item("Figure 6", ATTACK_AND_SETTING, projection=True),
+    "attack-and-setting": Item("Algorithm and setting", ATTACK_AND_SETTING, projection=True),
     "table4": Item("Table 4", VICTIM),
     "victim": Item("Victim", VICTIM),
     "table5": Item("Table 5", SETTING),
@@ -47,6 +53,7 @@ ITEMS = {
     "table8": Item("Table 8", NORM, per_class=True),
     "norm": Item("Norm", NORM, per_class=True),
     "joint": Item("Joint", JOINT, confusion=True),
+    "dimension": Item("Each dimension", DIMENSION),
 }
 
 # Which printed numbers a source stands beside; a source that is not here stands alone.

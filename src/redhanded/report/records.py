@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redhanded.errors import RunError
+from redhanded.questions import NO_VICTIM
 from redhanded.report.paper import victim_rank
-from redhanded.results import Result, RunCard, SetCard, VictimCard, read_record, read_records
+from redhanded.results import Result, RunCard, SetCard, Unknown, VictimCard, read_record, read_records
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Records:
     victims: list[VictimCard]
     sets: list[SetCard]
     results: list[Result]
+    unknown: list[Unknown]
 
     @property
     def weak(self) -> frozenset[str]:
@@ -43,12 +45,13 @@ def read_run(run: Path) -> Records:
         victims=sorted(victims, key=lambda victim: victim_rank(victim.name)),
         sets=sorted(sets, key=_set_order),
         results=sorted(results, key=lambda result: (result.question, result.seed)),
+        unknown=read_records(Unknown, run / "results" / "unknown"),
     )
 
 
 def victims_of(result: Result) -> set[str]:
     """The victims whose images a question is asked about."""
-    return {name.partition("/")[0] for names in result.sets.values() for name in names}
+    return {name.partition("/")[0] for names in result.sets.values() for name in names} - {NO_VICTIM}
 
 
 def _set_order(card: SetCard) -> tuple[object, ...]:

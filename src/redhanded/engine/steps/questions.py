@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, Marginal, answering
+from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Marginal, answering
 from redhanded.choice import choose_settings
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.answers import StoredAnswers
@@ -29,8 +29,10 @@ from redhanded.evaluation import (
     pick,
     score,
     score_by_size,
+    score_together,
 )
 from redhanded.identity import code_digest, digest, imports_of, seed_for
+from redhanded.projection import project
 from redhanded.questions import Question, SetRef
 from redhanded.results import Pixels, Result, SetCard, read_record
 from redhanded.samples import Split
@@ -41,6 +43,7 @@ QUESTION_CODE = (
     "redhanded.evaluation",
     "redhanded.metrics",
     "redhanded.networks",
+    "redhanded.projection",
     "redhanded.calibration",
     "redhanded.samples",
     "redhanded.sizes",
@@ -117,14 +120,19 @@ class AskQuestion(Step):
         picked = pick(classes, read, self.pixels, seed_parts, self.most)
         scores, attempts = Scores("too few images"), 0
         if picked.enough:
-            answer, log_proba = self._answers(folder, classes, picked, read)
+            answer, given = self._answers(folder, classes, picked, read)
+            log_proba = answer.answer(given.log_proba)
             scores = score(
                 log_proba,
                 labels_of(picked, "test"),
                 list(classes),
                 collapsed=answer.collapsed_,
                 temperature=answer.temperature,
-            )._replace(by_size=score_by_size(log_proba, classes, picked, read, seed_parts))
+            )._replace(
+                projection=self._project(given.features),
+                by_size=score_by_size(log_proba, classes, picked, read, seed_parts),
+                together=score_together(log_proba, picked),
+            )
             attempts = answer.inner.attempts_
         return Result(
             study=self.study,
@@ -151,14 +159,14 @@ class AskQuestion(Step):
 
     def _answers(
         self, folder: RunFolder, classes: Classes, picked: Picked, read: ReadColumn
-    ) -> tuple[Marginal, Tensor]:
-        """Who answers, and the logarithms of its probabilities for the test images, (n, classes)."""
+    ) -> tuple[Marginal, Answer]:
+        """Who answers, and what the attributor behind it says of the test images."""
         members = {name: [ref.name for ref in refs] for name, refs in classes.items()}
         place = folder.attributor(self._fitted_key)
         if self.whole:
-            answer = answering(Attributor.load(place), members)
-            stored = column_of(classes, picked.picks["test"], StoredAnswers(place), "test", "log_proba")
-            return answer, answer.answer(torch.from_numpy(stored))
+            stored = StoredAnswers(place)
+            columns = (column_of(classes, picked.picks["test"], stored, "test", name) for name in Answer._fields)
+            return answering(Attributor.load(place), members), Answer(*map(torch.from_numpy, columns))
         kind = ATTRIBUTORS[self.attributor]
         settings = kind.settings.model_validate(self.settings)
         seed = seed_for(self.question.id, self.attributor, self.pixels, self.seed)
@@ -170,8 +178,12 @@ class AskQuestion(Step):
             for split in picked.picks
         }
         attributor.fit(shown["train"]).save(place)
-        answer = answering(attributor, members)
-        return answer, answer.predict_log_proba(shown["test"])
+        return answering(attributor, members), attributor.answer(shown["test"])
+
+    def _project(self, features: Tensor) -> list[tuple[float, float]]:
+        if not self.question.projected:
+            return []
+        return project(features.numpy(), seed_for(self.question.id, "projection"))
 
     @property
     def _fitted_key(self) -> str:

@@ -1,0 +1,218 @@
+"""All runs below a folder beside one another: the page of results and its numbers, from the records alone."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from redhanded.attributors import ATTRIBUTORS
+from redhanded.errors import RunError
+from redhanded.report.document import make_environment
+from redhanded.report.paper import Item, item_rank, victim_rank
+from redhanded.report.records import Records, read_run
+from redhanded.report.tables import PIXELS, Cell, Table, build_sections
+from redhanded.results import Pixels, Result, Unknown
+from redhanded.unknown import CHOSEN, DETECTORS
+
+PAPERS_TABLES = tuple(f"table{number}" for number in range(2, 9))
+DIMENSIONS = ("family", "norm", "victim", "set")
+SMALL = "quick"  # a scale whose numbers show that all works, and are not compared
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of a table: an attributor's answers to one question, a training seed each."""
+
+    row: str
+    column: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def measured(self) -> tuple[Cell, ...]:
+        """The seeds that gave a number."""
+        return tuple(cell for cell in self.cells if cell.measured)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean accuracy over the seeds; None where a seed gave no number."""
+        if len(self.measured) < len(self.cells):
+            return None
+        return fmean(cell.result.accuracy or 0.0 for cell in self.cells)
+
+    @property
+    def spread(self) -> float:
+        """Largest less smallest accuracy of the seeds."""
+        found = [cell.result.accuracy or 0.0 for cell in self.measured]
+        return max(found) - min(found) if found else 0.0
+
+    @property
+    def significant(self) -> bool:
+        """Whether every seed is above chance after the correction over its table."""
+        return self.mean is not None and all(cell.significant for cell in self.cells)
+
+    @property
+    def paper(self) -> float | None:
+        """The printed number."""
+        return self.cells[0].paper
+
+    @property
+    def below(self) -> bool:
+        """Whether the mean, rounded as the paper prints, is below its number; so is what gave no number."""
+        return self.paper is not None and round(self.mean or 0.0, 2) < self.paper
+
+    @property
+    def n_test(self) -> int:
+        """Test images a class, of the seed that has the fewest."""
+        return min(cell.result.n_test for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one attributor does on one table of one source under one pixel protocol."""
+
+    source: str
+    key: str
+    item: Item
+    attributor: str
+    knowledge: str
+    pixels: Pixels
+    places: tuple[Place, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the places that have a number."""
+        found = [place.mean for place in self.places if place.mean is not None]
+        return fmean(found) if found else None
+
+    @property
+    def paper(self) -> float | None:
+        """Mean of the printed numbers."""
+        found = [place.paper for place in self.places if place.paper is not None]
+        return fmean(found) if found else None
+
+    @property
+    def printed(self) -> int:
+        """Places that stand beside a printed number."""
+        return sum(place.paper is not None for place in self.places)
+
+    def at(self, row: str, column: str) -> Place:
+        """One of the places."""
+        return next(place for place in self.places if (place.row, place.column) == (row, column))
+
+    @property
+    def below_paper(self) -> int:
+        """Places whose mean is below the paper's number."""
+        return sum(place.below for place in self.places)
+
+    @property
+    def seeds(self) -> int:
+        """Trainings of the attributor, of the place that has the fewest."""
+        return min(len(place.cells) for place in self.places)
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """As they stand in summary.json."""
+        return {
+            "mean": self.mean,
+            "cells": len(self.places),
+            "below_paper": self.below_paper,
+            "n_test_min": min(place.n_test for place in self.places),
+            "seeds": self.seeds,
+        }
+
+
+def write_summary(folder: Path) -> Path:
+    """Write FOLDER/summary.json and FOLDER/README.md from the records of the runs in FOLDER; returns the page.
+
+    Raises RunError where there is no run, or one contradicts itself.
+    """
+    runs = {path.parent.name: read_run(path.parent) for path in sorted(folder.glob("*/run.json"))}
+    if not runs:
+        raise RunError(f"expected runs below {folder}, found none; name a folder that holds run directories")
+    compared = [records for records in runs.values() if records.run.scale != SMALL]
+    standings = [standing for records in compared for standing in _standings(records)]
+    numbers = _numbers(standings, compared)
+    (folder / "summary.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8", newline="\n")
+    context = {
+        "runs": runs,
+        "claims": _by_table(standings),
+        "numbers": numbers,
+        "order": [name for name in ATTRIBUTORS if any(standing.attributor == name for standing in standings)],
+        "pixels": PIXELS,
+        "detectors": list(DETECTORS),
+        "chosen": CHOSEN,
+        "dimensions": DIMENSIONS,
+    }
+    page = folder / "README.md"
+    page.write_text(make_environment().get_template("results.md.j2").render(context), encoding="utf-8", newline="\n")
+    return page
+
+
+def _standings(records: Records) -> list[Standing]:
+    """Of the paper's tables, in their order."""
+    found = [
+        Standing(
+            table.protocol.source,
+            table.key,
+            table.item,
+            table.protocol.attributor,
+            table.protocol.knowledge,
+            table.protocol.pixels,
+            _places(table),
+        )
+        for section in build_sections(records)
+        for table in section.tables
+        if table.key in PAPERS_TABLES
+    ]
+    return sorted(found, key=lambda one: (item_rank(one.key), PIXELS.index(one.pixels), _rank(one.attributor)))
+
+
+def _rank(attributor: str) -> int:
+    return list(ATTRIBUTORS).index(attributor)
+
+
+def _places(table: Table) -> tuple[Place, ...]:
+    order = sorted(table.grid, key=lambda place: (place[0], victim_rank(place[1])))
+    return tuple(Place(*place, table.grid[place]) for place in order)
+
+
+def _by_table(standings: Sequence[Standing]) -> list[list[Standing]]:
+    """The standings of each source and table."""
+    keys = dict.fromkeys((one.source, one.key) for one in standings)
+    return [[one for one in standings if (one.source, one.key) == key] for key in keys]
+
+
+def _numbers(standings: Iterable[Standing], runs: Iterable[Records]) -> dict[str, Any]:
+    """What summary.json holds."""
+    numbers: dict[str, Any] = {}
+    for one in standings:
+        table = numbers.setdefault(one.source, {}).setdefault(one.key, {})
+        table.setdefault(one.attributor, {})[one.pixels] = one.numbers
+    for records in runs:
+        source = numbers.setdefault(records.results[0].source, {})
+        source["unknown"] = _unknown(records.unknown)
+        source["calibration"] = _calibration(records.results)
+    return numbers
+
+
+def _unknown(found: Iterable[Unknown]) -> dict[str, Any]:
+    """attributor -> pixels -> family left out -> detector -> AUROC."""
+    numbers: dict[str, Any] = {}
+    for one in found:
+        families = numbers.setdefault(one.attributor, {}).setdefault(one.pixels, {})
+        families[one.family] = {name: measured.auroc for name, measured in one.detectors.items()}
+    return numbers
+
+
+def _calibration(results: Iterable[Result]) -> dict[str, Any]:
+    """attributor -> pixels -> dimension -> expected calibration error, mean over the seeds."""
+    errors: dict[tuple[str, str, str], list[float]] = {}
+    for result in results:
+        if result.item == "dimension" and result.calibration and result.status == "measured":
+            errors.setdefault((result.attributor, result.pixels, result.row), []).append(result.calibration.ece)
+    numbers: dict[str, Any] = {}
+    for (attributor, pixels, row), found in errors.items():
+        numbers.setdefault(attributor, {}).setdefault(pixels, {})[row] = fmean(found)
+    return numbers

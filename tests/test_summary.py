@@ -1,0 +1,64 @@
+"""The page of results and summary.json are made from the kept records, and hold their numbers."""
+
+import json
+import shutil
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from redhanded.errors import RunError
+from redhanded.report.paper import printed_numbers
+from redhanded.report.summary import write_summary
+from redhanded.results import Result, read_records
+
+KEPT = Path(__file__).parents[1] / "docs" / "results"
+MADE = ("README.md", "summary.json")
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records of the kept runs, without what is made from them."""
+    folder = tmp_path_factory.mktemp("kept") / "results"
+    shutil.copytree(KEPT, folder, ignore=shutil.ignore_patterns("report", *MADE))
+    write_summary(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_kept_is_what_the_records_give(copied: Path, name: str) -> None:
+    remedy = "run `redhanded summary docs/results`"
+    assert (KEPT / name).read_text() == (copied / name).read_text(), remedy
+
+
+def test_a_mean_is_that_of_the_tables_cells(copied: Path) -> None:
+    numbers = json.loads((copied / "summary.json").read_text())
+    results = [
+        result
+        for result in read_records(Result, KEPT / "cifar10" / "results" / "questions")
+        if (result.item, result.attributor, result.pixels, result.seed) == ("table7", "cnn6", "float32", 0)
+    ]
+    found = numbers["cifar10"]["table7"]["cnn6"]["float32"]
+    measured = [result.accuracy for result in results if result.status == "measured" and result.accuracy is not None]
+    assert found["cells"] == len(results) == 6
+    assert found["mean"] == pytest.approx(fmean(measured))
+    assert found["n_test_min"] == min(result.n_test for result in results)
+    paper = printed_numbers("cifar10")
+    below = [
+        result.status != "measured" or round(result.accuracy or 0.0, 2) < paper[result.question].accuracy
+        for result in results
+    ]
+    assert found["below_paper"] == sum(below)
+
+
+def test_the_page_names_every_run_and_table(copied: Path) -> None:
+    page = (copied / "README.md").read_text()
+    for number in range(2, 9):
+        assert f"Table {number}" in page
+    for run in KEPT.glob("*/run.json"):
+        assert f"[{run.parent.name}]({run.parent.name}/report/report.md)" in page
+
+
+def test_a_folder_without_runs_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="expected runs below .*, found none"):
+        write_summary(tmp_path)
