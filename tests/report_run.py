@@ -53,6 +53,8 @@ def make_run(
     paper = {"mnist5k": "mnist", "cifar10": "cifar10"}.get(source)
     for pixels in ("float32", "uint8"):
         for question in build_questions(kinds, grid, paper):
+            if question.of_all:  # the attributor of these records was fitted on each question
+                continue
             result = _result(question, grid, pixels, cards)
             write_record(result, run / "results" / "questions" / pixels / f"{question.id}.json")
     return run
@@ -153,6 +155,7 @@ def _result(question: Question, grid: Grid, pixels: Pixels, cards: list[SetCard]
         p_value=p_above_chance(correct, total, k) if measured else None,
         per_class=_scores(list(question.classes), counts) if measured else {},
         confusion=counts.tolist() if status != "too few images" else [],
+        projection=[(i / (k * N_TEST), i // N_TEST / k) for i in range(k * N_TEST)] if question.projected else [],
         attempts=3 if status == "collapsed" else 1,
         seconds=31.5,
     )

@@ -13,7 +13,7 @@ from redhanded.cli import app
 from redhanded.data import load_source
 from redhanded.questions import build_questions
 from redhanded.report.paper import printed_numbers
-from redhanded.results import Result, RunCard, SetCard, VictimCard, read_record, read_records
+from redhanded.results import Result, RunCard, SetCard, read_record, read_records
 from redhanded.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -55,24 +55,8 @@ def _cell(result: Result) -> str:
     return f"**{100 * result.accuracy:.1f}** ({100 * low:.1f}–{100 * high:.1f}); paper {100 * paper:.0f}"
 
 
-def index_row(run: Path) -> str:
-    """The row of a kept run in docs/results/README.md."""
-    card = read_record(RunCard, run / "run.json")
-    victims = read_records(VictimCard, run / "results" / "victims")
-    weak = ", ".join(victim.name for victim in victims if victim.too_weak) or "none"
-    hardware = f"{card.hardware['processor']}, {card.hardware['cores']} cores, {card.hardware['memory']}"
-    where = f"[{run.name}]({run.name}/report/report.md)"
-    return f"| {where} | `{card.command}` | {card.commit} | {hardware} | {card.seconds / 60:.0f} min | {weak} |"
-
-
 def test_the_headline_is_the_records() -> None:
     assert headline() in README, f"put this table into README.md:\n{headline()}"
-
-
-def test_the_index_is_the_records() -> None:
-    page = (KEPT / "README.md").read_text()
-    rows = [index_row(run) for run in RUNS]
-    assert [row for row in rows if row not in page] == [], "put these rows into docs/results/README.md"
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)

@@ -620,14 +620,14 @@ WITH_CONTROLS = (
         "[scales.tiny]",
         '[[controls]]\nfamily = "clean"\n[[controls]]\nfamily = "gaussian_noise"\neps = 3.0\n\n[scales.tiny]',
     ),
-    ('"joint"]', '"joint", "dimension"]'),
+    ('"joint"]', '"joint", "attack-and-setting", "dimension"]'),
 )
 
 
 def test_attributors_fitted_on_all_sets_answer_every_question(tiny: Tiny) -> None:
     """Each is fitted once, and joining them fits nothing; controls take part."""
     wanted, names = (
-        ("joint", "norm/fgsm/alexnet", "setting/fgsm-l2/other", "dimension"),
+        ("joint", "norm/fgsm/alexnet", "attack-and-setting/other", "dimension"),
         ("forensic", "candidates", "joined"),
     )
     steps = only(plan(tiny.study(OTHERS, *WITH_CONTROLS), tiny.sources), wanted, names)
@@ -646,6 +646,7 @@ def test_attributors_fitted_on_all_sets_answer_every_question(tiny: Tiny) -> Non
         assert result.accuracy is not None
         assert result.accuracy > 1.5 * result.chance or result.chance == 0.5, (question, name)
         assert result.calibration is not None
+        assert len(result.projection) == ("attack" in question) * result.n_test * len(result.classes)
     families = results["dimension/family", "joined"]
     assert families.classes == ["carlini_wagner", "deepfool", "fgsm", "control"]
     assert families.sets["control"] == ["none/clean-none", "none/gaussian_noise-l2-eps=3.0"]

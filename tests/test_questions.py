@@ -75,6 +75,9 @@ PRINTED: dict[tuple[str, str], set[tuple[str, str, str, int]]] = {
     },
     ("figure4", "figure5"): {("attack-and-victim", "algorithm and victim", "a-source", 9)},
     ("joint", "joint"): {("joint", "algorithm, norm and victim", "a-source", 15)},
+    ("figure6", "attack-and-setting"): {
+        (f"attack-and-setting/{victim}", "algorithm and setting", victim, 15) for victim in VICTIM_NAMES
+    },
     ("dimension", "dimension"): {
         (f"dimension/{part}", part, "a-source", classes)
         for part, classes in (("family", 4), ("norm", 2), ("victim", 3), ("set", 63))
@@ -96,7 +99,7 @@ def test_every_table_has_exactly_its_questions(place: int) -> None:
         found.setdefault(question.item, []).append(row)
     assert {item: set(rows) for item, rows in found.items()} == {key[place]: rows for key, rows in PRINTED.items()}
     ids = [row[0] for rows in found.values() for row in rows]
-    assert len(ids) == len(set(ids)) == 6 + 5 + 21 + 6 + 1 + 1 + 4
+    assert len(ids) == len(set(ids)) == 6 + 5 + 21 + 6 + 1 + 1 + 3 + 4
 
 
 def test_without_the_paper_the_kinds_name_the_items() -> None:
@@ -127,6 +130,8 @@ def belongs(question: Question, name: str, ref: SetRef, chosen: dict[tuple[str, 
         return best and pair[1] == "l2" and name == f"{PAIRS[pair]} {ref.victim}"
     if kind == "joint":
         return name == f"{IDS[pair]}/{ref.victim}"
+    if kind == "attack-and-setting":
+        return name == attack.label and ref.victim == rest[0]
     values = [f"{parameter}={value}" for parameter, value in attack.setting.items()]
     same = name == ", ".join(values) if kind == "setting" else name in values
     return same and ref.victim == rest[1] and IDS[pair] == rest[0]
@@ -244,7 +249,11 @@ def test_the_pool_of_a_question_is_all_that_its_answer_depends_on(seed: int, pix
 
 def test_a_question_without_a_choice_is_not_asked() -> None:
     one = build_questions(tuple(QUESTIONS), Grid(("alexnet",), (SMALL, LARGE), "s"), None)
-    assert {question.id for question in one} == {"setting/fgsm-l2/alexnet", "dimension/set"}
+    assert {question.id for question in one} == {
+        "setting/fgsm-l2/alexnet",
+        "attack-and-setting/alexnet",
+        "dimension/set",
+    }
     linf = build_questions(tuple(QUESTIONS), Grid(VICTIM_NAMES, (FGSM(norm="linf", eps=0.1),), "s"), None)
     assert {question.id for question in linf} == {"victim/fgsm-linf", "joint", "dimension/victim", "dimension/set"}
 

@@ -42,8 +42,8 @@ def test_every_number_stands_in_all_three(run: Path) -> None:
     page, text = Page(html(run)), markdown(run)
     rows = {(row["question"], row["pixels"]): row for row in sheet(run)}
     results = read_records(Result, run / QUESTIONS_BELOW)
-    assert len(rows) == len(results) == 80
-    names = {"figure5": "Figure 5", "joint": "Joint"}
+    assert len(rows) == len(results) == 86
+    names = {"figure5": "Figure 5", "joint": "Joint", "attack-and-setting": "Algorithm and setting"}
     for result in results:
         row = rows[result.question, result.pixels]
         name = names.get(result.item, result.item.replace("table", "Table "))
@@ -77,7 +77,7 @@ def test_holm_is_recomputed_over_each_table(run: Path) -> None:
     for row in sheet(run):
         if row["status"] == "measured":
             tables[row["pixels"], row["item"]].append(row)
-    assert len(tables) == 12
+    assert len(tables) == 14
     for rows in tables.values():
         expected = holm_by_hand([float(row["p_value"]) for row in rows])
         assert [float(row["p_holm"]) for row in rows] == pytest.approx(expected, abs=0, rel=1e-12)
@@ -104,7 +104,7 @@ def test_protocols_are_never_mixed(run: Path) -> None:
                 found = (result.pixels, result.source, result.attributor, result.knowledge)
                 assert found == tuple(table.protocol) == tuple(section.protocol)
     captions = [table["caption"] for table in Page(html(run)).tables if "attributor" in table["caption"]]
-    assert len(captions) == 20  # six items, two of them per class too, two with counts; two protocols
+    assert len(captions) == 22  # seven items, two of them per class too, two with counts; two protocols
     for caption in captions:
         assert ("float32" in caption) != ("uint8" in caption)
         assert "attributor cnn6, blind" in caption

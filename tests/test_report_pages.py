@@ -38,7 +38,8 @@ def test_the_page_can_be_read_by_everyone(run: Path) -> None:
     assert sum("Confusion matrix of 9 classes" in (label or "") for label in figures) == 2
     assert sum("Confusion matrix of 15 classes" in (label or "") for label in figures) == 2
     assert "prefers-color-scheme: dark" in html(run)
-    assert len(re.findall(r"!\[[^]]{40,}\]\(figures/", markdown(run))) == 6
+    assert sum("Points of a plane in 3 colours" in (label or "") for label in figures) == 6
+    assert len(re.findall(r"!\[[^]]{40,}\]\(figures/", markdown(run))) == 12
 
 
 def test_names_are_text_and_never_markup(small: Path) -> None:

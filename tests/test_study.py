@@ -40,7 +40,7 @@ def test_built_in_studies_resolve_at_every_scale(name: str, scale: str) -> None:
         ("fgsm", "linf"): 3,
     }
     assert len({(victim, attack.label) for victim in study.victims for attack in study.attacks}) == 63
-    assert len(build_questions(study.questions, study.grid, study.paper)) == 44
+    assert len(build_questions(study.questions, study.grid, study.paper)) == 47
 
 
 @every_scale

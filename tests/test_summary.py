@@ -60,5 +60,5 @@ def test_the_page_names_every_run_and_table(copied: Path) -> None:
 
 
 def test_a_folder_without_runs_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="expected runs below .*, found none"):
+    with pytest.raises(RunError, match=r"expected runs below .*, found none"):
         write_summary(tmp_path)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from redhanded.results import Pixels, SetCard
+from redhanded.results import NO_VICTIM, Pixels, SetCard
 
 
 class Choice(NamedTuple):
@@ -26,7 +26,7 @@ def choose_settings(cards: Sequence[SetCard], pixels: Pixels) -> dict[tuple[str,
     """
     groups: dict[tuple[str, str, str], list[SetCard]] = {}
     for card in sorted(cards, key=lambda card: (card.label, card.victim)):
-        if card.split == "train":
+        if card.split == "train" and card.victim != NO_VICTIM:
             groups.setdefault((card.family, card.norm, card.label), []).append(card)
     chosen: dict[tuple[str, str], Choice] = {}
     for (family, norm, label), group in groups.items():

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from redhanded.attacks import AttackSpec
 from redhanded.choice import Choice
+from redhanded.results import NO_VICTIM
 
-NO_VICTIM = "none"  # whose gradients a control follows
 FAMILY_TITLES = {"carlini_wagner": "C&W", "deepfool": "DeepFool", "fgsm": "FGSM"}
 NORM_TITLES = {"l2": "L2", "linf": "Linf"}
 

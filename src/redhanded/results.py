@@ -10,6 +10,7 @@ from redhanded.errors import RunError
 Pixels = Literal["float32", "uint8"]
 Knowledge = Literal["blind", "candidates", "oracle"]
 Status = Literal["measured", "collapsed", "too few images"]
+NO_VICTIM = "none"  # whose gradients a control follows
 R = TypeVar("R", bound="Record")
 
 

@@ -41,7 +41,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run's attributors say of one image; the probabilities are theirs, not calibrated."""
+    """What a run's attributors say of one image, calibrated on source images that were held out of their training."""
 
     name: str
     pixels: Pixels

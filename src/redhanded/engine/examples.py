@@ -9,7 +9,7 @@ from redhanded.choice import choose_settings
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps import DescribeSet
 from redhanded.exports import write_png
-from redhanded.results import SetCard, read_record
+from redhanded.results import NO_VICTIM, SetCard, read_record
 
 
 def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path]:
@@ -17,7 +17,7 @@ def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path
 
     The file's name is the answer: victim, attack, place in the source's test split.
     """
-    done = [step for step in steps if folder.mark(step.key).is_file()]
+    done = [step for step in steps if step.ref.victim != NO_VICTIM and folder.mark(step.key).is_file()]
     chosen = choose_settings([read_record(SetCard, folder.mark(step.key)) for step in done], "uint8")
     victims = list(dict.fromkeys(step.ref.victim for step in done))
     paths = []

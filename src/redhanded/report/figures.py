@@ -90,7 +90,9 @@ def draw_projection(families: Sequence[str], points: Sequence[tuple[float, float
             shades = families.count(family)
             shade = 1.0 - 0.75 * families[:place].count(family) / max(shades - 1, 1)
             color, marker = _MARKS[names.index(family) % len(_MARKS)]
-            axes.scatter(*zip(*own, strict=True), s=9, marker=marker, color=color, alpha=shade, linewidths=0)
+            axes.scatter(
+                [x for x, _ in own], [y for _, y in own], s=9, marker=marker, color=color, alpha=shade, linewidths=0
+            )
         for (color, marker), family in zip(_MARKS, names, strict=False):
             axes.plot([], [], marker, color=color, markersize=5, label=family)
         axes.set(aspect="equal", xticks=[], yticks=[])

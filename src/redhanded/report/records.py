@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redhanded.errors import RunError
-from redhanded.questions import NO_VICTIM
 from redhanded.report.paper import victim_rank
-from redhanded.results import Result, RunCard, SetCard, Unknown, VictimCard, read_record, read_records
+from redhanded.results import NO_VICTIM, Result, RunCard, SetCard, Unknown, VictimCard, read_record, read_records
 
 
 @dataclass(frozen=True)

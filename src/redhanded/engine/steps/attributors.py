@@ -17,8 +17,8 @@ from redhanded.engine.steps.sets import DescribeSet
 from redhanded.engine.steps.shown import SHOWN
 from redhanded.evaluation import able_rows, load_sets
 from redhanded.identity import code_digest, digest, imports_of, seed_for
-from redhanded.questions import NO_VICTIM, SetRef
-from redhanded.results import Pixels
+from redhanded.questions import SetRef
+from redhanded.results import NO_VICTIM, Pixels
 from redhanded.samples import Samples, Split
 from redhanded.views import PIXELS
 

@@ -17,8 +17,8 @@ from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.victims import TrainVictim, open_source
 from redhanded.generation import attacked_index, make_sets
 from redhanded.identity import code_digest, digest, imports_of
-from redhanded.questions import NO_VICTIM, SetRef
-from redhanded.results import SetCard, VictimCard, read_record
+from redhanded.questions import SetRef
+from redhanded.results import NO_VICTIM, SetCard, VictimCard, read_record
 from redhanded.samples import Split
 from redhanded.victims import load_victim
 
