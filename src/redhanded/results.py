@@ -142,7 +142,7 @@ class Result(Record):
     calibration: Calibration | None = None
     by_size: list[SizeBin] = []  # of classes with one distribution of sizes; empty where they have no size in common
     together: Together | None = None
-    projection: list[tuple[float, float]] = []  # of the test images' features, class by class, where it was asked for
+    projection: list[tuple[float, float]] = []  # of features, class by class, equally many of each, where asked for
     attempts: int  # trainings until one did not collapse
     seconds: float
     key: str = ""  # names the folder of the attributor in the run; empty where none was fitted

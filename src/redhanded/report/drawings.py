@@ -89,10 +89,10 @@ def projections(table: Table) -> list[Drawing]:
 
 def _projection(table: Table, result: Result) -> Drawing:
     families = [result.sets[name][0].partition("/")[2].partition("-")[0] for name in result.classes]
-    figure = draw_projection(families, result.projection)
+    figure, points = draw_projection(families, result.projection), len(result.projection) // len(result.classes)
     return Drawing(
         name=slug(table.key, *table.protocol, result.question, str(result.seed)),
-        caption=f"{table.item.name}: t-SNE of the features of {result.n_test} test images a class, {result.row}, "
+        caption=f"{table.item.name}: t-SNE of the features of {points} test images a class, {result.row}, "
         f"{result.column}; {len(result.classes)} settings, those of one algorithm in shades of one colour. "
         f"{protocol_words(table.protocol)}. Distances between clusters mean nothing.",
         alt=f"Points of a plane in {len(set(families))} colours, one an algorithm: {listed(sorted(set(families)))}.",

@@ -52,6 +52,8 @@ QUESTION_CODE = (
     "redhanded.weights",
 )
 
+SHOWN_POINTS = 40  # of a class, in a picture of the features
+
 
 @dataclass(frozen=True)
 class AskQuestion(Step):
@@ -129,7 +131,7 @@ class AskQuestion(Step):
                 collapsed=answer.collapsed_,
                 temperature=answer.temperature,
             )._replace(
-                projection=self._project(given.features),
+                projection=self._project(given.features, picked.counts["test"]),
                 by_size=score_by_size(log_proba, classes, picked, read, seed_parts),
                 together=score_together(log_proba, picked),
             )
@@ -180,10 +182,12 @@ class AskQuestion(Step):
         attributor.fit(shown["train"]).save(place)
         return answering(attributor, members), attributor.answer(shown["test"])
 
-    def _project(self, features: Tensor) -> list[tuple[float, float]]:
+    def _project(self, features: Tensor, count: int) -> list[tuple[float, float]]:
+        """Points for the first images of each class, (classes * count, f), class by class."""
         if not self.question.projected:
             return []
-        return project(features.numpy(), seed_for(self.question.id, "projection"))
+        shown = features.unflatten(0, (-1, count))[:, :SHOWN_POINTS].flatten(0, 1)
+        return project(shown.numpy(), seed_for(self.question.id, "projection"))
 
     @property
     def _fitted_key(self) -> str:
