@@ -38,7 +38,7 @@ _CW_FINE = _CW.model_copy(update={"learning_rate": 0.01, "confidence": 0.0, "ini
 
 def _box(spec: DeepFool, target: float) -> Scenario:
     title = f"DeepFool in {spec.norm.capitalize()} that keeps to the box, against plain DeepFool"
-    return _shortcut(title, spec.model_copy(update={"box_from": 2}), spec, target)
+    return _shortcut(title, spec.model_copy(update={"box_from": 3}), spec, target)
 
 
 SCENARIOS: dict[str, Scenario] = {
