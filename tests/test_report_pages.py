@@ -73,7 +73,8 @@ def test_figures_decode(run: Path) -> None:
     figures = run / "report" / "figures"
     drawn = sorted(path.stem for path in figures.glob("*.png"))
     assert drawn == sorted(path.stem for path in figures.glob("*.svg"))
-    assert [name.partition("-")[0] for name in drawn] == ["comparison"] * 2 + ["figure5"] * 2 + ["joint"] * 2
+    kinds = ["attack"] * 6 + ["comparison"] * 2 + ["figure5"] * 2 + ["joint"] * 2
+    assert [name.partition("-")[0] for name in drawn] == kinds
     for name in drawn:
         with Image.open(figures / f"{name}.png") as image:
             image.load()

@@ -41,6 +41,7 @@ class ListTopic(enum.StrEnum):
     questions = "questions"
     attributors = "attributors"
     toolchains = "toolchains"
+    detectors = "detectors"
 
 
 class ExportFormat(enum.StrEnum):
@@ -168,7 +169,9 @@ def attribute(
             console.print(f"{verdict.name} ({verdict.pixels})", markup=False, highlight=False, soft_wrap=True)
             console.print(_verdict_table(verdict))
     if not as_json and bad < len(images):
-        console.print("Shares are the attributors' own and not calibrated; how often they are right: the run's report.")
+        console.print(
+            "Shares are calibrated on images held out of training; the report says how often they are right."
+        )
     if bad:
         raise typer.Exit(2)
 
