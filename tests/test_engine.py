@@ -241,9 +241,7 @@ def _is_test_set(step: Step) -> bool:
 def test_a_second_run_does_nothing(tiny: Tiny, copied: RunFolder) -> None:
     before, sets, card = marks(copied), set_bytes(copied), read_record(RunCard, copied.card)
     expected = records(copied)
-    started = time.monotonic()
     tiny.run(copied.root)
-    assert time.monotonic() - started < 10  # a run takes longer, whatever the machine
     assert marks(copied) == before
     assert set_bytes(copied) == sets
     assert records(copied) == expected
