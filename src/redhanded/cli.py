@@ -169,9 +169,7 @@ def attribute(
             console.print(f"{verdict.name} ({verdict.pixels})", markup=False, highlight=False, soft_wrap=True)
             console.print(_verdict_table(verdict))
     if not as_json and bad < len(images):
-        console.print(
-            "Shares are calibrated on images held out of training; the report says how often they are right."
-        )
+        console.print("Shares are calibrated on images held out of training; the report says how often they are right.")
     if bad:
         raise typer.Exit(2)
 
