@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
+import zarr
 from rich.console import Console
 
 from redhanded import identity, run_study
@@ -669,6 +670,25 @@ def test_what_was_answered_by_looking_up_is_what_the_attributor_says(tiny: Tiny)
     victims = SHOWN["candidates"](step.sets, run, "test", shown)
     said = Attributor.load(place).predict_log_proba(victims)
     np.testing.assert_allclose(stored[rows], said.numpy(), rtol=0, atol=1e-4)
+
+
+def test_a_set_whose_test_images_fool_nobody_has_no_answers_and_stops_nothing(tiny: Tiny) -> None:
+    """It may be one of a class's sets: the others answer for the class."""
+    steps = only(plan(tiny.study(OTHERS), tiny.sources), ("joint",), ("candidates",))
+    (step,) = (step for step in steps if step.pixels == "float32")
+    run = RunFolder(tiny.folder / "others")
+    for one in in_order([step]):
+        if not run.mark(one.key).is_file():
+            write_record(one.run(run), run.mark(one.key))
+    copy = RunFolder(tiny.folder / "nobody")
+    shutil.copytree(run.root, copy.root)
+    fgsm = next(one for one in step.sets if one.sets.split == "test" and one.attack.label == "fgsm-l2-eps=4.0")
+    zarr.open_group(fgsm.sets.path(copy, fgsm.attack), mode="a")["success_float32"][:] = False
+    assert step.whole is not None
+    step.whole.run(copy)
+    stored = StoredAnswers(copy.attributor(step.whole.key))(fgsm.ref, "test", "log_proba", None)
+    assert np.isnan(stored).all()
+    assert step.run(copy).status == "measured"
 
 
 def test_a_family_that_was_kept_from_an_attributor_is_measured_as_unknown(tiny: Tiny) -> None:

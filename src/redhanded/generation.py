@@ -18,12 +18,11 @@ from redhanded.errors import AttackError
 from redhanded.identity import seed_for
 from redhanded.model_checks import check_model
 from redhanded.norms import norm_of
-from redhanded.prepare import prepare
+from redhanded.prepare import SAMPLE, prepare
 from redhanded.training import device_of
 from redhanded.views import round_to_uint8
 
 BATCH = 512  # images: below, networks of many small layers lose time between them
-SAMPLE = 8  # images on which a prepared copy must agree with the model
 
 
 def generate(

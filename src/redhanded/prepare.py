@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 
+SAMPLE = 8  # images on which callers have a copy agree with its model
 _ROUNDING = 1e-3  # of the logits' spread
 _FEW = 4  # input channels: below, the gradient of a strided convolution leaves most of a vector unit idle
 

@@ -19,14 +19,19 @@ def save_weights(network: nn.Module, folder: Path) -> str:
     return file_digest(folder / NAME)
 
 
+def require_digest(path: Path, expected_digest: str, what: str) -> None:
+    """Raise RunError, which calls the content by `what`, unless the file is there and has this SHA-256."""
+    if not path.is_file():
+        raise RunError(f"expected {what} at {path}, found no file; run the study again to make them")
+    found = file_digest(path)
+    if found != expected_digest:
+        raise RunError(f"expected {what} with SHA-256 {expected_digest[:12]}... at {path}, found {found[:12]}...")
+
+
 def load_weights(network: nn.Module, folder: Path, expected_digest: str) -> None:
     """Read weights into a network; raises RunError unless the file's SHA-256 and every shape agree."""
     path = folder / NAME
-    if not path.is_file():
-        raise RunError(f"expected weights at {path}, found no file; run the study again to make them")
-    found = file_digest(path)
-    if found != expected_digest:
-        raise RunError(f"expected weights with SHA-256 {expected_digest[:12]}... at {path}, found {found[:12]}...")
+    require_digest(path, expected_digest, "weights")
     try:
         network.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

@@ -9,13 +9,12 @@ from torch.nn import functional
 from redhanded.attributors.network import NetworkAttributor
 from redhanded.attributors.perceptron import perceptron
 from redhanded.norms import dual_norm_of, norm_of
-from redhanded.prepare import prepare
+from redhanded.prepare import SAMPLE, prepare
 from redhanded.results import Knowledge
 from redhanded.samples import Samples
 from redhanded.training import as_float, device_of
 
 _BATCH = 256
-_SAMPLE = 8  # images on which a prepared copy of a victim must agree with it
 _SMALLEST = 1e-6  # keeps logarithms of zero finite
 _HIDDEN = 128  # at width 1
 _AROUND = ((-1, 2, -1), (2, -4, 2), (-1, 2, -1))  # gives 0 on what is smooth
@@ -46,7 +45,7 @@ class Candidates(NetworkAttributor):
 def _numbers(victim: nn.Module, images: Tensor) -> Tensor:
     """(n, c, h, w) in [0, 1] -> (n, 9) on the CPU."""
     device = device_of(victim)
-    victim = prepare(victim, images[:_SAMPLE].to(device))
+    victim = prepare(victim, images[:SAMPLE].to(device))
     return torch.cat([_of_batch(victim, as_float(batch.to(device))).cpu() for batch in images.split(_BATCH)])
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from redhanded.errors import RunError
 from redhanded.identity import file_digest
+from redhanded.weights import require_digest
 
 NAME = "held_out.safetensors"
 
@@ -31,10 +32,7 @@ class HeldOut:
     def load(cls, folder: Path, expected_digest: str) -> "HeldOut":
         """Read what `save` wrote; raises RunError unless the file's SHA-256 agrees."""
         path = folder / NAME
-        found = file_digest(path) if path.is_file() else "no file"
-        if found != expected_digest:
-            expected = f"expected answers with SHA-256 {expected_digest[:12]}... at {path}"
-            raise RunError(f"{expected}, found {found[:12]}; run the study again to make them")
+        require_digest(path, expected_digest, "held-out answers")
         try:
             return cls(**load_file(path))
         except (SafetensorError, TypeError) as error:

@@ -20,6 +20,7 @@ from redhanded.errors import RunError
 from redhanded.identity import file_digest
 from redhanded.results import Knowledge, write_record
 from redhanded.samples import Samples
+from redhanded.weights import require_digest
 
 _CARDS = tuple(f"{part.kind}/card.json" for part in (Forensic, Candidates))
 _MOST = 5.0  # a power; an expert surer than that of itself is not to be had
@@ -101,10 +102,7 @@ class Joined(Attributor):
         """Read what `save` wrote and join it again; raises RunError where a part is not that of the card."""
         settings = JoinedSettings.model_validate(card.settings)
         for name in _CARDS:
-            expected = card.files.get(name, "none")
-            found = file_digest(folder / name) if (folder / name).is_file() else "no file"
-            if found != expected:
-                raise RunError(f"expected {folder / name} with SHA-256 {expected[:12]}..., found {found[:12]}")
+            require_digest(folder / name, card.files.get(name, "none"), "cards of the parts")
         joined = cls(settings, card.seed).join([Attributor.load((folder / name).parent) for name in _CARDS])
         if joined.classes_ != card.classes:
             raise RunError(f"expected the parts in {folder} to know the classes of its card, found others")

@@ -76,7 +76,6 @@ class Standing:
     key: str
     item: Item
     attributor: str
-    knowledge: str
     pixels: Pixels
     places: tuple[Place, ...]
 
@@ -140,6 +139,7 @@ def write_summary(folder: Path) -> Path:
         "claims": _by_table(standings),
         "numbers": numbers,
         "order": [name for name in ATTRIBUTORS if any(standing.attributor == name for standing in standings)],
+        "bounds": [name for name, kind in ATTRIBUTORS.items() if kind.attributor.knowledge == "oracle"],
         "pixels": PIXELS,
         "detectors": list(DETECTORS),
         "chosen": CHOSEN,
@@ -158,7 +158,6 @@ def _standings(records: Records) -> list[Standing]:
             table.key,
             table.item,
             table.protocol.attributor,
-            table.protocol.knowledge,
             table.protocol.pixels,
             _places(table),
         )

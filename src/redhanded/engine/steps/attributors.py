@@ -78,22 +78,27 @@ class FitOnAll(Step):
         attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed_for(*what))
         place, show = folder.attributor(self.key), SHOWN[attributor.knowledge]
         attributor.fit(show(self.sets, folder, "train", samples)).save(place)
-        answers = {}
-        for ref in refs:
-            able = able_rows(ref, read, self.pixels, "test")
-            rows = np.flatnonzero(able)
-            if len(rows):
-                images, index = (torch.from_numpy(read(ref, "test", name, rows)) for name in ("images", "index"))
-                asked = Samples(PIXELS[self.pixels].apply(images), torch.zeros_like(index), (ref.name,), index)
-                answer = attributor.answer(show(self.sets, folder, "test", asked))
-                answers[ref.name] = Answer(*(_spread(part, rows, len(able)) for part in answer))
+        able = {ref: able_rows(ref, read, self.pixels, "test") for ref in refs}
+        images, index = (
+            torch.from_numpy(np.concatenate([read(ref, "test", name, np.flatnonzero(able[ref])) for ref in refs]))
+            for name in ("images", "index")
+        )
+        asked = Samples(PIXELS[self.pixels].apply(images), torch.zeros_like(index), attributor.classes_, index)
+        answer = attributor.answer(show(self.sets, folder, "test", asked))
+        counts = [int(rows.sum()) for rows in able.values()]
+        parts = zip(*(column.split(counts) for column in answer), strict=True)
+        answers = {
+            ref.name: Answer(*(_spread(column, able[ref]) for column in part))
+            for ref, part in zip(refs, parts, strict=True)
+        }
         write_answers(place, answers)
         return Done(seconds=time.monotonic() - started)
 
 
-def _spread(values: Tensor, rows: np.ndarray, count: int) -> Tensor:
-    """Values at `rows` among `count`, the others NaN."""
-    return values.new_full((count, values.shape[1]), torch.nan).index_copy(0, torch.from_numpy(rows), values)
+def _spread(values: Tensor, able: np.ndarray) -> Tensor:
+    """Values where `able` is true, in order, and NaN elsewhere."""
+    rows = torch.from_numpy(np.flatnonzero(able))
+    return values.new_full((len(able), values.shape[1]), torch.nan).index_copy(0, rows, values)
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,12 @@ from redhanded.samples import Split
 
 # The modules whose code decides what comes out: a change there fits and measures anew.
 QUESTION_CODE = (
+    "redhanded.calibration",
     "redhanded.choice",
     "redhanded.evaluation",
     "redhanded.metrics",
     "redhanded.networks",
     "redhanded.projection",
-    "redhanded.calibration",
     "redhanded.samples",
     "redhanded.sizes",
     "redhanded.training",
@@ -68,9 +68,7 @@ class AskQuestion(Step):
     pixels: Pixels
     seed: int
     most: dict[Split, int]  # images a class
-    whole: FitOnAll | JoinAttributors | None = (
-        None  # where the attributor is fitted on all sets, and not on the question
-    )
+    whole: FitOnAll | JoinAttributors | None = None  # where the attributor is fitted on all sets, not on the question
     stage = "questions"
 
     @cached_property

@@ -65,7 +65,9 @@ class MeasureUnknown(Step):
         started, fitted = time.monotonic(), self.fitted
         place = folder.attributor(fitted.key)
         attributor, answers = Attributor.load(place), read_answers(place)
-        refs = {step.ref.name: step.ref for step in fitted.attack_sets if step.ref.name in answers}
+        refs = {
+            step.ref.name: step.ref for step in fitted.attack_sets if not answers[step.ref.name].log_proba.isnan().all()
+        }
         families = sorted({ref.attack.family for ref in refs.values()} - {fitted.without})
         members = {family: [name for name, ref in refs.items() if ref.attack.family == family] for family in families}
         by_family = answering(attributor, members)
