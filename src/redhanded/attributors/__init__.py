@@ -51,7 +51,7 @@ ATTRIBUTORS: dict[str, AttributorKind] = {
     "forensic": AttributorKind(
         Forensic,
         NetworkSettings,
-        "high-pass residuals beside the image, seven convolutions, late pooling; one network for all questions",
+        "high-pass residuals beside the image, five convolutions; one network for all questions",
         "none: ours; the residuals from Fridrich and Kodovsky 2012",
         whole=True,
     ),
