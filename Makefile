@@ -6,6 +6,7 @@ BIN := .venv/bin
 
 quickstart: .venv/installed
 	$(BIN)/redhanded run quick
+	test -e runs/quick/bundle || $(BIN)/redhanded bundle runs/quick --out runs/quick/bundle
 
 test: .venv/tested
 	$(BIN)/pytest -n auto --dist loadfile

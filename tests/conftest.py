@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from redhanded.report import write_report
 from report_run import make_run
+from tiny_bundle import make_bundle
 
 torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
 
@@ -35,3 +37,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path: Path) -> Path:
     """A run of two victims and one kind of question."""
     return make_run(tmp_path / "run", names=["alexnet", "vgg16"], kinds=["norm"])
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A bundle of a real run (`run` beside it), made once for all test processes; not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with FileLock(shared / "bundle.lock"):
+        return make_bundle(shared / "tiny-bundle")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 import pty
 import re
@@ -19,18 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from redhanded.advset import COLUMNS, read_column
 from redhanded.catalogue import CATALOGUE
 from redhanded.cli import main
 from redhanded.engine import RunFolder
-from redhanded.errors import RunError
-from redhanded.networks import build_network, cnn6
-from redhanded.results import Result, RunCard, read_record, write_record
-from redhanded.verdict import load_desk
+from redhanded.results import RunCard, read_record
 from tiny_study import write_source, write_study
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
@@ -190,7 +184,7 @@ def test_run_tells_each_step_in_json_and_ends_with_the_report(whole: tuple[Job, 
     assert [line["seconds"] for line in told] == sorted(line["seconds"] for line in told)
     assert {"train alexnet", "train other", "joint, cnn6, uint8"} <= {line["step"] for line in told}
     assert f"report: {job.out}/report/report.html" in answer.out
-    assert f"try:    redhanded attribute {job.out}/examples/*.png --run {job.out}" in answer.out
+    assert f"next:   redhanded bundle {job.out} --out {job.out}/bundle" in answer.out
     assert (job.out / "report" / "report.html").is_file()
     assert read_record(RunCard, job.folder.card).command.startswith("redhanded run ")
 
@@ -291,7 +285,10 @@ def on_terminal(words: list[str], interrupt: Callable[[], bool] = lambda: False)
             "expected --only to name one of joint, norm, setting or a question, found 'table9'",
         ),
         (["report", "{files}"], "expected a RunCard at {files}/run.json, found no file"),
-        (["attribute", "{files}/grey.png", "--run", "{files}"], "expected a RunCard at {files}/run.json, found no"),
+        (
+            ["attribute", "{files}/grey.png", "--bundle", "{files}"],
+            "expected a bundle, a folder with bundle.json, found",
+        ),
         (["export", "{files}/nowhere.zarr", "--to", "npz"], "expected an adversarial set with"),
         (["export", "{files}/nowhere.zarr", "--to", "png", "--out", "{tmp}/out"], "expected an adversarial set with"),
     ],
@@ -352,125 +349,6 @@ def test_report_needs_the_records_alone(
         assert (copied.root / "report" / name).read_bytes() == (whole[0].out / "report" / name).read_bytes()
     with (copied.root / "report" / "results.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) == 1 + len(list((copied.results / "questions").rglob("*.json")))
-
-
-# --- attribute
-
-
-def independent_verdict(folder: RunFolder, image: np.ndarray, pixels: str) -> dict[str, dict[str, float]]:
-    """P(algorithm), P(norm), P(victim) and P(setting), from the weights on disk and the records alone.
-
-    image: (16, 16) float32 in [0, 1].
-    """
-    records = [json.loads(path.read_text()) for path in (folder.results / "questions").rglob(f"cnn6-{pixels}-0.json")]
-    asked = {record["question"]: record for record in records}
-    titles = {"fgsm": "FGSM", "deepfool": "DeepFool", "carlini_wagner": "C&W", "l2": "L2", "linf": "Linf"}
-
-    def predict(question: str) -> dict[str, float]:
-        place = folder.root / "attributors" / asked[question]["key"][:16]
-        width = json.loads((place / "card.json").read_text())["settings"]["width"]
-        network = build_network(cnn6, width, (1, 16, 16), len(asked[question]["classes"]), [0.0], [1.0]).eval()
-        network.load_state_dict(load_file(place / "weights.safetensors"))
-        held = load_file(place / "held_out.safetensors")
-        grid = torch.logspace(math.log10(0.05), math.log10(20), 20_000)  # of temperatures
-        answers = (held["log_proba"] / grid[:, None, None]).log_softmax(2)  # (temperatures, images, classes)
-        own = answers[:, torch.arange(len(held["labels"])), held["labels"]]
-        temperature = grid[own.mean(1).argmax()].item()
-        with torch.no_grad():
-            logits = network(torch.from_numpy(image)[None, None])
-        shares = (logits / temperature).softmax(1)[0].tolist()
-        return dict(zip(asked[question]["classes"], shares, strict=True))
-
-    found: dict[str, dict[str, float]] = {"algorithm": {}, "norm": {}, "victim": {}, "setting": {}}
-    for name, probability in predict("joint").items():
-        attack, victim = name.split("/")
-        family, norm = attack.rsplit("-", 1)
-        question = f"setting/{attack}/{victim}"
-        known = asked[question]["status"] == "measured"
-        settings = predict(question) if known else {"setting not learned": 1.0}
-        parts = [("algorithm", titles[family], 1.0), ("norm", titles[norm], 1.0), ("victim", victim, 1.0)]
-        parts += [("setting", f"{titles[family]} {titles[norm]}, {name}", share) for name, share in settings.items()]
-        for dimension, alternative, share in parts:
-            found[dimension][alternative] = found[dimension].get(alternative, 0.0) + probability * share
-    return found
-
-
-def test_attribute_answers_as_the_stored_attributors_do(whole: tuple[Job, Answer], tmp_path: Path) -> None:
-    folder = whole[0].folder
-    examples = sorted((folder.root / "examples").glob("*.png"))
-    stored = next((folder.root / "sets" / "other").glob("deepfool-l2-*-test-*.zarr"))
-    image = read_column(stored, "images")[0, 0]
-    np.save(tmp_path / "float.npy", image)
-    answer = redhanded("attribute", *examples, tmp_path / "float.npy", "--run", folder.root, "--json")
-    assert (answer.code, answer.err) == (0, "")
-    verdicts = [json.loads(line) for line in answer.out.splitlines()]
-    assert [verdict["name"] for verdict in verdicts] == [*map(str, examples), str(tmp_path / "float.npy")]
-    assert [verdict["pixels"] for verdict in verdicts] == ["uint8"] * len(examples) + ["float32"]
-    images = [np.asarray(Image.open(path)).astype(np.float32) / np.float32(255) for path in examples]
-    for verdict, pixels in zip(verdicts, [*images, image], strict=True):
-        expected = independent_verdict(folder, pixels, verdict["pixels"])
-        assert verdict["dimensions"].keys() == expected.keys()
-        for dimension, ranked in verdict["dimensions"].items():
-            shares = [share for _, share in ranked]
-            assert sum(shares) == pytest.approx(1, abs=1e-5)
-            assert shares == sorted(shares, reverse=True)
-            assert dict(ranked) == pytest.approx(expected[dimension], abs=2e-3)  # the grid's step
-
-
-def test_attribute_prints_a_table_for_each_image(
-    here: Callable[..., Answer], whole: tuple[Job, Answer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
-    folder = whole[0].folder
-    example = next((folder.root / "examples").glob("other_fgsm-l2-*.png"))
-    answer = here("attribute", example, "--run", folder.root)
-    assert (answer.code, answer.err) == (0, "")
-    title, *rows, note = answer.out.splitlines()
-    assert title == f"{example} (uint8)"
-    image = np.asarray(Image.open(example)).astype(np.float32) / np.float32(255)
-    for row, (dimension, shares) in zip(rows, independent_verdict(folder, image, "uint8").items(), strict=True):
-        ranked = sorted(shares.items(), key=lambda pair: -pair[1])[:3]
-        assert row.split(maxsplit=1)[0] == dimension
-        assert row.split(maxsplit=1)[1].strip() == ", ".join(f"{name} {share:.0%}" for name, share in ranked)
-    assert "calibrated on images held out" in note
-
-
-def test_a_bad_file_does_not_keep_the_others_from_their_answer(whole: tuple[Job, Answer], tmp_path: Path) -> None:
-    folder = whole[0].folder
-    good = sorted((folder.root / "examples").glob("*.png"))[0]
-    (tmp_path / "torn.png").write_bytes(good.read_bytes()[:60])
-    (tmp_path / "text.txt").write_text("no image")
-    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "large.png")
-    np.save(tmp_path / "outside.npy", np.full((16, 16), 1.5, np.float32))
-    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
-    bad = [tmp_path / name for name in ("torn.png", "text.txt", "large.png", "outside.npy", "objects.npy", "gone.png")]
-    answer = redhanded("attribute", bad[0], good, *bad[1:], good, "--run", folder.root, "--json")
-    assert answer.code == 2
-    assert [json.loads(line)["name"] for line in answer.out.splitlines()] == [str(good)] * 2
-    lines = answer.err.splitlines()
-    assert [line.startswith(f"redhanded: {path}") for line, path in zip(lines, bad, strict=True)] == [True] * len(bad)
-    assert "(1, 16, 16)" in lines[2]
-    assert "(1, 20, 20)" in lines[2]
-
-
-def test_attribute_without_an_answered_joint_question(
-    here: Callable[..., Answer], whole: tuple[Job, Answer], copied: RunFolder
-) -> None:
-    example = next((whole[0].out / "examples").glob("*.png"))
-    place = copied.question_record("joint", "cnn6", "uint8", 0)
-    record = read_record(Result, place)
-    place.unlink()
-    said = here("attribute", example, "--run", copied.root).one_line()
-    assert "expected the question 'joint', uint8, answered in" in said
-    assert "found none; run it with --only joint" in said
-    write_record(record.model_copy(update={"status": "too few images"}), place)
-    assert "found it answered with 'too few images'" in here("attribute", example, "--run", copied.root).one_line()
-    write_record(record.model_copy(update={"status": "collapsed"}), place)
-    with pytest.raises(RunError, match="found it answered with 'collapsed'"):
-        load_desk(copied.root, "uint8")
-    write_record(record, place)
-    said = here("attribute", example, "--run", copied.root).one_line()  # and without the attributors
-    assert "attributors" in said
 
 
 # --- export

@@ -36,7 +36,8 @@ LAYERS = (
     "attributors",
     *("unknown", "evaluation", "study"),
     "engine",
-    *("report", "verdict", "catalogue", "user"),
+    *("report", "bundle", "catalogue", "user"),
+    "desk",
     "bench",
     *("cli", "__main__"),
 )

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from redhanded.advset import AdversarialSet
     from redhanded.attacks import FGSM, CarliniWagner, DeepFool
-    from redhanded.attributors import Attributor, Cnn6
+    from redhanded.attributors import Cnn6
+    from redhanded.desk.attribute import Attributor
+    from redhanded.desk.records import Verdict
     from redhanded.engine import run_study
     from redhanded.generation import generate
     from redhanded.report import write_report
     from redhanded.study import Study, load_study
-    from redhanded.verdict import attribute
 
 __version__ = "0.1.0"
 
@@ -26,7 +27,7 @@ __all__ = [
     "Cnn6",
     "DeepFool",
     "Study",
-    "attribute",
+    "Verdict",
     "generate",
     "load_study",
     "run_study",
@@ -36,12 +37,12 @@ __all__ = [
 _HOMES = {
     "FGSM": "redhanded.attacks",
     "AdversarialSet": "redhanded.advset",
-    "Attributor": "redhanded.attributors",
+    "Attributor": "redhanded.desk.attribute",
     "CarliniWagner": "redhanded.attacks",
     "Cnn6": "redhanded.attributors",
     "DeepFool": "redhanded.attacks",
     "Study": "redhanded.study",
-    "attribute": "redhanded.verdict",
+    "Verdict": "redhanded.desk.records",
     "generate": "redhanded.generation",
     "load_study": "redhanded.study",
     "run_study": "redhanded.engine",

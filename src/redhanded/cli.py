@@ -1,8 +1,6 @@
 """The command line: thin callers of what Python users call, and the one place that prints errors."""
 
-import dataclasses
 import enum
-import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -15,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from redhanded.bench.command import app as bench_app
+from redhanded.desk import command as desk
 from redhanded.errors import RedhandedError
 
 if TYPE_CHECKING:
     from redhanded.results import SetCard
-    from redhanded.verdict import Verdict
 
 app = typer.Typer(
     help="Which attack made this adversarial image?",
@@ -28,8 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
-
-ALTERNATIVES = 3  # shown for each dimension; --json has all
+app.command()(desk.bundle)
+app.command()(desk.attribute)
 
 
 class ListTopic(enum.StrEnum):
@@ -104,7 +102,7 @@ def run(
     console.print(main_table(folder))
     console.print(f"report: {page}", soft_wrap=True)
     if any((folder / "examples").glob("*.png")):
-        console.print(f"try:    redhanded attribute {folder}/examples/*.png --run {folder}", soft_wrap=True)
+        console.print(f"next:   redhanded bundle {folder} --out {folder}/bundle", soft_wrap=True)
 
 
 @app.command()
@@ -146,32 +144,6 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> Non
     from redhanded.report import write_report
 
     Console().print(f"report: {write_report(run)}", soft_wrap=True)
-
-
-@app.command()
-def attribute(
-    images: Annotated[list[Path], typer.Argument(help="PNG (or JPEG, BMP, WEBP, TIFF) or .npy files.")],
-    run: Annotated[Path, typer.Option(help="The run whose attributors answer.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line for each image, all alternatives.")] = False,
-) -> None:
-    """Name the attack behind each image: ranked algorithms, norms, victims and settings with probabilities."""
-    from redhanded.verdict import Verdict
-    from redhanded.verdict import attribute as attribute_files
-
-    console, bad = Console(), 0
-    for verdict in attribute_files(images, run):
-        if not isinstance(verdict, Verdict):
-            bad += 1
-            _print_error(verdict)
-        elif as_json:
-            sys.stdout.write(json.dumps(dataclasses.asdict(verdict)) + "\n")
-        else:
-            console.print(f"{verdict.name} ({verdict.pixels})", markup=False, highlight=False, soft_wrap=True)
-            console.print(_verdict_table(verdict))
-    if not as_json and bad < len(images):
-        console.print("Shares are calibrated on images held out of training; the report says how often they are right.")
-    if bad:
-        raise typer.Exit(2)
 
 
 @app.command(name="list")
@@ -238,12 +210,4 @@ def _sets_table(cards: Iterable["SetCard"]) -> Table:
         success = (f"{card.success(pixels):.1%}" for pixels in ("float32", "uint8"))
         sizes = (f"{card.median_l2:.4g}", f"{card.median_linf:.4g}", f"{card.seconds:.1f}")
         table.add_row(card.label, f"{card.n_attacked} of {card.n_images}", *success, *sizes)
-    return table
-
-
-def _verdict_table(verdict: "Verdict") -> Table:
-    table = Table(show_header=False, box=None)
-    for dimension, ranked in verdict.dimensions.items():
-        shares = ", ".join(f"{name} {probability:.0%}" for name, probability in ranked[:ALTERNATIVES])
-        table.add_row(dimension, shares)
     return table

@@ -72,9 +72,12 @@ def read_npz(path: Path) -> RawArrays:
     return RawArrays(*read_npz_arrays(path, [KEYS]))
 
 
-def read_npz_arrays(path: Path, choices: Sequence[Sequence[str]]) -> list[np.ndarray]:
-    """The arrays of an `.npz` file under the first of these choices of names that it has whole; raises DataError."""
-    with reading(path, "a zip archive that numpy.savez wrote"), zipfile.ZipFile(path) as archive:
+def read_npz_arrays(path: Path, choices: Sequence[Sequence[str]], data: io.BytesIO | None = None) -> list[np.ndarray]:
+    """The arrays of an `.npz` file under the first of these choices of names that it has whole; raises DataError.
+
+    data: the file's bytes, where they have been read already.
+    """
+    with reading(path, "a zip archive that numpy.savez wrote"), zipfile.ZipFile(data or path) as archive:
         keys = _choose_members(path, archive, choices)
         return [_read_member(path, archive, key) for key in keys]
 

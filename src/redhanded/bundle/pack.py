@@ -1,0 +1,197 @@
+"""From a run to a bundle: its best attributors, what was measured of them, victims and examples."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from redhanded import __version__
+from redhanded.advset import read_column, read_provenance
+from redhanded.attacks import ATTACKS
+from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Marginal
+from redhanded.bundle.dimensions import told_apart
+from redhanded.bundle.records import FORMAT, BundleCard, Example, Measured, Part, SetEntry
+from redhanded.calibration import measure_calibration
+from redhanded.engine.layout import RunFolder
+from redhanded.engine.steps.answers import read_answers
+from redhanded.errors import RunError
+from redhanded.identity import file_digest, seed_for
+from redhanded.questions import SetRef
+from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_record, read_records, write_record
+from redhanded.study import Study
+from redhanded.unknown import CHOSEN, DETECTORS
+
+CARD, EXAMPLES = "bundle.json", "examples.safetensors"
+EXAMPLES_A_SET = 4
+_RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
+
+Answers = Mapping[str, Answer]
+
+
+def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> BundleCard:
+    """Write a bundle of a run's best attributors into a new folder, one for each pixel protocol and knowledge.
+
+    without_victims: leave the victims' weights out, and the attributors that need them. Raises RunError where the run
+    has no attributor that was fitted on all sets, or where `out` exists.
+    """
+    folder = RunFolder(run)
+    card = read_record(RunCard, folder.card)
+    if out.exists():
+        raise RunError(f"expected a new folder for the bundle, found {out}; take it away or name another")
+    study = Study.model_validate(card.study)
+    best = _best_results(folder, without_victims)
+    torn = out.with_name(out.name + ".part")
+    shutil.rmtree(torn, ignore_errors=True)
+    sets = _entries(study)
+    victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.victims]
+    parts = [_pack_part(folder, result, torn, sets) for result in best]
+    for victim in [] if without_victims else victims:
+        shutil.copytree(_victim_folder(folder, victim), torn / "victims" / victim.name)
+    examples = _pack_examples(folder, study, victims, torn / EXAMPLES)
+    bundle = BundleCard(
+        format=FORMAT,
+        version=__version__,
+        study=card.study,
+        commit=card.commit,
+        source=study.source,
+        shape=victims[0].shape,
+        sets=sets,
+        parts=parts,
+        victims=victims,
+        victims_inside=not without_victims,
+        examples=examples,
+        files={str(path.relative_to(torn)): file_digest(path) for path in sorted(torn.rglob("*")) if path.is_file()},
+        limits=_limits(study),
+    )
+    write_record(bundle, torn / CARD)
+    torn.replace(out)
+    return bundle
+
+
+def _best_results(folder: RunFolder, without_victims: bool) -> list[Result]:
+    """For each pixel protocol and knowledge the whole attributor and seed that names families best."""
+    results = read_records(Result, folder.results / "questions")
+    asked = [
+        result
+        for result in results
+        if result.question == _RANKED_BY and result.status == "measured" and ATTRIBUTORS[result.attributor].whole
+    ]
+    best: dict[tuple[str, str], Result] = {}
+    for result in asked:
+        if without_victims and result.knowledge == "candidates":
+            continue
+        place = (result.pixels, result.knowledge)
+        if place not in best or (result.accuracy or 0) > (best[place].accuracy or 0):
+            best[place] = result
+    if not any(knowledge == "blind" for _, knowledge in best):
+        names = ", ".join(name for name, kind in ATTRIBUTORS.items() if kind.whole)
+        remedy = f"run it with --only dimension --attributors and some of {names}"
+        raise RunError(f"expected {_RANKED_BY} answered blind in {folder.root}, found it not; {remedy}")
+    return list(best.values())
+
+
+def _entries(study: Study) -> dict[str, SetEntry]:
+    refs = [SetRef(NO_VICTIM, attack) for attack in study.controls]
+    refs += [SetRef(victim, attack) for victim in study.victims for attack in study.attacks]
+    return {
+        ref.name: SetEntry(
+            victim=ref.victim,
+            family=ref.attack.family,
+            norm=ref.attack.norm,
+            setting=ref.attack.setting,
+            label=ref.attack.label,
+            toolchain=ref.attack.toolchain,
+            control=ATTACKS[ref.attack.family].control,
+        )
+        for ref in refs
+    }
+
+
+def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, SetEntry]) -> Part:
+    source, name = folder.attributor(result.key), f"attributors/{result.knowledge}-{result.pixels}"
+    shutil.copytree(source, out / name, ignore=shutil.ignore_patterns("answers.safetensors"))
+    attributor, answers = Attributor.load(source), _asked(read_answers(source))
+    known = {ref: sets[ref] for ref in attributor.classes_}
+    dimensions = {
+        dimension: _measure(Marginal(attributor, classes), answers) for dimension, classes in told_apart(known).items()
+    }
+    score = DETECTORS[CHOSEN].fit(attributor.held_out_)
+    usual = np.concatenate([score(answer).double().numpy() for answer in answers.values()])
+    return Part(
+        folder=name,
+        attributor=result.attributor,
+        knowledge=result.knowledge,
+        pixels=result.pixels,
+        measured=dimensions,
+        usual=np.quantile(usual, np.linspace(0, 1, 101)).tolist(),
+    )
+
+
+def _asked(answers: Answers) -> dict[str, Answer]:
+    """Without the images that fool nobody."""
+    kept = {name: ~answer.log_proba.isnan().any(1) for name, answer in answers.items()}
+    return {name: Answer(*(part[kept[name]] for part in answer)) for name, answer in answers.items()}
+
+
+def _measure(marginal: Marginal, answers: Answers) -> Measured:
+    """On test images, as many of each class as the smallest has, spread over its sets."""
+    rng = np.random.default_rng(seed_for("bundle", list(marginal.classes_)))
+    columns = [
+        torch.cat([answers[name].log_proba for name in names if name in answers]) for names in marginal.members.values()
+    ]
+    count = min(map(len, columns))
+    chosen = [column[torch.from_numpy(rng.permutation(len(column))[:count])] for column in columns]
+    labels = torch.arange(len(columns)).repeat_interleave(count)
+    log_proba = marginal.answer(torch.cat(chosen))
+    return Measured(
+        accuracy=(log_proba.argmax(1) == labels).double().mean().item(),
+        ece=measure_calibration(log_proba, labels, marginal.temperature).ece,
+        n=len(labels),
+        classes=len(columns),
+    )
+
+
+def _victim_folder(folder: RunFolder, card: VictimCard) -> Path:
+    for path in sorted((folder.root / "victims").glob(f"{card.name}-*")):
+        if read_record(VictimCard, path / "card.json") == card:
+            return path
+    raise RunError(f"expected the victim {card.name} in {folder.root / 'victims'}, found it not; run the study again")
+
+
+def _pack_examples(folder: RunFolder, study: Study, victims: list[VictimCard], path: Path) -> list[Example]:
+    """The first test images of each set that fool its victim after rounding (all of a control), uint8."""
+    digests = {victim.name: victim.weights_digest for victim in victims}
+    images: list[Tensor] = []
+    examples: list[Example] = []
+    for name, entry in _entries(study).items():
+        for found in sorted((folder.root / "sets" / entry.victim).glob(f"{entry.label}-test-*.zarr")):
+            if read_provenance(found)["victim_weights"] not in (
+                digests.get(entry.victim),
+                *_of_control(entry, digests),
+            ):
+                continue
+            rows = np.flatnonzero(read_column(found, "attacked" if entry.control else "success_uint8"))
+            rows = rows[:EXAMPLES_A_SET]
+            images.append(torch.from_numpy(read_column(found, "images", rows)))
+            examples += [Example(name=name, index=int(place)) for place in read_column(found, "index", rows)]
+            break
+    save_file({"images": torch.cat(images).mul(255).round().to(torch.uint8)}, path)
+    return examples
+
+
+def _of_control(entry: SetEntry, digests: Mapping[str, str]) -> list[str]:
+    return list(digests.values()) if entry.control else []
+
+
+def _limits(study: Study) -> list[str]:
+    families = ", ".join(dict.fromkeys(attack.family for attack in study.attacks))
+    return [
+        f"knows {families}, in the settings of the study alone; other attacks are to be noticed as unknown, not named",
+        f"victims are networks trained on {study.source}; an image of another kind or size is refused or means nothing",
+        "calibrated on images that fool their victim, without compression or resizing in between",
+        "names techniques and tools, never people",
+    ]

@@ -1,0 +1,1 @@
+"""The analyst's desk: from a suspicious image to a verdict."""

@@ -1,0 +1,90 @@
+"""`redhanded bundle` and `redhanded attribute`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from redhanded.errors import DataError
+
+if TYPE_CHECKING:
+    from redhanded.desk.attribute import Judged
+
+BAD_INPUT = 2  # exit code where any input could not be used; 0 where all could
+
+
+def bundle(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the bundle.")],
+    without_victims: Annotated[
+        bool, typer.Option("--without-victims", help="Leave the victims' weights out; they may be secret.")
+    ] = False,
+) -> None:
+    """Pack a run's best attributors, calibration, victims and examples into what `attribute` loads."""
+    from redhanded.bundle import pack_bundle
+
+    card = pack_bundle(run, out, without_victims=without_victims)
+    parts = ", ".join(f"{part.attributor} ({part.knowledge}, {part.pixels})" for part in card.parts)
+    Console(markup=False).print(f"bundle: {out}\nholds:  {parts}", soft_wrap=True)
+
+
+def attribute(
+    images: Annotated[list[Path], typer.Argument(help="Image files, .npy or .npz arrays, folders of them.")],
+    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    clean: Annotated[Path | None, typer.Option(help="The original image: its difference is used.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="The images are one actor's: add their evidence.")
+    ] = False,
+    blind: Annotated[bool, typer.Option("--blind", help="Do not ask the bundle's victims.")] = False,
+    prior: Annotated[list[str] | None, typer.Option(metavar="FAMILY=SHARE", help="Your own prior; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line for each image, everything.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One row for each image and dimension.")] = False,
+    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="A picture of each image's evidence.")] = None,
+    stix: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a STIX 2.1 bundle.")] = None,
+    case: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CASE/UCO JSON-LD.")] = None,
+    manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the SHA-256 of every input.")] = None,
+) -> None:
+    """Name the attack behind each image: family, norm, victim and setting, how sure, and what cannot be told apart."""
+    from redhanded.desk.attribute import Attributor, How, read_reference
+    from redhanded.desk.export import export_verdicts
+    from redhanded.desk.pictures import write_pictures
+    from redhanded.desk.printing import PRINTERS
+    from redhanded.desk.records import Failure
+
+    desk = Attributor.load(bundle)
+    reference = None if clean is None else read_reference(clean, desk.shape)
+    how = How(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
+    desk.full_prior(how.prior)  # refused before anything is read
+    show = PRINTERS["json" if as_json else "csv" if as_csv else "table"]()
+    judged: list[Judged] = []
+    failures = []
+    for found in desk.attribute_files(images, how):
+        if isinstance(found, Failure):
+            failures.append(found)
+            sys.stderr.write(f"redhanded: {found.error}\n")
+        else:
+            show(found.verdict)
+            judged.append(found)
+    if pictures is not None:
+        write_pictures(desk.bundle, judged, pictures, reference)
+    for name, path in {"stix": stix, "case": case, "manifest": manifest}.items():
+        if path is not None:
+            export_verdicts(name, [one.verdict for one in judged], desk.bundle, path)
+    if failures:
+        raise typer.Exit(BAD_INPUT)
+
+
+def parse_prior(words: list[str]) -> dict[str, float]:
+    """`["fgsm=0.5"]` as numbers; raises DataError in one line."""
+    prior = {}
+    for word in words:
+        family, equals, share = word.partition("=")
+        try:
+            prior[family] = float(share)
+        except ValueError:
+            equals = ""
+        if not equals or family == "":
+            raise DataError(f"expected --prior FAMILY=SHARE, such as fgsm=0.5, found {word!r}")
+    return prior

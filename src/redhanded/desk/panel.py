@@ -1,0 +1,143 @@
+"""One attributor, ready to be asked about every dimension of an image."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redhanded.attributors import Answer, Attributor, HeldOut, Marginal
+from redhanded.bundle.dimensions import told_apart
+from redhanded.bundle.records import Part, SetEntry
+from redhanded.desk.records import Alternative, Estimate, Finding
+from redhanded.desk.words import words_for
+from redhanded.unknown import ACCEPTED, CHOSEN, DETECTORS, Score, p_values
+
+COVERAGE = 0.9  # of the set of names that cannot be told apart
+_TAIL = 0.05  # of an estimate's distribution, left out on either side
+
+
+class Panel:
+    """What one attributor of a bundle says, dimension by dimension; a prior on families weighs all of them."""
+
+    def __init__(self, attributor: Attributor, part: Part, sets: Mapping[str, SetEntry]) -> None:
+        self.attributor, self.part = attributor, part
+        self.sets = {name: sets[name] for name in attributor.classes_}
+        self.marginals = {
+            dimension: Marginal(attributor, classes) for dimension, classes in told_apart(self.sets).items()
+        }
+        self.held = {dimension: _held_out(marginal) for dimension, marginal in self.marginals.items()}
+
+    @cached_property
+    def _score(self) -> Score:
+        return DETECTORS[CHOSEN].fit(self.attributor.held_out_)
+
+    @cached_property
+    def _spread(self) -> tuple[Tensor, Tensor]:
+        features = self.attributor.held_out_.features
+        return features.mean(0), features.std(0).clamp_min(1e-6)
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Features, (n, f), in deviations from the mean of known images."""
+        mean, deviation = self._spread
+        return (features - mean) / deviation
+
+    def strangeness(self, answer: Answer) -> list[float]:
+        """For each image, the share of known images that are less strange."""
+        scores = self._score(answer).double().numpy()
+        return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
+
+    def findings(self, answer: Answer, prior: Mapping[str, float], together: bool) -> list[dict[str, Finding]]:
+        """For each image (or for all of them together) every dimension; prior: of families, empty for equal."""
+        columns = {name: self._of_dimension(name, answer, prior, together) for name in self.marginals}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _of_dimension(
+        self, dimension: str, answer: Answer, prior: Mapping[str, float], together: bool
+    ) -> list[Finding]:
+        marginal, held = self.marginals[dimension], self.held[dimension]
+        own = marginal.answer(answer.log_proba)  # (n, classes)
+        usual = p_values(held, Answer(own, answer.features))
+        log_proba = _bounded(own.double(), len(held.labels))
+        if together:  # the images' evidence is independent; their p-values need not be (twice the mean holds always)
+            log_proba = log_proba.sum(0, keepdim=True).log_softmax(1)
+            usual = np.minimum(1, 2 * usual.mean(0, keepdims=True)) if len(usual) > 1 else usual
+        weighed = (log_proba + self._log_prior(dimension, prior)).softmax(1)
+        measured = self.part.measured.get(dimension)
+        accuracy = measured.accuracy if measured else None
+        return [_finding(marginal.classes_, *row, accuracy) for row in zip(log_proba, weighed, usual, strict=True)]
+
+    def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> Tensor:
+        """A family's share is spread evenly over its sets."""
+        classes = self.marginals[dimension].members
+        if not prior:
+            return torch.zeros(len(classes), dtype=torch.float64)
+        families = [entry.family for entry in self.sets.values()]
+        share = {name: prior[entry.family] / families.count(entry.family) for name, entry in self.sets.items()}
+        return torch.tensor([sum(share[name] for name in names) for names in classes.values()]).double().log()
+
+    def estimates(self, finding: Finding) -> list[Estimate]:
+        """The parameters of the likeliest family and norm as numbers, from the distribution over settings."""
+        entries = {entry.label: entry for entry in self.sets.values()}
+        best = entries[finding.ranked[0].name]
+        rivals = [
+            (entries[one.name].setting, one.probability)
+            for one in finding.ranked
+            if (entries[one.name].family, entries[one.name].norm) == (best.family, best.norm)
+        ]
+        return [_estimate(name, rivals) for name in best.setting]
+
+
+def _bounded(log_proba: Tensor, images: int) -> Tensor:
+    """No answer is surer than so many calibration images can vouch for: one more would have been named at random."""
+    share = 1 / (images + 1)
+    return torch.log((1 - share) * log_proba.exp() + share / log_proba.shape[1])
+
+
+def _held_out(marginal: Marginal) -> HeldOut:
+    """The held-out answers to a dimension, with the names of that dimension as labels."""
+    inner = marginal.inner
+    home = {name: place for place, names in enumerate(marginal.members.values()) for name in names}
+    places = torch.tensor([home[name] for name in inner.classes_])
+    held = inner.held_out_
+    return HeldOut(marginal.answer(held.log_proba), held.features, places[held.labels], held.index)
+
+
+def _finding(
+    names: Sequence[str], log_proba: Tensor, weighed: Tensor, usual: np.ndarray, accuracy: float | None
+) -> Finding:
+    """log_proba, weighed, usual: (classes,), without the prior, with it, and how usual the answer is of each class."""
+    order = weighed.argsort(descending=True, stable=True).tolist()
+    first, second = order[:2]
+    return Finding(
+        ranked=[
+            Alternative(name=names[place], probability=weighed[place].item(), words=words_for(weighed[place].item()))
+            for place in order
+        ],
+        not_told_apart=[names[place] for place in order if usual[place] > 1 - COVERAGE],
+        coverage=COVERAGE,
+        likelihood_ratio=(log_proba[first] - log_proba[second]).clamp(-700, 700).exp().item(),
+        measured=accuracy,
+    )
+
+
+def _estimate(name: str, rivals: Sequence[tuple[Mapping[str, float], float]]) -> Estimate:
+    """Quantiles on a logarithmic scale, linear between the settings that are known."""
+    shares: dict[float, float] = {}
+    for setting, probability in rivals:
+        shares[setting[name]] = shares.get(setting[name], 0.0) + probability
+    values = sorted(shares)
+    weights = np.array([shares[value] for value in values])
+    middles = (np.cumsum(weights) - weights / 2) / weights.sum() if weights.sum() else np.full(len(values), 0.5)
+    low, value, high = np.exp(np.interp([_TAIL, 0.5, 1 - _TAIL], middles, np.log(values)))
+    return Estimate(parameter=name, value=value, low=low, high=high)
+
+
+def unknown_reason(strangeness: float, family: Finding) -> str:
+    """Why no name should be relied upon; empty where nothing speaks against it."""
+    if strangeness > ACCEPTED:
+        return f"its features are stranger than those of {strangeness:.1%} of the known images"
+    if not family.not_told_apart:
+        return f"for no known family would such an answer be usual (coverage {family.coverage:.0%})"
+    return ""
