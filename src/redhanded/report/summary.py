@@ -9,6 +9,7 @@ from typing import Any
 
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.errors import RunError
+from redhanded.evaluation import ACTOR
 from redhanded.report.document import make_environment
 from redhanded.report.paper import Item, item_rank, victim_rank
 from redhanded.report.records import Records, read_run
@@ -111,6 +112,21 @@ class Standing:
         return min(len(place.cells) for place in self.places)
 
     @property
+    def _results(self) -> list[Result]:
+        return [cell.result for place in self.places for cell in place.measured]
+
+    @property
+    def of_one_size(self) -> float | None:
+        """Accuracy on test images whose classes have one distribution of sizes; None where none have."""
+        return _share((part.correct, part.n) for result in self._results for part in result.by_size)
+
+    @property
+    def together(self) -> float | None:
+        """Share of actors, of a few images each, that are named rightly."""
+        found = (result.together for result in self._results)
+        return _share((actors.correct, actors.n) for actors in found if actors is not None)
+
+    @property
     def numbers(self) -> dict[str, Any]:
         """As they stand in summary.json."""
         return {
@@ -120,6 +136,12 @@ class Standing:
             "n_test_min": min(place.n_test for place in self.places),
             "seeds": self.seeds,
         }
+
+
+def _share(counts: Iterable[tuple[int, int]]) -> float | None:
+    """Rightly named, of how many; None of none."""
+    right, total = map(sum, zip(*((0, 0), *counts), strict=True))
+    return right / total if total else None
 
 
 def write_summary(folder: Path) -> Path:
@@ -142,6 +164,8 @@ def write_summary(folder: Path) -> Path:
         "bounds": [name for name, kind in ATTRIBUTORS.items() if kind.attributor.knowledge == "oracle"],
         "pixels": PIXELS,
         "detectors": list(DETECTORS),
+        "all_at_once": _all_at_once(compared),
+        "actor": ACTOR,
         "chosen": CHOSEN,
         "dimensions": DIMENSIONS,
     }
@@ -181,6 +205,13 @@ def _by_table(standings: Sequence[Standing]) -> list[list[Standing]]:
     """The standings of each source and table."""
     keys = dict.fromkeys((one.source, one.key) for one in standings)
     return [[one for one in standings if (one.source, one.key) == key] for key in keys]
+
+
+def _all_at_once(runs: Iterable[Records]) -> list[Result]:
+    """What was asked over all sets: algorithm, norm and victim at once, and each dimension, controls included."""
+    found = [result for records in runs for result in records.results if result.item in ("joint", "dimension")]
+    asked = [result for result in found if result.status == "measured"]
+    return sorted(asked, key=lambda one: (one.source, one.question, PIXELS.index(one.pixels), _rank(one.attributor)))
 
 
 def _numbers(standings: Iterable[Standing], runs: Iterable[Records]) -> dict[str, Any]:
