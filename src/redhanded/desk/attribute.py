@@ -204,8 +204,8 @@ class Inquiry:
         remarks = list(dict.fromkeys(remark for one in self.evidence for remark in one.condition.remarks))
         condition = self.evidence[0].condition.model_copy(update={"remarks": remarks})
         verdict = self._verdict(0, names, condition, found, strange, nearest, prior)
-        digests = [one.sha256 for one in self.evidence]
-        return [verdict.model_copy(update={"sha256": digests, "images": len(self.evidence)})]
+        files, digests = [one.file for one in self.evidence], [one.sha256 for one in self.evidence]
+        return [verdict.model_copy(update={"files": files, "sha256": digests, "images": len(digests)})]
 
     def _verdict(
         self,
@@ -222,6 +222,7 @@ class Inquiry:
         settings = findings.get("setting")
         return Verdict(
             name=name,
+            files=[self.evidence[place].file],
             sha256=[self.evidence[place].sha256],
             knowledge=self.panel.part.knowledge,
             condition=condition,

@@ -6,6 +6,7 @@ Nothing here executes what a file holds, and sizes are checked before anything i
 import hashlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class Evidence:
     sha256: str  # of the bytes as received
     image: Tensor  # (1, c, h, w) float32 in [0, 1]
     condition: Condition
+
+    @property
+    def file(self) -> str:
+        """The file that the image came from: its name without the place in an array."""
+        return re.sub(r"\[\d+\]$", "", self.name) if self.condition.file_format == "NPY" else self.name
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path]:

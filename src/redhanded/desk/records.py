@@ -66,7 +66,8 @@ class Verdict(Record):
     """Which attack made the image, as far as the bundle can tell."""
 
     name: str  # the file as it was named, or the names of several
-    sha256: list[str]  # of each input as received
+    files: list[str]  # of each input, the file that it came from, without the place in an array
+    sha256: list[str]  # of each of them as received
     images: int = 1  # whose evidence was added
     knowledge: Knowledge  # "oracle": the clean reference was given and the true perturbation used
     condition: Condition
