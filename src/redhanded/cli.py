@@ -14,6 +14,7 @@ from rich.table import Table
 
 from redhanded.bench.command import app as bench_app
 from redhanded.desk import command as desk
+from redhanded.desk import watch_command
 from redhanded.errors import RedhandedError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ app = typer.Typer(
 app.add_typer(bench_app, name="bench")
 app.command()(desk.bundle)
 app.command()(desk.attribute)
+app.command()(watch_command.watch)
+app.command()(watch_command.campaigns)
 
 
 class ListTopic(enum.StrEnum):
