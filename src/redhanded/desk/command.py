@@ -48,11 +48,15 @@ def attribute(
 ) -> None:
     """Name the attack behind each image: family, norm, victim and setting, how sure, and what cannot be told apart."""
     from redhanded.desk.attribute import Attributor, How, read_reference
-    from redhanded.desk.export import export_verdicts
+    from redhanded.desk.export import check_exports, export_verdicts
     from redhanded.desk.pictures import write_pictures
     from redhanded.desk.printing import PRINTERS
     from redhanded.desk.records import Failure
 
+    exports = {
+        name: path for name, path in {"stix": stix, "case": case, "manifest": manifest}.items() if path is not None
+    }
+    check_exports(exports)
     desk = Attributor.load(bundle)
     reference = None if clean is None else read_reference(clean, desk.shape)
     how = How(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
@@ -69,9 +73,8 @@ def attribute(
             judged.append(found)
     if pictures is not None:
         write_pictures(desk.bundle, judged, pictures, reference)
-    for name, path in {"stix": stix, "case": case, "manifest": manifest}.items():
-        if path is not None:
-            export_verdicts(name, [one.verdict for one in judged], desk.bundle, path)
+    for name, path in exports.items():
+        export_verdicts(name, [one.verdict for one in judged], desk.bundle, path)
     if failures:
         raise typer.Exit(BAD_INPUT)
 

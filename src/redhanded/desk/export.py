@@ -1,19 +1,41 @@
 """Verdicts for other tools: what `redhanded attribute` can write beside its answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from redhanded.bundle import Bundle
+from redhanded.desk.case import write_case
+from redhanded.desk.manifest import write_manifest
 from redhanded.desk.records import Verdict
-from redhanded.errors import DataError
+from redhanded.desk.stix import write_stix
+from redhanded.errors import DataError, RedhandedError
 
-EXPORTS: dict[str, Callable[[Sequence[Verdict], Bundle], str]] = {}
+EXPORTS: dict[str, Callable[[Sequence[Verdict], Bundle], str]] = {
+    "stix": write_stix,
+    "case": write_case,
+    "manifest": write_manifest,
+}
+NEEDED = {"stix": "stix2"}  # packages of the extra `intel`
+
+
+class ExportError(RedhandedError):
+    """An export that needs a package which is not installed."""
+
+
+def check_exports(names: Iterable[str]) -> None:
+    """Raises ExportError, with the command that installs it, where an export of `EXPORTS` lacks its package."""
+    for name in names:
+        if name in NEEDED and find_spec(NEEDED[name]) is None:
+            remedy = "install it: pip install 'redhanded[intel]'"
+            raise ExportError(f"expected the package {NEEDED[name]} for --{name}, found none; {remedy}")
 
 
 def export_verdicts(name: str, verdicts: Sequence[Verdict], bundle: Bundle, path: Path) -> None:
     """Write a file in one of the formats of `EXPORTS`; raises DataError where it cannot be written."""
+    check_exports([name])
     text = EXPORTS[name](verdicts, bundle)
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise DataError(f"expected to write {path}, found: {error.strerror or error}") from None
