@@ -38,6 +38,7 @@ LAYERS = (
     "engine",
     *("report", "bundle", "catalogue", "user"),
     "desk",
+    "web",
     "bench",
     *("cli", "__main__"),
 )

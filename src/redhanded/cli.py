@@ -16,6 +16,7 @@ from redhanded.bench.command import app as bench_app
 from redhanded.desk import command as desk
 from redhanded.desk import watch_command
 from redhanded.errors import RedhandedError
+from redhanded.web import command as web_command
 
 if TYPE_CHECKING:
     from redhanded.results import SetCard
@@ -31,6 +32,7 @@ app.command()(desk.bundle)
 app.command()(desk.attribute)
 app.command()(watch_command.watch)
 app.command()(watch_command.campaigns)
+app.command()(web_command.serve)
 
 
 class ListTopic(enum.StrEnum):

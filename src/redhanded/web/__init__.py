@@ -1,0 +1,1 @@
+"""`redhanded serve`: verdicts in the browser and over HTTP."""

@@ -1,0 +1,142 @@
+"""What stands before the application: who may ask, how much at once, and the headers of every answer."""
+
+import base64
+import binascii
+import ipaddress
+import secrets
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from redhanded.web.body import Body, Budget
+from redhanded.web.errors import RETRY, RefusedError
+
+MOST_REQUESTS = 512  # at work at once
+READING = ("GET", "HEAD", "OPTIONS")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Other sites learn nothing; our own pages must keep their Origin, which `no-referrer` would make "null".
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+OPEN_PATHS = ("/healthz",)  # asked by monitors, without a token, however busy the server is
+
+
+@dataclass
+class Gate:
+    """ASGI application around the application; token None: on loopback, where the Host header is checked instead."""
+
+    app: ASGIApp
+    token: str | None = None
+    budget: Budget = field(default_factory=Budget)
+    inside: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass the server's start and stop on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        body = Body(receive, headers, self.budget)
+        answer = _Answer(send, body)
+        self.inside += 1
+        try:
+            self._check(scope, headers, body)
+            await self.app(scope, body.receive, answer.send)
+        except RefusedError as refused:
+            await refused.response()(scope, body.receive, answer.send)
+        finally:
+            self.inside -= 1
+            body.release()
+
+    def _check(self, scope: Scope, headers: Headers, body: Body) -> None:
+        if scope["path"] in OPEN_PATHS:
+            return
+        if self.inside > MOST_REQUESTS:
+            raise RefusedError(503, f"the server is at work on {MOST_REQUESTS} requests; try again in a second", RETRY)
+        _check_host(headers) if self.token is None else _check_token(headers, self.token)
+        if scope["method"] not in READING:
+            _check_site(headers)
+        body.check_declared()
+
+
+class _Answer:
+    """ASGI `send` with our headers; waits with the end of an answer until the client has stopped sending."""
+
+    def __init__(self, send: Send, body: Body) -> None:
+        self._send, self._body = send, body
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            if not self._body.ended:
+                headers["Connection"] = "close"
+        elif not message.get("more_body", False) and not self._body.ended:
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
+
+
+def _check_host(headers: Headers) -> None:
+    """A name that leads here by the attacker's DNS must not be served (DNS rebinding)."""
+    host = headers.get("host", "")
+    if not is_loopback(_hostname(host)):
+        raise RefusedError(421, f"expected a Host header of this machine such as localhost, found {_shown(host)}")
+
+
+def _check_token(headers: Headers, token: str) -> None:
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    given = {"bearer": value.strip(), "basic": _password(value)}.get(kind.lower(), "")
+    if not secrets.compare_digest(given.encode(), token.encode()):
+        # Basic is what makes a browser ask for it: the token is the password, the name is anything.
+        challenge = {"WWW-Authenticate": 'Bearer realm="redhanded", Basic realm="redhanded"'}
+        remedy = "send Authorization: Bearer TOKEN, or the token as the password"
+        raise RefusedError(401, f"expected the token that the server printed when it was started; {remedy}", challenge)
+
+
+def _check_site(headers: Headers) -> None:
+    """Another site's page must not make a browser ask in its user's name."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    own = site in ("same-origin", "none") if site else origin is None or urlsplit(origin).netloc == headers.get("host")
+    if not own:
+        raise RefusedError(
+            403, f"expected a request from this server's own page, found one from {_shown(origin or site)}"
+        )
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _password(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _shown(text: str | None) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text or "none")[:100]
