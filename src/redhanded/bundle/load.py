@@ -1,28 +1,25 @@
-"""Reading a bundle: every file is one that the card names, has the SHA-256 of the card, and holds finite numbers."""
+"""Reading a bundle: nothing in it is believed before it was checked, and all of it is checked before it is used."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from redhanded.attributors import Attributor
-from redhanded.bundle.pack import CARD, EXAMPLES
+from redhanded.attributors import Answer, Attributor
+from redhanded.bundle.dimensions import told_apart
+from redhanded.bundle.errors import BundleError, bad_bundle, trusting_nothing
+from redhanded.bundle.files import CARD, EXAMPLES, check_files, read_json
+from redhanded.bundle.networks import check_attributor, check_victim
 from redhanded.bundle.records import FORMAT, BundleCard, Part
-from redhanded.errors import RedhandedError, RunError
 from redhanded.identity import file_digest
 from redhanded.results import Knowledge, Pixels, read_record
+from redhanded.samples import Samples
 from redhanded.victims import load_victim
 
-SUFFIXES = (".safetensors", ".json")
-MOST_BYTES = 1 << 30  # of one file
-MOST_FILES = 1000
-
-
-class BundleError(RedhandedError):
-    """A bundle that is missing, damaged, of another format, or holds what no bundle holds."""
+__all__ = ["Bundle", "BundleError", "checked_answer", "load_bundle"]
+_GREY = 0.5  # of the image that every attributor has to answer
 
 
 @dataclass(frozen=True)
@@ -40,65 +37,75 @@ class Bundle:
 def load_bundle(folder: Path) -> Bundle:
     """Read a bundle; raises BundleError in one line where anything is missing, changed, surplus or not finite."""
     folder = Path(folder)
-    try:
+    with trusting_nothing(folder):
         card = _read_card(folder)
-        _check_files(folder, card)
+        check_files(folder, card)
+        _check_places(folder, card)
         parts = {(part.pixels, part.knowledge): part for part in card.parts}
-        attributors = {place: Attributor.load(folder / part.folder) for place, part in parts.items()}
         inside = card.victims if card.victims_inside else []
+        for part in card.parts:
+            check_attributor(folder / part.folder, part)
+        for victim in inside:
+            check_victim(folder / "victims" / victim.name, victim)
+        attributors = {place: Attributor.load(folder / part.folder) for place, part in parts.items()}
         victims = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in inside}
         examples = load_file(folder / EXAMPLES)["images"]
-    except RunError as error:
-        raise BundleError(f"{error}; get the bundle again") from None
-    except (SafetensorError, KeyError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BundleError(f"expected a bundle in {folder}, found: {reason}; get the bundle again") from None
-    for place, attributor in attributors.items():
-        _check_part(folder, card, parts[place], attributor)
-    if len(examples) != len(card.examples) or tuple(examples.shape[1:]) != card.shape:
-        raise BundleError(f"expected {len(card.examples)} examples in {folder}, found {tuple(examples.shape)}")
-    return Bundle(card, attributors, parts, victims, examples, file_digest(folder / CARD))
+        if tuple(examples.shape) != (len(card.examples), *card.shape) or examples.dtype != torch.uint8:
+            raise bad_bundle(folder / EXAMPLES, f"{len(card.examples)} images", str(tuple(examples.shape)))
+        for place, attributor in attributors.items():
+            _check_agreement(folder, card, parts[place], attributor)
+            _check_answer(card, attributor)
+        return Bundle(card, attributors, parts, victims, examples, file_digest(folder / CARD))
 
 
 def _read_card(folder: Path) -> BundleCard:
-    path = folder / CARD
-    if not path.is_file() or path.is_symlink() or path.stat().st_size > MOST_BYTES:
-        raise BundleError(f"expected a bundle, a folder with {CARD}, found {folder}; make one with redhanded bundle")
-    card = read_record(BundleCard, path)
-    if card.format != FORMAT:
-        raise BundleError(f"expected a bundle of format {FORMAT} in {folder}, found {card.format}; pack it again")
-    return card
+    if not (folder / CARD).is_file():
+        raise bad_bundle(folder, f"a bundle, a folder with {CARD}", "none", "make one with redhanded bundle")
+    version = read_json(folder / CARD).get("format")
+    if version != FORMAT:
+        raise bad_bundle(folder, f"a bundle of format {FORMAT}", str(version), "pack it again with this version")
+    return read_record(BundleCard, folder / CARD)
 
 
-def _check_files(folder: Path, card: BundleCard) -> None:
-    """Every file is named, a plain file below the folder, of a kind that cannot run code, and unchanged."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
-    if len(found) > MOST_FILES:
-        raise BundleError(f"expected at most {MOST_FILES} files in {folder}, found {len(found)}")
-    names = {path.relative_to(folder).as_posix() for path in found} - {CARD}
-    for name in sorted(names ^ card.files.keys()):
-        what = "a file that its card does not name" if name in names else "no such file"
-        raise BundleError(f"expected the files of its card in {folder}, found {what}: {name}; get the bundle again")
-    for name, digest in card.files.items():
-        path = folder / name
-        plain = path.is_file() and not path.is_symlink() and ".." not in PurePosixPath(name).parts
-        if not plain or path.suffix not in SUFFIXES or path.stat().st_size > MOST_BYTES:
-            raise BundleError(f"expected plain {' and '.join(SUFFIXES)} files in {folder}, found {name}")
-        if file_digest(path) != digest:
-            raise BundleError(f"expected {name} in {folder} as its card has it, found it changed; get the bundle again")
-        if path.suffix == ".safetensors":
-            _check_numbers(path)
+def _check_places(folder: Path, card: BundleCard) -> None:
+    """Where the card says that things lie is where checked files are, and nothing has the place of another."""
+    places = {part.folder: f"{part.folder}/card.json" for part in card.parts}
+    places |= {one.name: f"victims/{one.name}/card.json" for one in card.victims if card.victims_inside}
+    for name, path in places.items():
+        if path not in card.files:  # a path that leads elsewhere is not among them, however it is written
+            raise bad_bundle(folder, "attributors and victims at files of the card", f"one at {name}")
+    if not card.victims_inside and any(part.knowledge == "candidates" for part in card.parts):
+        raise bad_bundle(folder, "the victims that its attributors ask", "none")
+    if len({(part.pixels, part.knowledge) for part in card.parts}) < len(card.parts):
+        raise bad_bundle(folder, "one attributor for each pixel protocol and knowledge", "two for one")
 
 
-def _check_numbers(path: Path) -> None:
-    for name, tensor in load_file(path).items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise BundleError(f"expected finite numbers in {path}, found others in {name}; get the bundle again")
+def _check_agreement(folder: Path, card: BundleCard, part: Part, attributor: Attributor) -> None:
+    said = (part.attributor, part.knowledge, card.shape)
+    found = (attributor.kind, attributor.knowledge, attributor.shape_)
+    if said != found:
+        raise bad_bundle(folder / part.folder, f"the attributor of the card, {said}", f"another, {found}")
+    strange = [name for name in attributor.classes_ if name not in card.sets]
+    if strange:
+        raise bad_bundle(folder / part.folder, "classes that are sets of the card", strange[0])
+    if "family" not in told_apart({name: card.sets[name] for name in attributor.classes_}):
+        raise bad_bundle(folder / part.folder, "an attributor of two families or more", "one of fewer")
 
 
-def _check_part(folder: Path, card: BundleCard, part: Part, attributor: Attributor) -> None:
-    strange = set(attributor.classes_) - card.sets.keys()
-    if attributor.kind != part.attributor or attributor.shape_ != card.shape or strange:
-        raise BundleError(
-            f"expected the attributor that the card of {folder} describes, found another in {part.folder}"
-        )
+def _check_answer(card: BundleCard, attributor: Attributor) -> None:
+    """To a grey image, where no victim has to be asked: that takes its time, and happens with the first image."""
+    if attributor.knowledge != "candidates":
+        grey = torch.full((1, *card.shape), _GREY)
+        checked_answer(attributor, Samples(grey, torch.zeros(1, dtype=torch.int64), (), clean=grey))
+
+
+def checked_answer(attributor: Attributor, samples: Samples) -> Answer:
+    """An attributor's answer; raises BundleError unless it is finite and of the shape of those that were held out."""
+    with trusting_nothing(f"the bundle's {attributor.kind}"):
+        answer = attributor.answer(samples)
+        held = attributor.held_out_
+        shapes = [tuple(part.shape[1:]) for part in (*answer, held.log_proba, held.features)]
+        if shapes[:2] != shapes[2:] or not all(torch.isfinite(part).all() for part in answer):
+            found = f"others, or of shapes {shapes[:2]}"
+            raise bad_bundle(f"the bundle's {attributor.kind}", f"finite answers of shapes {shapes[2:]}", found)
+        return answer

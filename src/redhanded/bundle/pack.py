@@ -14,6 +14,8 @@ from redhanded.advset import read_column, read_provenance
 from redhanded.attacks import ATTACKS
 from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Marginal
 from redhanded.bundle.dimensions import told_apart
+from redhanded.bundle.files import CARD, EXAMPLES
+from redhanded.bundle.load import load_bundle
 from redhanded.bundle.records import FORMAT, BundleCard, Example, Measured, Part, SetEntry
 from redhanded.calibration import measure_calibration
 from redhanded.engine.layout import RunFolder
@@ -25,7 +27,6 @@ from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_recor
 from redhanded.study import Study
 from redhanded.unknown import CHOSEN, DETECTORS
 
-CARD, EXAMPLES = "bundle.json", "examples.safetensors"
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
 
@@ -36,22 +37,32 @@ def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> Bundl
     """Write a bundle of a run's best attributors into a new folder, one for each pixel protocol and knowledge.
 
     without_victims: leave the victims' weights out, and the attributors that need them. Raises RunError where the run
-    has no attributor that was fitted on all sets, or where `out` exists.
+    has no attributor that was fitted on all sets, or where `out` exists or cannot be written; BundleError where the
+    bundle would be refused when it is loaded.
     """
-    folder = RunFolder(run)
-    card = read_record(RunCard, folder.card)
     if out.exists():
         raise RunError(f"expected a new folder for the bundle, found {out}; take it away or name another")
-    study = Study.model_validate(card.study)
-    best = _best_results(folder, without_victims)
     torn = out.with_name(out.name + ".part")
-    shutil.rmtree(torn, ignore_errors=True)
-    sets = _entries(study)
+    try:
+        shutil.rmtree(torn, ignore_errors=True)
+        card = _pack(RunFolder(run), torn, without_victims)
+        load_bundle(torn)
+        torn.replace(out)
+    except OSError as error:
+        raise RunError(f"expected to read {run} and to write {out}, found: {error.strerror or error}") from None
+    return card
+
+
+def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
+    card = read_record(RunCard, folder.card)
+    study = Study.model_validate(card.study)
+    best, sets = _best_results(folder, without_victims), _entries(study)
     victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.victims]
-    parts = [_pack_part(folder, result, torn, sets) for result in best]
+    parts = [_pack_part(folder, result, out, sets) for result in best]
     for victim in [] if without_victims else victims:
-        shutil.copytree(_victim_folder(folder, victim), torn / "victims" / victim.name)
-    examples = _pack_examples(folder, study, victims, torn / EXAMPLES)
+        shutil.copytree(_victim_folder(folder, victim), out / "victims" / victim.name)
+    examples = _pack_examples(folder, study, victims, out / EXAMPLES)
+    paths = [path for path in sorted(out.rglob("*")) if path.is_file()]
     bundle = BundleCard(
         format=FORMAT,
         version=__version__,
@@ -64,11 +75,10 @@ def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> Bundl
         victims=victims,
         victims_inside=not without_victims,
         examples=examples,
-        files={str(path.relative_to(torn)): file_digest(path) for path in sorted(torn.rglob("*")) if path.is_file()},
+        files={path.relative_to(out).as_posix(): file_digest(path) for path in paths},
         limits=_limits(study),
     )
-    write_record(bundle, torn / CARD)
-    torn.replace(out)
+    write_record(bundle, out / CARD)
     return bundle
 
 
@@ -179,6 +189,8 @@ def _pack_examples(folder: RunFolder, study: Study, victims: list[VictimCard], p
             images.append(torch.from_numpy(read_column(found, "images", rows)))
             examples += [Example(name=name, index=int(place)) for place in read_column(found, "index", rows)]
             break
+    if not examples:
+        raise RunError(f"expected adversarial images in {folder.root / 'sets'}, found none; run the study again")
     save_file({"images": torch.cat(images).mul(255).round().to(torch.uint8)}, path)
     return examples
 

@@ -1,23 +1,41 @@
 """What a bundle holds, as its card says it."""
 
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from redhanded.results import Knowledge, Pixels, Record, VictimCard
 
 FORMAT = 1  # of the bundle; another one is refused
+Side = Annotated[int, Field(ge=16, le=64)]  # of an image, pixels
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():  # it will stand in tables and on pages
+        raise ValueError("a name that cannot be printed")
+    return text
+
+
+def _ascending(values: list[float]) -> list[float]:
+    if any(one > other for one, other in pairwise(values)):
+        raise ValueError("quantiles that do not ascend")
+    return values
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Quantiles = Annotated[list[float], Field(min_length=2, max_length=1001), AfterValidator(_ascending)]
 
 
 class SetEntry(Record):
     """One adversarial set that the bundle's attributors tell apart."""
 
-    victim: str  # "none" of a control
-    family: str
-    norm: str
-    setting: dict[str, float]
-    label: str  # of the attack, without the victim
-    toolchain: str
+    victim: Name  # "none" of a control
+    family: Name
+    norm: Name
+    setting: dict[Name, float]
+    label: Name  # of the attack, without the victim
+    toolchain: Name
     control: bool
 
 
@@ -42,13 +60,13 @@ class Part(Record):
     knowledge: Knowledge
     pixels: Pixels
     measured: dict[str, Measured]  # by dimension
-    usual: list[float]  # strangeness of test images of what is known, in hundredths: 101 quantiles
+    usual: Quantiles  # strangeness of test images of what is known, in hundredths: 101 quantiles
 
 
 class Example(Record):
     """A known adversarial image."""
 
-    name: str  # of its set
+    name: Name  # of its set
     index: int  # in the test split of the source
 
 
@@ -60,11 +78,11 @@ class BundleCard(Record):
     study: dict[str, Any]  # the resolved study
     commit: str
     source: str
-    shape: tuple[int, int, int]  # of an image: channels, height, width
-    sets: dict[str, SetEntry]
+    shape: tuple[Literal[1, 3], Side, Side]  # of an image: channels, height, width
+    sets: dict[Name, SetEntry] = Field(max_length=1000)
     parts: list[Part] = Field(min_length=1)
     victims: list[VictimCard]
     victims_inside: bool  # whether their weights are in the bundle
-    examples: list[Example]
+    examples: list[Example] = Field(min_length=1, max_length=5000)
     files: dict[str, str]  # path below the bundle -> SHA-256
     limits: list[str]

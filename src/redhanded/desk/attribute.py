@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redhanded.attributors import Answer
-from redhanded.bundle import Bundle, load_bundle
+from redhanded.bundle import Bundle, checked_answer, load_bundle
+from redhanded.bundle.errors import trusting_nothing
 from redhanded.desk.evidence import Evidence, from_array, read_files
 from redhanded.desk.fingerprints import estimate_perturbation, find_fingerprints
 from redhanded.desk.panel import Panel, unknown_reason
@@ -23,6 +24,7 @@ from redhanded.views import PIXELS
 
 BATCH = 256  # images in one call of an attributor
 NEAREST = 3  # known examples beside a verdict
+MOST_TOGETHER = 10_000  # images of one actor: they are judged in one piece
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Attributor:
     @classmethod
     def load(cls, folder: Path | str) -> "Attributor":
         """Read a bundle that `redhanded bundle` wrote; raises BundleError in one line where it cannot be trusted."""
-        return cls(load_bundle(Path(folder)))
+        with trusting_nothing(folder):
+            return cls(load_bundle(Path(folder)))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -91,7 +94,7 @@ class Attributor:
         """A verdict for each image of files and folders, in order; a file that cannot be used gives a Failure."""
         how = how or How()
         waiting: list[Evidence] = []
-        for found in read_files(paths, self.shape):
+        for found in self._answerable(read_files(paths, self.shape), how):
             if isinstance(found, Evidence):
                 waiting.append(found)
             if not how.together and (isinstance(found, Failure) or len(waiting) == BATCH):
@@ -99,7 +102,19 @@ class Attributor:
                 waiting = []
             if isinstance(found, Failure):
                 yield found
+            if len(waiting) > MOST_TOGETHER:
+                raise bad_data("--together", f"at most {MOST_TOGETHER:,} images", "more", "give some of them")
         yield from self._judged(waiting, how)
+
+    def _answerable(self, found: Iterable[Evidence | Failure], how: "How") -> Iterator[Evidence | Failure]:
+        """With a Failure in place of every image that the bundle has no attributor for."""
+        for one in found:
+            try:
+                if isinstance(one, Evidence):
+                    self._panel(one, how)
+                yield one
+            except DataError as error:
+                yield Failure(name=one.name, error=str(error))
 
     def _judged(self, evidence: Sequence[Evidence], how: "How") -> Iterator["Judged"]:
         yield from map(Judged, self.judge(evidence, how), evidence)
@@ -126,7 +141,8 @@ class Attributor:
         strange = [name for name in prior if name not in self.families]
         rest = [name for name in self.families if name not in prior]
         total = sum(prior.values())
-        if strange or min(prior.values(), default=0) < 0 or total > 1 + 1e-9 or (not rest and abs(total - 1) > 1e-6):
+        shares = all(0 <= share <= 1 for share in prior.values())  # NaN is none
+        if strange or not shares or total > 1 + 1e-9 or (not rest and abs(total - 1) > 1e-6):
             expected = f"shares of {', '.join(self.families)} that sum to 1 or less"
             found = ", ".join(f"{name}={share}" for name, share in prior.items())
             raise bad_data("prior", expected, found, "name the families that are likelier or less likely")
@@ -135,14 +151,7 @@ class Attributor:
         return {name: max(smallest, prior.get(name, share)) for name in self.families} if prior else {}
 
     def _inquire(self, evidence: Sequence[Evidence], pixels: Pixels, how: "How") -> "Inquiry":
-        order: list[Knowledge] = ["blind"] if how.blind else ["candidates", "blind"]
-        order = order if how.clean is None else ["oracle"]
-        panel = next((self.panels[pixels, one] for one in order if (pixels, one) in self.panels), None)
-        if panel is None:
-            what = {"oracle": "a clean reference"}.get(order[0], f"{order[0]} images")
-            has = ", ".join(f"{one} ({protocol})" for protocol, one in self.panels)
-            remedy = "use a bundle that was packed from a run with such an attributor"
-            raise bad_data(evidence[0].name, f"a bundle for {what} of {pixels}", has, remedy)
+        panel = self._panel(evidence[0], how)
         images = torch.cat([one.image for one in evidence])
         reference = None if how.clean is None else how.clean.image.expand_as(images)
         samples = Samples(
@@ -152,8 +161,20 @@ class Attributor:
             clean=reference,
             victims=self.bundle.victims,
         )
-        answer = panel.attributor.answer(samples)
-        return Inquiry(self, panel, evidence, answer, reference)
+        return Inquiry(self, panel, evidence, checked_answer(panel.attributor, samples), reference)
+
+    def _panel(self, evidence: Evidence, how: "How") -> Panel:
+        """The one that knows most of what may be asked about; raises DataError where the bundle has none."""
+        order: list[Knowledge] = ["blind"] if how.blind else ["candidates", "blind"]
+        order = order if how.clean is None else ["oracle"]
+        pixels = evidence.condition.pixels
+        panel = next((self.panels[pixels, one] for one in order if (pixels, one) in self.panels), None)
+        if panel is None:
+            what = {"oracle": "a clean reference"}.get(order[0], f"{order[0]} images")
+            has = ", ".join(f"{one} ({protocol})" for protocol, one in self.panels)
+            remedy = "use a bundle that was packed from a run with such an attributor"
+            raise bad_data(evidence.name, f"a bundle for {what} of {pixels}", has, remedy)
+        return panel
 
     def nearest(self, panel: Panel, features: Tensor) -> list[list[Neighbour]]:
         """The known examples whose features are closest, for each image, (n, f)."""
@@ -163,8 +184,10 @@ class Attributor:
         if place not in self._example_features:
             images = self.bundle.examples.float() / 255
             samples = Samples(images, torch.zeros(len(images), dtype=torch.int64), (), victims=self.bundle.victims)
-            self._example_features[place] = panel.standardise(panel.attributor.answer(samples).features)
-        apart = torch.cdist(panel.standardise(features), self._example_features[place])  # (n, examples)
+            self._example_features[place] = panel.standardise(checked_answer(panel.attributor, samples).features)
+        exact = "donot_use_mm_for_euclid_dist"  # an image that is an example is at distance 0
+        known = self._example_features[place]
+        apart = torch.cdist(panel.standardise(features), known, compute_mode=exact)  # (n, examples)
         closest = apart.topk(min(NEAREST, apart.shape[1]), largest=False)
         examples = self.bundle.card.examples
         return [

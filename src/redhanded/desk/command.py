@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from redhanded.errors import DataError
+from redhanded.image_files import bad_data
 
 if TYPE_CHECKING:
     from redhanded.desk.attribute import Judged
@@ -81,13 +81,19 @@ def attribute(
 
 def parse_prior(words: list[str]) -> dict[str, float]:
     """`["fgsm=0.5"]` as numbers; raises DataError in one line."""
-    prior = {}
+    prior: dict[str, float] = {}
     for word in words:
-        family, equals, share = word.partition("=")
-        try:
-            prior[family] = float(share)
-        except ValueError:
-            equals = ""
-        if not equals or family == "":
-            raise DataError(f"expected --prior FAMILY=SHARE, such as fgsm=0.5, found {word!r}")
+        family, _, share = word.partition("=")
+        number = _number(share)
+        if not family or number is None or family in prior:
+            expected = "FAMILY=SHARE, such as fgsm=0.5, each family once"
+            raise bad_data("--prior", expected, repr(word), "give shares from 0 to 1")
+        prior[family] = number
     return prior
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -3,11 +3,10 @@
 Nothing here executes what a file holds, and sizes are checked before anything is decoded.
 """
 
+import glob
 import hashlib
-import io
 import os
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +14,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from redhanded.desk.arrays import ARRAYS, checked, read_arrays
+from redhanded.desk.decode import decode
 from redhanded.desk.records import Condition, Failure
 from redhanded.errors import DataError
-from redhanded.image_files import IMAGE_FORMATS, bad_data, read_npz_arrays, reading
+from redhanded.image_files import bad_data, reading
 from redhanded.views import round_to_uint8
 
 MOST_BYTES = 1 << 25  # of one file
-MOST_PIXELS = 1 << 22  # of one image file, before repeated pixels are taken away
-MOST_ARRAY = 10_000  # images of one array file
-LOSSLESS_MODES = {"L": "L", "RGB": "RGB", "P": "RGB", "1": "L"}  # how Pillow holds them -> without loss
-ARRAY_SUFFIXES = (".npy", ".npz")
-_CONVERT = "convert it to 8-bit grey or RGB without loss, or to .npy"
 
 
 @dataclass(frozen=True)
@@ -47,23 +42,46 @@ class Evidence:
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as named; of a folder every visible file below it, in order of the paths, links to folders not followed."""
+    """Files as named or as a pattern names them; of a folder every visible file below it, links to folders left out.
+
+    In order of the paths. A folder that cannot be read is given itself: whoever reads it as a file says so.
+    """
     for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        for folder, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+        for found in _matches(path):
+            yield from _files_below(found) if os.path.isdir(found) else [found]  # noqa: PTH112 - Path.is_dir may raise
+
+
+def _matches(path: Path) -> list[Path]:
+    pattern = str(path)
+    if os.path.lexists(path) or not glob.has_magic(pattern):
+        return [path]
+    return [Path(name) for name in sorted(glob.glob(pattern, recursive=True))] or [path]  # noqa: PTH207 - any pattern
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    unreadable: list[OSError] = []
+    for folder, folders, files in os.walk(top, onerror=unreadable.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+    yield from (Path(str(error.filename)) for error in unreadable)
 
 
 def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence | Failure]:
-    """The images of files and folders, for a bundle on images of `shape`; a file that cannot be used is a Failure."""
-    for path in find_files(paths):
+    """The images of files and folders, for a bundle on images of `shape`.
+
+    A file that cannot be used is a Failure, and so is a folder without files.
+    """
+    for path in (found for named in paths for found in _files_or_itself(named)):
         try:
-            yield from read_bytes(str(path), _bytes_of(path), shape)
+            yield from read_bytes(str(path), bytes_of(path), shape)
         except DataError as error:
-            yield Failure(name=str(path), error=str(error))
+            yield Failure(name=_readable(str(path)), error=str(error))
+
+
+def _files_or_itself(path: Path) -> Iterator[Path]:
+    files = find_files([path])
+    yield next(files, path)
+    yield from files
 
 
 def read_bytes(name: str, data: bytes, shape: Sequence[int]) -> list[Evidence]:
@@ -71,32 +89,41 @@ def read_bytes(name: str, data: bytes, shape: Sequence[int]) -> list[Evidence]:
 
     shape: (c, h, w) of the images wanted. Raises DataError in one line for anything else.
     """
+    name = _readable(name)
     digest = hashlib.sha256(data).hexdigest()
-    if Path(name).suffix.lower() in ARRAY_SUFFIXES:
-        arrays = _read_arrays(name, data)
+    if len(data) > MOST_BYTES:
+        raise bad_data(name, f"at most {MOST_BYTES:,} bytes", f"{len(data):,}", "give fewer images at a time")
+    if Path(name).suffix.lower() in ARRAYS:
+        arrays = read_arrays(name, data)
         names = [name] if len(arrays) == 1 else [f"{name}[{place}]" for place in range(len(arrays))]
         return [
             _evidence(one, digest, pixels, shape, "NPY", "float", []) for one, pixels in zip(names, arrays, strict=True)
         ]
-    pixels, file_format, lossy, remarks = _decode(name, data)
-    return [_evidence(name, digest, pixels, shape, file_format, "lossy" if lossy else "8-bit", remarks)]
+    found = decode(name, data)
+    form = "lossy" if found.lossy else "8-bit"
+    return [_evidence(name, digest, found.pixels, shape, found.file_format, form, found.remarks)]
+
+
+def bytes_of(path: Path) -> bytes:
+    """A file's bytes, or as many as show that it is too large; raises DataError where they cannot be had."""
+    with reading(path, "a file that can be read"):
+        if not path.is_file():
+            found = "a folder without visible files" if path.is_dir() else "none, or something that is not a file"
+            raise bad_data(path, "a file", found, "check the path")
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)  # whatever size it is said to be
 
 
 def from_array(name: str, image: NDArray | Tensor, shape: Sequence[int]) -> Evidence:
     """An image that is in memory already: (h, w), (h, w, c) or (c, h, w), uint8 or floats in [0, 1]."""
-    array = _checked(name, np.asarray(image))
+    array = checked(name, image)
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     return _evidence(name, digest, array, shape, "array", "float", [])
 
 
-def _bytes_of(path: Path) -> bytes:
-    with reading(path, "a file that can be read"):
-        if not path.is_file():
-            raise bad_data(path, "a file", "none, or something that is not a file", "check the path")
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise bad_data(path, f"at most {MOST_BYTES:,} bytes", f"{size:,}", "cut the image out of it")
-        return path.read_bytes()
+def _readable(name: str) -> str:
+    """A name as text that every program can write; bytes of it that are no UTF-8 are spelt out."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _evidence(
@@ -114,58 +141,9 @@ def _evidence(
     return Evidence(name, digest, image, condition)
 
 
-def _decode(name: str, data: bytes) -> tuple[NDArray, str, bool, list[str]]:
-    """Pixels, format, whether it loses something, remarks; the content decides on the format, not the name."""
-    with reading(Path(name), "a PNG, JPEG, BMP, WEBP, TIFF, .npy or .npz file"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on odd metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data), formats=sorted(set(IMAGE_FORMATS.values()))) as image:
-            if image.width * image.height > MOST_PIXELS:
-                found = f"{image.width} x {image.height}"
-                raise bad_data(name, f"at most {MOST_PIXELS:,} pixels", found, "cut the image out of it")
-            if image.mode not in LOSSLESS_MODES or "transparency" in image.info:
-                found = "transparency" if "transparency" in image.info else f"mode {image.mode}"
-                raise bad_data(name, "8-bit grey, RGB or palette without transparency", found, _CONVERT)
-            remarks = list(_remarks(name, image))
-            lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8L" not in data[:64])
-            if lossy:
-                remarks.append("lossy compression; the calibration was measured without it")
-            return np.array(image.convert(LOSSLESS_MODES[image.mode])), str(image.format), lossy, remarks
-
-
-def _remarks(name: str, image: Image.Image) -> Iterator[str]:
-    expected = IMAGE_FORMATS.get(Path(name).suffix.lower())
-    if expected != image.format:
-        yield f"the file is {image.format}, whatever its name says"
-    if getattr(image, "n_frames", 1) > 1:
-        yield "the first frame of several"
-    if image.getexif().get(0x0112, 1) != 1:
-        yield "pixels as stored; the rotation that the metadata asks for was not applied"
-
-
-def _read_arrays(name: str, data: bytes) -> list[NDArray]:
-    """The images of an array file."""
-    with reading(Path(name), "arrays of images"):
-        if name.lower().endswith(".npz"):
-            (images,) = read_npz_arrays(Path(name), [("images",)], io.BytesIO(data))
-            if images.ndim != 4 or not 0 < len(images) <= MOST_ARRAY:
-                expected = f"'images' of shape (n, c, h, w) or (n, h, w, c), n up to {MOST_ARRAY:,}"
-                raise bad_data(name, expected, str(images.shape), "save them with numpy.savez(file, images=...)")
-            return [_checked(f"{name}[{place}]", image) for place, image in enumerate(images)]
-        return [_checked(name, np.load(io.BytesIO(data), allow_pickle=False))]
-
-
-def _checked(name: str, array: NDArray) -> NDArray:
-    remedy = "save one image with numpy.save, float32 in [0, 1] or uint8"
-    if array.dtype not in (np.uint8, np.float32, np.float64):
-        raise bad_data(name, "float32, float64 or uint8", str(array.dtype), remedy)
-    if array.dtype != np.uint8 and (not array.size or not (array.min() >= 0 and array.max() <= 1)):  # NaN fails too
-        raise bad_data(name, "values in [0, 1]", "others", remedy)
-    return array
-
-
 def _as_float(array: NDArray) -> Tensor:
-    return torch.from_numpy(np.asarray(array / np.float32(255) if array.dtype == np.uint8 else array, np.float32))
+    """A copy: whoever handed the array in may change it."""
+    return torch.from_numpy(np.array(array / np.float32(255) if array.dtype == np.uint8 else array, np.float32))
 
 
 def _channels_first(name: str, image: Tensor) -> Tensor:
@@ -187,11 +165,14 @@ def _fitted(name: str, image: Tensor, shape: Sequence[int]) -> tuple[Tensor, lis
         image, changes = image[:, :1], ["three equal channels, taken as one"]
     times = max(1, image.shape[2] // height)
     small = image[:, :, ::times, ::times]
-    repeated = small.repeat_interleave(times, 2).repeat_interleave(times, 3)
-    if times > 1 and small.shape[1:] == tuple(shape) and torch.equal(repeated, image):
+    if times > 1 and small.shape[1:] == tuple(shape) and torch.equal(_enlarged(small, times), image):
         image, changes = small, [*changes, f"enlarged {times} times by repeating pixels; undone"]
     if tuple(image.shape[1:]) != tuple(shape):
         found = " x ".join(map(str, image.shape[1:]))
         remedy = "give the image as the classifier received it; resizing destroys what is looked for"
         raise bad_data(name, f"an image of {channels} x {height} x {width}", found, remedy)
     return image.contiguous(), changes
+
+
+def _enlarged(image: Tensor, times: int) -> Tensor:
+    return image.repeat_interleave(times, 2).repeat_interleave(times, 3)

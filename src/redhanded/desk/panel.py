@@ -59,23 +59,36 @@ class Panel:
         marginal, held = self.marginals[dimension], self.held[dimension]
         own = marginal.answer(answer.log_proba)  # (n, classes)
         usual = p_values(held, Answer(own, answer.features))
-        log_proba = _bounded(own.double(), len(held.labels))
-        if together:  # the images' evidence is independent; their p-values need not be (twice the mean holds always)
-            log_proba = log_proba.sum(0, keepdim=True).log_softmax(1)
+        if together:  # p-values need not be independent: twice their mean holds always
             usual = np.minimum(1, 2 * usual.mean(0, keepdims=True)) if len(usual) > 1 else usual
-        weighed = (log_proba + self._log_prior(dimension, prior)).softmax(1)
+        log_proba = self._added(own, dimension, together)
+        within, between = self._log_prior(dimension, prior)
+        by_prior = self._added(marginal.answer(answer.log_proba + within), dimension, together)
+        weighed = (by_prior + between).softmax(1)
         measured = self.part.measured.get(dimension)
         accuracy = measured.accuracy if measured else None
         return [_finding(marginal.classes_, *row, accuracy) for row in zip(log_proba, weighed, usual, strict=True)]
 
-    def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> Tensor:
-        """A family's share is spread evenly over its sets."""
+    def _added(self, own: Tensor, dimension: str, together: bool) -> Tensor:
+        """Bounded logarithms of likelihoods, (n, classes), or those of all images added, (1, classes)."""
+        log_proba = _bounded(own.double(), len(self.held[dimension].labels))
+        return log_proba.sum(0, keepdim=True).log_softmax(1) if together else log_proba
+
+    def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> tuple[Tensor, Tensor]:
+        """A family's share is spread evenly over its sets: what that makes of the sets of each class, and of classes.
+
+        (sets,) what is added to the logarithm of each set's likelihood, so that the mean over the sets of a class is
+        weighed; (classes,) the logarithm of each class's share. Both are 0 for the sets' usual, equal weights.
+        """
         classes = self.marginals[dimension].members
         if not prior:
-            return torch.zeros(len(classes), dtype=torch.float64)
+            return torch.zeros(len(self.sets)), torch.zeros(len(classes), dtype=torch.float64)
         families = [entry.family for entry in self.sets.values()]
         share = {name: prior[entry.family] / families.count(entry.family) for name, entry in self.sets.items()}
-        return torch.tensor([sum(share[name] for name in names) for names in classes.values()]).double().log()
+        total = {name: sum(share[one] for one in names) for name, names in classes.items()}
+        within = {one: share[one] * len(names) / total[name] for name, names in classes.items() for one in names}
+        weights = torch.tensor([within[name] for name in self.attributor.classes_])
+        return weights.log(), torch.tensor(list(total.values())).double().log()
 
     def estimates(self, finding: Finding) -> list[Estimate]:
         """The parameters of the likeliest family and norm as numbers, from the distribution over settings."""
@@ -86,7 +99,7 @@ class Panel:
             for one in finding.ranked
             if (entries[one.name].family, entries[one.name].norm) == (best.family, best.norm)
         ]
-        return [_estimate(name, rivals) for name in best.setting]
+        return [_estimate(name, [rival for rival in rivals if name in rival[0]]) for name in best.setting]
 
 
 def _bounded(log_proba: Tensor, images: int) -> Tensor:
@@ -123,14 +136,15 @@ def _finding(
 
 
 def _estimate(name: str, rivals: Sequence[tuple[Mapping[str, float], float]]) -> Estimate:
-    """Quantiles on a logarithmic scale, linear between the settings that are known."""
+    """Quantiles, linear between the settings that are known, on a logarithmic scale where all of these have one."""
     shares: dict[float, float] = {}
     for setting, probability in rivals:
         shares[setting[name]] = shares.get(setting[name], 0.0) + probability
     values = sorted(shares)
     weights = np.array([shares[value] for value in values])
     middles = (np.cumsum(weights) - weights / 2) / weights.sum() if weights.sum() else np.full(len(values), 0.5)
-    low, value, high = np.exp(np.interp([_TAIL, 0.5, 1 - _TAIL], middles, np.log(values)))
+    there, back = (np.log, np.exp) if values[0] > 0 else (np.asarray, np.asarray)
+    low, value, high = back(np.interp([_TAIL, 0.5, 1 - _TAIL], middles, there(values)))
     return Estimate(parameter=name, value=value, low=low, high=high)
 
 

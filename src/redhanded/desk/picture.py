@@ -28,15 +28,20 @@ def draw_evidence(
         *nearest,
     ]
     figure = Figure(figsize=(2.1 * len(panels), 2.6), layout="constrained")
-    figure.suptitle(title, fontsize=8)
+    figure.suptitle(_literal(title), fontsize=8, parse_math=False)
     for place, (caption, pixels) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), place)
         axes.imshow(_for_screen(pixels), cmap="gray", interpolation="nearest", vmin=0, vmax=1)
-        axes.set_title(caption, fontsize=6, wrap=True)
+        axes.set_title(_literal(caption), fontsize=6, wrap=True, parse_math=False)
         axes.set_axis_off()
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
+
+
+def _literal(text: str) -> str:
+    """What no font lacks: anything but printable ASCII spelt out."""
+    return ascii(text)[1:-1]
 
 
 def _spectrum(perturbation: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from redhanded.desk.evidence import Evidence
 from redhanded.desk.fingerprints import estimate_perturbation
 from redhanded.desk.picture import draw_evidence
 from redhanded.desk.records import Verdict
+from redhanded.errors import DataError
 
 
 def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean: Evidence | None = None) -> bytes:
@@ -23,11 +24,22 @@ def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean
 
 
 def write_pictures(bundle: Bundle, judged: Iterable[Judged], folder: Path, clean: Evidence | None) -> list[Path]:
-    """One PNG for each verdict, named by the file and the start of its SHA-256."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """One PNG for each verdict, named by its place, its file and the start of its SHA-256.
+
+    Raises DataError where they cannot be written.
+    """
     paths = []
-    for verdict, evidence in judged:
-        path = folder / f"{Path(evidence.name).stem}-{evidence.sha256[:8]}.png"
-        path.write_bytes(evidence_picture(bundle, verdict, evidence, clean))
-        paths.append(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place, (verdict, evidence) in enumerate(judged):
+            path = folder / f"{place:04}-{_plain(Path(evidence.file).stem)}-{evidence.sha256[:8]}.png"
+            path.write_bytes(evidence_picture(bundle, verdict, evidence, clean))
+            paths.append(path)
+    except OSError as error:
+        raise DataError(f"expected to write pictures to {folder}, found: {error.strerror or error}") from None
     return paths
+
+
+def _plain(name: str) -> str:
+    """What every file system takes."""
+    return "".join(char if char.isascii() and (char.isalnum() or char in "-_.=") else "_" for char in name[:80])

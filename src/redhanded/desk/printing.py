@@ -36,18 +36,21 @@ PRINTERS: dict[str, Callable[[], Show]] = {"table": _as_table, "json": _as_json,
 
 def csv_rows(verdict: Verdict) -> list[list[object]]:
     """One row for each dimension; a leading character that a spreadsheet would run as a formula is quoted."""
-    name = f"'{verdict.name}" if verdict.name[:1] in "=+-@\t\r" else verdict.name
-    shared = [name, " ".join(verdict.sha256), verdict.knowledge, verdict.condition.pixels]
+    shared = [_quoted(verdict.name), " ".join(verdict.sha256), verdict.knowledge, verdict.condition.pixels]
     return [
         [
             *shared,
             dimension,
-            finding.ranked[0].name,
+            _quoted(finding.ranked[0].name),
             finding.ranked[0].probability,
             finding.ranked[0].words,
-            " ".join(finding.not_told_apart),
+            _quoted(" ".join(finding.not_told_apart)),
             finding.likelihood_ratio,
             verdict.unknown,
         ]
         for dimension, finding in verdict.findings.items()
     ]
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

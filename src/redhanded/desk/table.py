@@ -21,7 +21,7 @@ def verdict_table(verdict: Verdict) -> Group:
 
 def _row(finding: Finding) -> tuple[str, ...]:
     best = finding.ranked[0]
-    likeliest = "\n".join(f"{one.probability:4.0%} {one.name}" for one in finding.ranked[:ALTERNATIVES])
+    likeliest = "\n".join(f"{_percent(one.probability):>4} {one.name}" for one in finding.ranked[:ALTERNATIVES])
     others = [name for name in finding.not_told_apart if name != best.name]
     more = f" and {len(others) - ALTERNATIVES} more" if len(others) > ALTERNATIVES else ""
     ruled = "\n".join(others[:ALTERNATIVES]) + more
@@ -29,10 +29,16 @@ def _row(finding: Finding) -> tuple[str, ...]:
     return likeliest, best.words, ruled if finding.not_told_apart else "unlike all of them", ratio
 
 
+def _percent(probability: float) -> str:
+    """Rounded, but never to a certainty."""
+    return "<1%" if probability < 0.005 else ">99%" if probability > 0.995 else f"{probability:.0%}"
+
+
 def _heading(verdict: Verdict) -> str:
     condition = verdict.condition
     count = f", {verdict.images} images of one actor" if verdict.images > 1 else ""
-    return f"{verdict.name} ({condition.file_format}, {condition.form}, {verdict.knowledge}{count})"
+    name = "".join(char if char.isprintable() else "?" for char in verdict.name)  # a name may hold a terminal's codes
+    return f"{name} ({condition.file_format}, {condition.form}, {verdict.knowledge}{count})"
 
 
 def _remarks(verdict: Verdict) -> list[str]:
