@@ -83,7 +83,7 @@ def _file(name: str, sha256: str) -> Node:
 
 def _result(judgement: Judgement) -> Node:
     """Every name that is likeliest or cannot be ruled out, and the analytic statement."""
-    owner = judgement.verdict.model_dump()
+    owner = _iri(judgement.verdict.model_dump())
     classes = [_node("analysis:ArtifactClassification", said, owner) for said in _classes(judgement)]
     facet = _node("analysis:ArtifactClassificationResultFacet", {"analysis:classification": classes}, owner)
     said = {"core:statement": "\n".join(judgement.sentences()), "core:hasFacet": facet}
@@ -104,8 +104,11 @@ def _classes(judgement: Judgement) -> Iterator[Node]:
 
 def _node(kind: str, said: Node, owner: Any = None) -> Node:
     """A thing whose IRI is made of what it says, and of what it belongs to."""
-    name = uuid.uuid5(_NAMESPACE, json.dumps([kind, said, owner], sort_keys=True))
-    return {"@id": f"urn:uuid:{name}", "@type": kind, **said}
+    return {"@id": _iri([kind, said, owner]), "@type": kind, **said}
+
+
+def _iri(key: Any) -> str:
+    return f"urn:uuid:{uuid.uuid5(_NAMESPACE, json.dumps(key, sort_keys=True))}"
 
 
 def _ref(node: Node) -> Node:

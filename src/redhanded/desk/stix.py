@@ -38,11 +38,11 @@ def write_stix(verdicts: Sequence[Verdict], bundle: Bundle, time: datetime | Non
     """The JSON of a STIX 2.1 bundle; time: of its making, now unless given. Needs `stix2` (the extra `intel`)."""
     import stix2
 
-    writer = Writer(bundle.digest, time or datetime.now(UTC))
+    writer = Writer(bundle.digest, _to_milliseconds(time or datetime.now(UTC)))
     said = writer.objects([Judgement.of(verdict, bundle) for verdict in verdicts])
     objects = [stix2.parse(one, version="2.1") for one in said]
-    text: str = stix2.Bundle(id=_id("bundle", [one["id"] for one in said]), objects=objects).serialize(pretty=True)
-    return f"{text}\n"
+    whole = stix2.Bundle(id=_id("bundle", [one["id"] for one in said]), objects=objects)
+    return f"{whole.serialize(indent=2)}\n"  # pretty=True takes a time that grows with the square of the objects
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Writer:
         verdict = judgement.verdict
         files = [_file(*one) for one in zip(verdict.files, verdict.sha256, strict=True)]
         observed = self._observed(judgement, files)
-        seen = list(_seen(judgement)) if judgement.attacked else []
+        seen = list(self._seen(judgement)) if judgement.attacked else []
         whole = self._extension(judgement)
         sightings = [
             self._sighting(what, likelihood, observed, {} if place else whole)
@@ -96,6 +96,27 @@ class Writer:
         ]
         yield from [*files, observed, *(what for what, _ in seen), *sightings]
         yield self._note(judgement, [observed, *sightings], {} if sightings else whole)
+
+    def _seen(self, judgement: Judgement) -> Iterator[tuple[Said, float]]:
+        """Techniques and tools, with their likelihoods: the technique of the attack first."""
+        technique, likelihood = judgement.technique
+        yield _attack_pattern(technique), likelihood
+        family, toolchain = judgement.likeliest("family"), judgement.likeliest("toolchain")
+        if family is not None:
+            title = TITLES.get(family.name, family.name)
+            yield self._tool(title, f"An implementation of the attack {title}."), family.probability
+        if toolchain is not None:
+            yield _attack_pattern(IMPLEMENTATION), toolchain.probability
+            yield self._tool(toolchain.name, "A library of attacks on classifiers."), toolchain.probability
+
+    def _tool(self, name: str, description: str) -> Said:
+        said = {
+            "name": name,
+            "description": description,
+            "tool_types": ["exploitation"],
+            "created_by_ref": self.identity["id"],
+        }
+        return _object("tool", said, _PINNED)
 
     def _observed(self, judgement: Judgement, files: Sequence[Said]) -> Said:
         said = {
@@ -153,19 +174,6 @@ class Writer:
         return {"extensions": {self.definition["id"]: said}}
 
 
-def _seen(judgement: Judgement) -> Iterator[tuple[Said, float]]:
-    """Techniques and tools, with their likelihoods: the technique of the attack first."""
-    technique, likelihood = judgement.technique
-    yield _attack_pattern(technique), likelihood
-    family, toolchain = judgement.likeliest("family"), judgement.likeliest("toolchain")
-    if family is not None:
-        title = TITLES.get(family.name, family.name)
-        yield _tool(title, f"An implementation of the attack {title} on image classifiers."), family.probability
-    if toolchain is not None:
-        yield _attack_pattern(IMPLEMENTATION), toolchain.probability
-        yield _tool(toolchain.name, "A library of attacks on image classifiers."), toolchain.probability
-
-
 def _attack_pattern(technique: str) -> Said:
     """As MITRE published it, without its description."""
     row = TECHNIQUES[technique]
@@ -180,10 +188,6 @@ def _attack_pattern(technique: str) -> Said:
         "kill_chain_phases": [{"kill_chain_name": "mitre-atlas", "phase_name": row.phase}],
         "external_references": [{"source_name": "mitre-atlas", "external_id": technique, "url": url}],
     }
-
-
-def _tool(name: str, description: str) -> Said:
-    return _object("tool", {"name": name, "description": description, "tool_types": ["exploitation"]}, _PINNED)
 
 
 def _file(name: str, sha256: str) -> Said:
@@ -202,6 +206,11 @@ def _object(kind: str, said: Said, time: datetime, key: Any = None) -> Said:
 
 def _id(kind: str, key: Any) -> str:
     return f"{kind}--{uuid.uuid5(_NAMESPACE, json.dumps([kind, key], sort_keys=True))}"
+
+
+def _to_milliseconds(time: datetime) -> datetime:
+    """STIX's times are no finer."""
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def _percent(likelihood: float) -> int:
