@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     from redhanded.generation import generate
     from redhanded.report import write_report
     from redhanded.study import Study, load_study
+    from redhanded.user.classifier import AttackClassifier
+    from redhanded.user.fitting import fit
 
 __version__ = "0.1.0"
 
 __all__ = [
     "FGSM",
     "AdversarialSet",
+    "AttackClassifier",
     "Attributor",
     "CarliniWagner",
     "Cnn6",
     "DeepFool",
     "Study",
     "Verdict",
+    "fit",
     "generate",
     "load_study",
     "run_study",
@@ -37,12 +41,14 @@ __all__ = [
 _HOMES = {
     "FGSM": "redhanded.attacks",
     "AdversarialSet": "redhanded.advset",
+    "AttackClassifier": "redhanded.user.classifier",
     "Attributor": "redhanded.desk.attribute",
     "CarliniWagner": "redhanded.attacks",
     "Cnn6": "redhanded.attributors",
     "DeepFool": "redhanded.attacks",
     "Study": "redhanded.study",
     "Verdict": "redhanded.desk.records",
+    "fit": "redhanded.user.fitting",
     "generate": "redhanded.generation",
     "load_study": "redhanded.study",
     "run_study": "redhanded.engine",
