@@ -211,22 +211,24 @@ class Inquiry:
 
     def apart(self, prior: Mapping[str, float]) -> list[Verdict]:
         """A verdict for each image."""
-        strange, nearest = self.panel.strangeness(self.answer), self.desk.nearest(self.panel, self.answer.features)
+        nearest = self.desk.nearest(self.panel, self.answer.features)
+        doubts = list(zip(self.panel.strangeness(self.answer), self.panel.farness(self.answer), strict=True))
         found = self.panel.findings(self.answer, prior, together=False)
         return [
-            self._verdict(place, one.name, one.condition, found[place], strange[place], nearest[place], prior)
+            self._verdict(place, one.name, one.condition, found[place], doubts[place], nearest[place], prior)
             for place, one in enumerate(self.evidence)
         ]
 
     def together(self, prior: Mapping[str, float]) -> list[Verdict]:
         """One verdict for images of one actor: their log-likelihoods are added."""
         (found,) = self.panel.findings(self.answer, prior, together=True)
-        strange = sorted(self.panel.strangeness(self.answer))[len(self.evidence) // 2]
+        doubts = self.panel.strangeness(self.answer), self.panel.farness(self.answer)
+        strange, far = (sorted(each)[len(self.evidence) // 2] for each in doubts)
         nearest = self.desk.nearest(self.panel, self.answer.features)[0]
         names = ", ".join(one.name for one in self.evidence)
         remarks = list(dict.fromkeys(remark for one in self.evidence for remark in one.condition.remarks))
         condition = self.evidence[0].condition.model_copy(update={"remarks": remarks})
-        verdict = self._verdict(0, names, condition, found, strange, nearest, prior)
+        verdict = self._verdict(0, names, condition, found, (strange, far), nearest, prior)
         files, digests = [one.file for one in self.evidence], [one.sha256 for one in self.evidence]
         return [verdict.model_copy(update={"files": files, "sha256": digests, "images": len(digests)})]
 
@@ -236,7 +238,7 @@ class Inquiry:
         name: str,
         condition: Condition,
         findings: dict[str, Finding],
-        strangeness: float,
+        doubt: tuple[float, float],  # strangeness, farness
         nearest: list[Neighbour],
         prior: Mapping[str, float],
     ) -> Verdict:
@@ -250,8 +252,8 @@ class Inquiry:
             knowledge=self.panel.part.knowledge,
             condition=condition,
             prior=dict(prior),
-            unknown=unknown_reason(strangeness, findings["family"]),
-            strangeness=strangeness,
+            unknown=unknown_reason(*doubt, findings["family"]),
+            strangeness=doubt[0],
             findings=findings,
             estimates=self.panel.estimates(settings) if settings else [],
             fingerprints=find_fingerprints(image, perturbation),

@@ -15,6 +15,9 @@ from redhanded.desk.words import words_for
 from redhanded.unknown import ACCEPTED, CHOSEN, DETECTORS, Score, p_values
 
 COVERAGE = 0.9  # of the set of names that cannot be told apart
+FAR = 0.99  # share of known images that lie nearer to the others
+_NEIGHBOUR = 3  # the one whose distance counts
+_MOST_KNOWN = 2000  # images that distances are taken to
 _TAIL = 0.05  # of an estimate's distribution, left out on either side
 
 
@@ -47,6 +50,25 @@ class Panel:
         """For each image, the share of known images that are less strange."""
         scores = self._score(answer).double().numpy()
         return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
+
+    @cached_property
+    def _known(self) -> tuple[Tensor, np.ndarray]:
+        """Standardised features of known images, (n, f), and how far each lies from those of other source images."""
+        held = self.attributor.held_out_
+        rows = torch.linspace(0, len(held.index) - 1, min(_MOST_KNOWN, len(held.index))).long()
+        features, index = self.standardise(held.features[rows]), held.index[rows]
+        same = (index[:, None] == index) & (index >= 0) | torch.eye(len(rows), dtype=torch.bool)
+        return features, _neighbour(torch.cdist(features, features).masked_fill(same, torch.inf)).sort().values.numpy()
+
+    def farness(self, answer: Answer) -> list[float]:
+        """For each image, the share of known images that lie nearer to known ones, by the distance of features.
+
+        What lies far from everything need not look strange to a score that weighs one class against all of them. Sun,
+        Ming, Zhu, Li, "Out-of-distribution detection with deep nearest neighbors", 2022.
+        """
+        features, usual = self._known
+        apart = _neighbour(torch.cdist(self.standardise(answer.features), features))
+        return (np.searchsorted(usual, apart.numpy()) / len(usual)).tolist()
 
     def findings(self, answer: Answer, prior: Mapping[str, float], together: bool) -> list[dict[str, Finding]]:
         """For each image (or for all of them together) every dimension; prior: of families, empty for equal."""
@@ -102,6 +124,11 @@ class Panel:
         return [_estimate(name, [rival for rival in rivals if name in rival[0]]) for name in best.setting]
 
 
+def _neighbour(apart: Tensor) -> Tensor:
+    """(n, known) distances -> (n,) that of the neighbour that counts."""
+    return apart.kthvalue(min(_NEIGHBOUR, apart.shape[1]), dim=1).values
+
+
 def _bounded(log_proba: Tensor, images: int) -> Tensor:
     """No answer is surer than so many calibration images can vouch for: one more would have been named at random."""
     share = 1 / (images + 1)
@@ -148,10 +175,12 @@ def _estimate(name: str, rivals: Sequence[tuple[Mapping[str, float], float]]) ->
     return Estimate(parameter=name, value=value, low=low, high=high)
 
 
-def unknown_reason(strangeness: float, family: Finding) -> str:
+def unknown_reason(strangeness: float, farness: float, family: Finding) -> str:
     """Why no name should be relied upon; empty where nothing speaks against it."""
     if strangeness > ACCEPTED:
         return f"its features are stranger than those of {strangeness:.1%} of the known images"
+    if farness > FAR:
+        return f"its features lie farther from those of known images than {farness:.1%} of these do"
     if not family.not_told_apart:
         return f"for no known family would such an answer be usual (coverage {family.coverage:.0%})"
     return ""
