@@ -133,7 +133,8 @@ def as_images(where: str, images: ArrayLike | Tensor) -> Tensor:
         raise DataError(f"{where}: expected images as uint8 or floats, found {array.dtype}; convert them")
     if array.dtype != np.uint8 and array.size and not (array.min() >= 0 and array.max() <= 1):  # NaN fails too
         raise DataError(f"{where}: expected values in [0, 1], found {array.min():.3g} to {array.max():.3g}; scale them")
-    return as_float(torch.from_numpy(np.ascontiguousarray(array)))
+    kept = array if array.dtype == np.uint8 else array.astype(np.float32)
+    return as_float(torch.from_numpy(np.ascontiguousarray(kept)))
 
 
 def _array(where: str, images: ArrayLike) -> NDArray:
