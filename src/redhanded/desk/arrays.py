@@ -1,6 +1,7 @@
 """Arrays of images: from the bytes of a `.npy` or `.npz` file, or from memory. No pickle is read."""
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from redhanded.errors import DataError
 from redhanded.image_files import bad_data, read_npz_arrays, reading
 
 MOST_UNPACKED = 1 << 27  # bytes of one archive's images
@@ -16,13 +18,17 @@ MOST_IMAGES = 10_000  # of one archive
 MOST_MEMBERS = 1000
 _KEY = "images"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that numpy writes
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in what a parser says of a header: another one every time
 _REMEDY = "save one image with numpy.save, float32 in [0, 1] or uint8"
 _REMEDY_NPZ = f"save them with numpy.savez(file, {_KEY}=...)"
 
 
 def read_arrays(name: str, data: bytes) -> list[NDArray]:
     """The images of an array file: one of a `.npy`, all of an `.npz`; raises DataError in one line."""
-    return ARRAYS[Path(name).suffix.lower()](name, data)
+    try:
+        return ARRAYS[Path(name).suffix.lower()](name, data)
+    except DataError as error:
+        raise DataError(_ADDRESS.sub("", str(error))) from None
 
 
 def checked(name: str, image: NDArray | Tensor) -> NDArray:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import threading
 import warnings
@@ -13,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from redhanded.errors import DataError
 from redhanded.image_files import IMAGE_FORMATS, bad_data, reading
 
-MOST_IMAGE_BYTES = 1 << 23  # of one image file; many times what so many pixels take
+MOST_IMAGE_BYTES = 5 << 20  # of one image file; what so many pixels take with all channels, and more
 MOST_PIXELS = 1 << 20  # before repeated pixels are taken away
 MOST_SCANS = 64  # of a JPEG; ten are usual, and each one costs as much as decoding a whole image
 FORMATS = tuple(sorted(set(IMAGE_FORMATS.values())))
@@ -24,6 +26,7 @@ _LOSSY = ("JPEG", "MPO")  # a camera's MPO is a JPEG with more JPEGs behind it
 _LOSSY_TIFF = ("jpeg", "tiff_jpeg", "webp")
 _DEEP = re.compile(r";16[BLN]")  # how Pillow calls stored values of 16 bits, of which it keeps 8
 _ROTATION = 0x0112
+_STDERR = 2
 _CONVERT = "convert it to 8-bit grey or RGB without loss, or to .npy"
 _FILTERS = threading.Lock()  # the filters of warnings belong to the process
 
@@ -46,10 +49,13 @@ def decode(name: str, data: bytes) -> Decoded:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with _opened(name, data) as image:
             _check_header(name, image, data)
-            pixels, remarks = _pixels(name, image)
+            turned = image.format == "TIFF" and _asks_for_rotation(image)  # Pillow does it, and forgets that it did
+            with _silent_libtiff():
+                pixels, changes = _pixels(name, image)
             lossy = _is_lossy(image, data)
+            remarks = [*_remarks(name, image), *(["turned as the metadata asks"] if turned else []), *changes]
             remarks += ["lossy compression; the calibration was measured without it"] if lossy else []
-            return Decoded(pixels, str(image.format), lossy, [*_remarks(name, image), *remarks])
+            return Decoded(pixels, str(image.format), lossy, remarks)
 
 
 def _opened(name: str, data: bytes) -> Image.Image:
@@ -58,12 +64,17 @@ def _opened(name: str, data: bytes) -> Image.Image:
     except UnidentifiedImageError:
         found = f"{len(data):,} bytes of something else" if data else "no bytes at all"
         raise bad_data(name, "a PNG, JPEG, BMP, WEBP, TIFF, .npy or .npz file", found, _CONVERT) from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise _too_many_pixels(name, "more than a hundred million") from None
+
+
+def _too_many_pixels(name: str, found: str) -> DataError:
+    return bad_data(name, f"at most {MOST_PIXELS:,} pixels", found, "cut the image out of it")
 
 
 def _check_header(name: str, image: Image.Image, data: bytes) -> None:
     if image.width * image.height > MOST_PIXELS:
-        found = f"{image.width} x {image.height}"
-        raise bad_data(name, f"at most {MOST_PIXELS:,} pixels", found, "cut the image out of it")
+        raise _too_many_pixels(name, f"{image.width} x {image.height}")
     if image.mode not in MODES:
         raise bad_data(name, "8-bit grey, RGB or palette", f"mode {image.mode}", _CONVERT)
     if any(_DEEP.search(str(tile.args)) for tile in getattr(image, "tile", ())):
@@ -82,6 +93,25 @@ def _pixels(name: str, image: Image.Image) -> tuple[NDArray[np.uint8], list[str]
     if pixels[-1].min() < 255:
         raise bad_data(name, "an image without transparency", "transparent pixels", _CONVERT)
     return pixels[:-1], ["an alpha channel that hides nothing, taken away"]
+
+
+@contextlib.contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """Nothing on the standard error for a while: libtiff writes there itself, beside the exception.
+
+    Not in a server's threads, where lines of others would be lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere:
+        kept = os.dup(_STDERR)
+        os.dup2(nowhere.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(kept, _STDERR)
+            os.close(kept)
 
 
 def _channels_first(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -110,11 +140,12 @@ def _remarks(name: str, image: Image.Image) -> Iterator[str]:
         yield f"the file is {image.format}, whatever its name says"
     if getattr(image, "is_animated", False):  # counting the frames of a TIFF would read all of them
         yield "the first frame of several"
-    if _is_rotated(image):
+    if _asks_for_rotation(image):
         yield "pixels as stored; the rotation that the metadata asks for was not applied"
 
 
-def _is_rotated(image: Image.Image) -> bool:
+def _asks_for_rotation(image: Image.Image) -> bool:
+    """Of a PNG to be asked once its pixels are there: it would load them, and what fails here is not told."""
     with contextlib.suppress(Exception):  # broken metadata says nothing about the pixels
         return bool(image.getexif().get(_ROTATION, 1) != 1)
     return False
