@@ -194,12 +194,15 @@ def test_once_waits_for_what_was_there_and_not_for_what_comes_later(
 ) -> None:
     (first,) = fill(inbox, examples, 1)
 
-    def more() -> None:
+    def grows() -> None:
         with Path(first).open("ab") as file:
             file.write(b"tail")
+        comes()
+
+    def comes() -> None:
         (inbox / f"{len(list(inbox.iterdir()))}.txt").write_text("later")
 
-    wait = looks(more, more, nothing, *[lambda: pytest.fail("it should have ended")] * 2)
+    wait = looks(grows, comes, lambda: pytest.fail("it should have ended"))
     entries = list(watch(desk, inbox, out, once=True, wait=wait))
     assert first in {entry.path for entry in entries}
 
@@ -287,7 +290,16 @@ def test_a_folder_that_goes_away_and_comes_back(
 ) -> None:
     paths = fill(inbox, examples, 2)
     away = inbox.with_name("away")
-    wait = looks(nothing, lambda: inbox.rename(away), nothing, lambda: away.rename(inbox), nothing)
+
+    def goes() -> None:
+        inbox.rename(away)
+        inbox.write_text("a file in its place is not what was to be watched")
+
+    def comes() -> None:
+        inbox.unlink()
+        away.rename(inbox)
+
+    wait = looks(nothing, goes, nothing, nothing, comes, nothing)
     assert [entry.path for entry in watch(desk, inbox, out, wait=wait)] == paths
 
 
