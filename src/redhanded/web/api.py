@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi import Path as PathParameter
 from starlette.responses import Response
 
 from redhanded.bundle import BundleCard
@@ -54,14 +55,14 @@ async def attribute(site: SiteHere, sent: Sent) -> Response:
 
 
 @router.post(
-    "/api/picture",
+    "/api/picture/{image}",
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}, **REFUSALS},
     openapi_extra={"requestBody": describe_body()},
     summary="The evidence of one verdict as a picture",
 )
 async def picture(
-    site: SiteHere, sent: Sent, image: Annotated[int, Query(ge=0, description="Which image of those sent.")] = 0
+    site: SiteHere, sent: Sent, image: Annotated[int, PathParameter(ge=0, description="Which image of those sent.")]
 ) -> Response:
     """Image, estimated or true perturbation, its spectrum, and the nearest known examples, as PNG."""
     outcomes = await site.attribute(sent)

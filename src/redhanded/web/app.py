@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
@@ -66,6 +67,10 @@ def _http(request: Request, error: Exception) -> Response:
     return RefusedError(error.status_code, text, error.headers or {}).response()
 
 
+def _gone(request: Request, error: Exception) -> Response:
+    return RefusedError(400, "expected a whole request, found its client gone").response()  # which nobody reads
+
+
 def _bug(request: Request, error: Exception) -> Response:
     return RefusedError(500, "the server failed at this request, which is a bug; its log has the details").response()
 
@@ -75,5 +80,6 @@ TELLING = {
     RedhandedError: _mistake,
     RequestValidationError: _invalid,
     HTTPException: _http,
+    ClientDisconnect: _gone,
     Exception: _bug,
 }

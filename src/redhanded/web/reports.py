@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from starlette.staticfiles import StaticFiles
-
 from redhanded.errors import RunError
 from redhanded.results import RunCard, read_record
 from redhanded.web.errors import RefusedError
@@ -41,9 +39,12 @@ def list_reports(folder: Path) -> Iterator[RunReport]:
 
 def report_file(folder: Path, run: str, file: str) -> Path:
     """The path of one file of one run's report; raises RefusedError (404) for all else, links that lead out too."""
-    full, stat = "", None
-    if ".." not in PurePosixPath(run, file).parts and "\0" not in run + file and PurePosixPath(file).suffix in KINDS:
-        full, stat = StaticFiles(directory=folder).lookup_path(f"{run}/report/{file}")
-    if stat is None or not Path(full).is_file():
+    home = folder.resolve() / run / "report"
+    try:
+        path = (home / file).resolve()
+        served = ".." not in (run, *PurePosixPath(file).parts) and path.suffix in KINDS and path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a zero in it
+        served = False
+    if not served or not path.is_relative_to(home):
         raise RefusedError(404, "expected a file of a run's report, found none; /reports lists the runs")
-    return Path(full)
+    return path

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import resource
 import secrets
 import socket
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from redhanded.web.site import Site
 
 HEADER_SECONDS = 5.0  # until the head of a request must be whole
 READER_SECONDS = 30  # until a client must have taken what it was sent
+BACKLOG = 2048  # connections that are not taken up yet
+MOST_SOCKETS = 4096  # with everything else that is open
 STOP_SECONDS = 30  # for what was accepted, when the server is told to stop
 
 
@@ -33,6 +36,7 @@ def serve_bundle(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises BundleError or ServeError before it starts."""
     desk = Attributor.load(bundle)
+    _allow_sockets()
     listener = _listen(host, port)
     address, port = listener.getsockname()[:2]
     token = None if ipaddress.ip_address(address).is_loopback else secrets.token_urlsafe(32)
@@ -55,18 +59,24 @@ def serve_bundle(
     uvicorn.Server(config).run(sockets=[listener])
 
 
+def _allow_sockets() -> None:
+    """Many systems give a process 1024 open files, a thousand clients at once need more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(MOST_SOCKETS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a client that takes nothing is given up
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READER_SECONDS * 1000)
-        listener.bind(place)
-    except (OSError, OverflowError) as error:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(place[:2], family=family, backlog=BACKLOG)
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         remedy = "name another --host or --port"
         raise ServeError(f"expected to listen on {host}, port {port}, found: {reason}; {remedy}") from None
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a client that takes nothing is given up
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READER_SECONDS * 1000)
     return listener
 
 

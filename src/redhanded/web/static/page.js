@@ -96,7 +96,7 @@ async function draw(card, about) {
   const files = about.getAll(images.name);
   for (const file of about.has("together") ? files : [files[card.dataset.file]]) data.append(images.name, file);
   try {
-    const answer = await post("/api/picture?image=" + (about.has("together") ? 0 : card.dataset.image), data);
+    const answer = await post("/api/picture/" + (about.has("together") ? 0 : card.dataset.image), data);
     if (!answer.ok) throw new Error(await told(answer));
     const picture = card.querySelector("img");
     picture.src = URL.createObjectURL(await answer.blob());
