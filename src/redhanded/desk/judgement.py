@@ -58,6 +58,11 @@ class Judgement:
         """Whether an attack was seen: the image is rather adversarial than not, and of a kind that is known."""
         return not self.verdict.unknown and self.adversarial is not None and self.adversarial.probability > 0.5
 
+    @property
+    def named(self) -> bool:
+        """Whether names are given: an attack was seen, or nobody could see whether there was one."""
+        return self.attacked or (not self.verdict.unknown and self.adversarial is None)
+
     def likeliest(self, dimension: str) -> Alternative | None:
         """The likeliest name that an attack has in a dimension; None where the dimension was not asked."""
         finding = self.verdict.findings.get(dimension)
@@ -98,10 +103,10 @@ class Judgement:
             yield f"No attack is named: {self.verdict.unknown}."
             return
         if self.adversarial is None:
-            yield f"Whether {images} adversarial was not asked, since the bundle knows no controls."
+            yield f"Whether {images} adversarial was not asked, since the bundle knows no controls; supposing it is:"
         else:
             yield f"{_likelihood(self.adversarial)} that {images} adversarial."
-        for dimension, claim in CLAIMS.items() if self.attacked else ():
+        for dimension, claim in CLAIMS.items() if self.named else ():
             best = self.likeliest(dimension)
             if best is not None:
                 yield f"{_likelihood(best)} that {claim.format(TITLES.get(best.name, best.name))}."
@@ -111,7 +116,7 @@ class Judgement:
         if finding.not_told_apart and not self.verdict.unknown:
             names = ", ".join(TITLES.get(name, name) for name in finding.not_told_apart)
             yield f"Not ruled out: {names} (such sets hold the true name for {finding.coverage:.0%} of known images)."
-        if self.attacked and self.verdict.estimates:
+        if self.named and self.verdict.estimates:
             numbers = ", ".join(
                 f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in self.verdict.estimates
             )
@@ -119,7 +124,7 @@ class Judgement:
 
     def _reliance(self) -> Iterator[str]:
         measured = self.verdict.findings["family"].measured
-        tested = "was not measured" if measured is None else f"named {measured:.0%} of test images rightly"
+        tested = "was not measured" if measured is None else f"named the attack of {measured:.0%} of test images"
         basis = f"the method ({KNOWING[self.verdict.knowledge]}, {self.verdict.condition.pixels}) {tested}"
         yield f"Confidence in this judgement is {self.confidence}: {basis}."
         if self.verdict.condition.remarks:
