@@ -230,7 +230,9 @@ def test_no_attack_is_sighted_where_none_was_seen(
     opening = {
         "control": "There is almost no chance (1 %) that the image is adversarial.",
         "unknown": f"No attack is named: {verdicts['unknown'].unknown}.",
-        "without controls": "Whether the image is adversarial was not asked, since the bundle knows no controls; supposing it is:",
+        "without controls": (
+            "Whether the image is adversarial was not asked, since the bundle knows no controls; supposing it is:"
+        ),
     }
     assert note["abstract"] == opening[kind]
 
