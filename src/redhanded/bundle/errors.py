@@ -15,8 +15,12 @@ class BundleError(RedhandedError):
 
 def bad_bundle(where: object, expected: str, found: str, remedy: str = _REMEDY) -> BundleError:
     """A BundleError of one printable line: the place, what was expected, what was found, what to do."""
-    text = " ".join(f"{where}: expected {expected}, found {found[:_LONGEST]}; {remedy}".split())
-    return BundleError("".join(char if char.isprintable() else "?" for char in text))
+    return _one_line(f"{where}: expected {expected}, found {found[:_LONGEST]}", remedy)
+
+
+def _one_line(text: str, remedy: str) -> BundleError:
+    whole = " ".join(f"{text}; {remedy}".split())
+    return BundleError("".join(char if char.isprintable() else "?" for char in whole))
 
 
 @contextmanager
@@ -26,6 +30,8 @@ def trusting_nothing(where: object) -> Iterator[None]:
         yield
     except BundleError:
         raise
+    except RedhandedError as error:
+        raise _one_line(str(error)[: 3 * _LONGEST], _REMEDY) from error
     except Exception as error:
         found = str(error).partition("\n")[0] or "nothing that can be said"
         raise bad_bundle(where, "a sound bundle", f"{type(error).__name__}: {found}") from error

@@ -74,7 +74,8 @@ def _check_places(folder: Path, card: BundleCard) -> None:
     for name, path in places.items():
         if path not in card.files:  # a path that leads elsewhere is not among them, however it is written
             raise bad_bundle(folder, "attributors and victims at files of the card", f"one at {name}")
-    if not card.victims_inside and any(part.knowledge == "candidates" for part in card.parts):
+    inside = card.victims_inside and card.victims
+    if not inside and any(part.knowledge == "candidates" for part in card.parts):
         raise bad_bundle(folder, "the victims that its attributors ask", "none")
     if len({(part.pixels, part.knowledge) for part in card.parts}) < len(card.parts):
         raise bad_bundle(folder, "one attributor for each pixel protocol and knowledge", "two for one")

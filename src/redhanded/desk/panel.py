@@ -9,6 +9,7 @@ from torch import Tensor
 
 from redhanded.attributors import Answer, Attributor, HeldOut, Marginal
 from redhanded.bundle.dimensions import told_apart
+from redhanded.bundle.errors import bad_bundle, trusting_nothing
 from redhanded.bundle.records import Part, SetEntry
 from redhanded.desk.records import Alternative, Estimate, Finding
 from redhanded.desk.words import words_for
@@ -47,8 +48,11 @@ class Panel:
         return (features - mean) / deviation
 
     def strangeness(self, answer: Answer) -> list[float]:
-        """For each image, the share of known images that are less strange."""
-        scores = self._score(answer).double().numpy()
+        """For each image, the share of known images that are less strange; BundleError where there is no telling."""
+        with trusting_nothing(f"the bundle's {self.attributor.kind}"):
+            scores = self._score(answer).double().numpy()
+            if not np.isfinite(scores).all():
+                raise bad_bundle(f"the bundle's {self.attributor.kind}", "finite scores of strangeness", "others")
         return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
 
     @cached_property
