@@ -62,3 +62,20 @@ def test_the_page_names_every_run_and_table(copied: Path) -> None:
 def test_a_folder_without_runs_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"expected runs below .*, found none"):
         write_summary(tmp_path)
+
+
+def test_the_page_has_what_is_left_without_size_and_with_several_images(copied: Path) -> None:
+    found = [
+        result
+        for result in read_records(Result, KEPT / "cifar10" / "results" / "questions")
+        if (result.item, result.attributor, result.pixels) == ("table7", "forensic", "float32")
+    ]
+    assert len(found) == 6
+    sizes = [part for result in found for part in result.by_size]
+    actors = [result.together for result in found if result.together]
+    shares = (
+        fmean(result.accuracy or 0.0 for result in found),
+        sum(part.correct for part in sizes) / sum(part.n for part in sizes),
+        sum(part.correct for part in actors) / sum(part.n for part in actors),
+    )
+    assert " / ".join(f"{100 * share:.1f}" for share in shares) in (copied / "README.md").read_text()
