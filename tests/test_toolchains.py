@@ -537,7 +537,7 @@ def test_what_a_user_types_is_what_is_declared_and_tested() -> None:
     typed = [TOOLCHAINS[name].install for name in PEERS]
     named = [extra for line in typed for extra in re.findall(r"redhanded\[(\w+)\]", line)]
     assert extras["bench"] == [f"redhanded[{','.join(named)}]"]
-    assert "redhanded[bench]" in extras["test"]
+    assert any(re.match(r"redhanded\[(.*,)?bench[,\]]", needed) for needed in extras["test"])
     assert set(named) <= extras.keys()
     assert sorted(by_hand) == sorted(name for line in typed for name in re.findall(r"--no-deps (\S+)", line))
     for name in PEERS:

@@ -126,17 +126,15 @@ def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, 
     shutil.copytree(source, out / name, ignore=shutil.ignore_patterns("answers.safetensors"))
     attributor, answers = Attributor.load(source), _asked(read_answers(source))
     known = {ref: sets[ref] for ref in attributor.classes_}
-    dimensions = {
-        dimension: _measure(Marginal(attributor, classes), answers) for dimension, classes in told_apart(known).items()
-    }
-    score = DETECTORS[CHOSEN].fit(attributor.held_out_)
-    usual = np.concatenate([score(answer).double().numpy() for answer in answers.values()])
+    found = {name: _measure(Marginal(attributor, classes), answers) for name, classes in told_apart(known).items()}
+    all_known = Answer(*map(torch.cat, zip(*answers.values(), strict=True)))
+    usual = DETECTORS[CHOSEN].fit(attributor.held_out_)(all_known).double().numpy()
     return Part(
         folder=name,
         attributor=result.attributor,
         knowledge=result.knowledge,
         pixels=result.pixels,
-        measured=dimensions,
+        measured={name: measured for name, measured in found.items() if measured is not None},
         usual=np.quantile(usual, np.linspace(0, 1, 101)).tolist(),
     )
 
@@ -147,13 +145,15 @@ def _asked(answers: Answers) -> dict[str, Answer]:
     return {name: Answer(*(part[kept[name]] for part in answer)) for name, answer in answers.items()}
 
 
-def _measure(marginal: Marginal, answers: Answers) -> Measured:
-    """On test images, as many of each class as the smallest has, spread over its sets."""
+def _measure(marginal: Marginal, answers: Answers) -> Measured | None:
+    """On test images, as many of each class as the smallest has, spread over its sets; None where one has none."""
     rng = np.random.default_rng(seed_for("bundle", list(marginal.classes_)))
     columns = [
         torch.cat([answers[name].log_proba for name in names if name in answers]) for names in marginal.members.values()
     ]
     count = min(map(len, columns))
+    if not count:
+        return None
     chosen = [column[torch.from_numpy(rng.permutation(len(column))[:count])] for column in columns]
     labels = torch.arange(len(columns)).repeat_interleave(count)
     log_proba = marginal.answer(torch.cat(chosen))
