@@ -431,7 +431,7 @@ def _pickle_inside(path: Path) -> None:
 
 def _archives() -> Iterator[Case]:
     sound = _npy(FLOATS[None, None])
-    archive, key = "expected a zip archive that numpy.savez wrote", "expected the arrays images"
+    archive, key = "expected a zip archive that numpy.savez wrote", "expected an archive with the array 'images'"
     whole = npz({"images.npy": sound})
     yield Case("empty_archive.npz", _bytes(npz({})), key)
     yield Case("key_missing.npz", _bytes(npz({"pictures.npy": sound})), key)

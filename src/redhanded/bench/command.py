@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Measure our attacks against those of other libraries.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure our attacks against those of other libraries, and how fast a bundle answers.", no_args_is_help=True
+)
 
 RunOption = Annotated[Path | None, typer.Option(help="A finished run; the quick study's victims unless given.")]
 SourceOption = Annotated[list[str] | None, typer.Option(help="NAME=PATH: where the run's source lies.")]
@@ -55,3 +57,21 @@ def study(
 
     bench_study(Request(out, run, source_paths(source or []), victim or (), images, batch_size), peer or ())
     typer.echo(f"page: {out / PAGE}")
+
+
+@app.command()
+def attribute(
+    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    images: Annotated[int, typer.Option(min=1, help="Asked one by one, and files of the folder.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the bundle is loaded and the folder read.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch.")] = 2,
+    out: Annotated[Path, typer.Option(help="Where the record goes.")] = Path("runs/bench-attribute"),
+) -> None:
+    """Time a bundle: loading it, one image blind and with the victims asked, a folder."""
+    from rich.console import Console
+
+    from redhanded.bench.attribute import RECORD, bench_attribute, timings_table
+
+    bench = bench_attribute(bundle, out, images=images, rounds=rounds, thread_count=threads)
+    Console(markup=False, highlight=False).print(timings_table(bench))
+    typer.echo(f"record: {out / RECORD}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redhanded.errors import DataError
-from redhanded.image_files import bad_data, read_npz_arrays, reading
+from redhanded.image_files import bad_data, read_npz_arrays, reading, some_names
 
 MOST_UNPACKED = 1 << 27  # bytes of one archive's images
 MOST_IMAGES = 10_000  # of one archive
@@ -65,7 +65,11 @@ def _check_archive(name: str, data: bytes) -> None:
     if data.count(b"PK\x01\x02") > MOST_MEMBERS:  # the mark of an entry, counted before they are all read
         raise bad_data(name, f"an archive of at most {MOST_MEMBERS:,} arrays", "more", _REMEDY_NPZ)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
         members = [member for member in archive.infolist() if member.filename == f"{_KEY}.npy"]
+    if not members:
+        found = some_names(names)[:80] or "an empty archive"
+        raise bad_data(name, f"an archive with the array '{_KEY}'", found, _REMEDY_NPZ)
     size = sum(member.file_size for member in members)
     if size > MOST_UNPACKED:
         raise bad_data(name, f"at most {MOST_UNPACKED:,} bytes of images", f"{size:,}", "give fewer images at a time")
