@@ -19,7 +19,7 @@ from PIL import Image
 
 from redhanded.bundle import load_bundle
 
-PATIENCE = 120  # seconds, for a busy machine
+PATIENCE = 400  # seconds, for a machine that is busy with much else
 
 
 class Server:

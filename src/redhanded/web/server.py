@@ -22,7 +22,6 @@ HEADER_SECONDS = 5.0  # until the head of a request must be whole
 READER_SECONDS = 30  # until a client must have taken what it was sent
 BACKLOG = 2048  # connections that are not taken up yet
 MOST_SOCKETS = 4096  # with everything else that is open
-STOP_SECONDS = 30  # for what was accepted, when the server is told to stop
 
 
 def serve_bundle(
@@ -50,7 +49,6 @@ def serve_bundle(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
     )
     shown = f"[{address}]" if ":" in address else address
     say(f"page:  http://{shown}:{port}/  (stop with Ctrl-C)")
