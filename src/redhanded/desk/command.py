@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from redhanded.image_files import bad_data
-
 if TYPE_CHECKING:
     from redhanded.desk.attribute import Judged
 
@@ -81,6 +79,8 @@ def attribute(
 
 def parse_prior(words: list[str]) -> dict[str, float]:
     """`["fgsm=0.5"]` as numbers; raises DataError in one line."""
+    from redhanded.image_files import bad_data  # with numpy, which `--help` does not wait for
+
     prior: dict[str, float] = {}
     for word in words:
         family, _, share = word.partition("=")
