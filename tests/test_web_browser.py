@@ -156,6 +156,13 @@ def test_too_much_is_told(opened: Open, png: bytes) -> None:
     expect(page.get_by_role("alert")).to_contain_text("at most 64 files", timeout=PATIENCE * 1000)
 
 
+def test_a_file_that_is_too_large_is_told(opened: Open) -> None:
+    """The server must let the browser finish sending, which would else see a broken connection and no reason."""
+    page = opened()
+    page.evaluate(DROP.replace("new Uint8Array(bytes)", "new Uint8Array(60e6)"), ["main", [["large.png", 0]]])
+    expect(page.get_by_role("alert")).to_contain_text("bytes in a request", timeout=PATIENCE * 1000)
+
+
 def test_the_reference_is_used(opened: Open, file: Path, bundle: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean.png"
     clean.write_bytes(example_png(bundle, 5))
