@@ -198,9 +198,15 @@ def _bombs() -> Iterator[Case]:
     for kind in (b"zTXt", b"iCCP"):
         yield Case(f"{kind.decode()}.png", _bytes(partial(_inflating, kind)), "expected ")
     yield Case(
-        "many_texts.png", _bytes(lambda: png(17, 17, more=chunk(b"tEXt", b"a\0" + b"b" * 40) * 60_000)), "expected "
+        "many_texts.png",
+        _bytes(lambda: png(17, 17, more=chunk(b"tEXt", b"a\0" + b"b" * 40) * 60_000)),
+        "expected a PNG of at most 10,000 chunks",
     )
-    yield Case("many_chunks.png", _bytes(lambda: png(17, 17, more=chunk(b"abCd", b"") * 430_000)), "expected ")
+    yield Case(
+        "many_chunks.png",
+        _bytes(lambda: png(17, 17, more=chunk(b"abCd", b"") * 430_000)),
+        "expected a PNG of at most 10,000 chunks",
+    )
     yield Case("many_scans.jpg", _bytes(_many_scans), "expected a JPEG of at most 64 scans")
     shared = dict.fromkeys(range(40_000, 46_000), (7, 1 << 19, 8))
     yield Case("shared_tags.tif", _bytes(tiff(tiff_tags(17, 16, 272) | shared, bytes(1 << 19))), "expected ")

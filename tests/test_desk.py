@@ -19,18 +19,22 @@ from torch import Tensor
 
 import redhanded
 from redhanded.advset import read_column
+from redhanded.attributors import Answer, HeldOut
 from redhanded.attributors import Attributor as Stored
 from redhanded.bundle import BundleError, load_bundle, pack_bundle
 from redhanded.bundle.dimensions import DIMENSIONS
 from redhanded.cli import main
 from redhanded.desk.attribute import How, Judged
+from redhanded.desk.conformal import Conformal
 from redhanded.desk.evidence import Evidence, read_files
 from redhanded.desk.panel import COVERAGE, unknown_reason
 from redhanded.desk.printing import CSV_COLUMNS
 from redhanded.desk.records import Failure, Verdict
 from redhanded.desk.words import ICD_203, words_for
 from redhanded.errors import DataError, RunError
+from redhanded.prepare import prepare
 from redhanded.samples import Samples
+from redhanded.unknown import p_values
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
 Cli = Callable[..., tuple[int, str, str]]
@@ -191,6 +195,15 @@ def test_the_set_that_is_not_told_apart_holds_the_truth_as_often_as_it_says(
                     held[dimension].append(DIMENSIONS[dimension](desk.bundle.card.sets[name]) in finding.not_told_apart)
         for inside in filter(None, held.values()):
             assert np.mean(inside) > COVERAGE - 0.08  # that of so few held-out images scatters
+
+
+def test_conformal_p_values_are_those_of_crepes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    held = torch.randn(200, 5, generator=generator).log_softmax(1)
+    labels = torch.randint(0, 4, (200,), generator=generator)  # nothing was held out of the last class
+    asked = torch.cat([torch.randn(60, 5, generator=generator).log_softmax(1), held[:20]])  # and ties
+    expected = p_values(HeldOut(held, torch.zeros(200, 1), labels, labels), Answer(asked, torch.zeros(80, 1)))
+    assert Conformal(held, labels).p_values(asked) == pytest.approx(expected, abs=1e-12)
 
 
 def test_what_no_known_image_is_like_is_unknown_and_known_images_mostly_are_not(
@@ -738,3 +751,10 @@ def test_answers_that_are_not_finite_are_never_a_verdict(
     monkeypatch.setattr(attributor, "answer", infinite)
     with pytest.raises(BundleError, match="expected finite answers"):
         spoilt.attribute(examples(desk)[:1], blind=True)
+
+
+def test_victims_are_prepared_once(desk: redhanded.Attributor) -> None:
+    images = torch.rand(3, *desk.shape, generator=torch.Generator().manual_seed(0))
+    for victim in desk.bundle.victims.values():
+        assert prepare(victim, images) is victim
+        assert torch.isfinite(victim(images)).all()

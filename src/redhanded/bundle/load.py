@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from safetensors.torch import load_file
@@ -34,6 +35,25 @@ class Bundle:
     digest: str  # SHA-256 of its card, and so of all
 
 
+class Prepared(nn.Module):
+    """A victim as it was prepared when it was loaded. It cannot be copied, so no attributor prepares it again.
+
+    That would take each image longer than all else that is done with it.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, c, h, w) in [0, 1] -> logits, (n, classes)."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def __deepcopy__(self, memo: dict[int, object]) -> NoReturn:
+        raise TypeError("a victim that is prepared is not copied")
+
+
 def load_bundle(folder: Path) -> Bundle:
     """Read a bundle; raises BundleError in one line where anything is missing, changed, surplus or not finite."""
     folder = Path(folder)
@@ -46,9 +66,10 @@ def load_bundle(folder: Path) -> Bundle:
         for part in card.parts:
             check_attributor(folder / part.folder, part)
         for victim in inside:
-            check_victim(folder / "victims" / victim.name, victim)
+            check_victim(folder / "victims" / victim.name, victim, card.shape)
         attributors = {place: Attributor.load(folder / part.folder) for place, part in parts.items()}
-        victims = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in inside}
+        networks = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in inside}
+        victims: dict[str, nn.Module] = {name: Prepared(network) for name, network in networks.items()}
         examples = load_file(folder / EXAMPLES)["images"]
         if tuple(examples.shape) != (len(card.examples), *card.shape) or examples.dtype != torch.uint8:
             raise bad_bundle(folder / EXAMPLES, f"{len(card.examples)} images", str(tuple(examples.shape)))

@@ -13,7 +13,7 @@ from redhanded.attributors.base import AttributorCard
 from redhanded.attributors.held_out import NAME as HELD_OUT
 from redhanded.bundle.errors import bad_bundle
 from redhanded.bundle.records import Part
-from redhanded.networks import VICTIMS, build_network
+from redhanded.networks import VICTIMS, Normalise
 from redhanded.results import VictimCard, read_record
 from redhanded.weights import NAME as WEIGHTS
 
@@ -41,13 +41,19 @@ def check_attributor(folder: Path, part: Part) -> None:
         _check_held_out(place / HELD_OUT, len(card.classes))
 
 
-def check_victim(folder: Path, expected: VictimCard) -> None:
-    """A victim is the one of the bundle's card, and its weights fit its network; raises BundleError."""
+def check_victim(folder: Path, expected: VictimCard, shape: tuple[int, int, int]) -> None:
+    """A victim is the one of the bundle's card, for its images, and its weights fit its network; raises BundleError."""
     card = read_record(VictimCard, folder / "card.json")
-    if card != expected or card.architecture not in VICTIMS or not 2 <= card.classes <= MOST_CLASSES:
+    known = card.architecture in VICTIMS and 2 <= card.classes <= MOST_CLASSES
+    if card != expected or not known or card.shape != shape:
         raise bad_bundle(folder, f"the victim {expected.name} of the bundle's card", f"{card.name}, or not the same")
-    builder, blank = VICTIMS[card.architecture].build, ([0.0] * card.shape[0], [1.0] * card.shape[0])
-    _check_weights(lambda: build_network(builder, card.width, card.shape, card.classes, *blank), folder / WEIGHTS)
+    _check_weights(partial(_victim_of, card), folder / WEIGHTS)
+
+
+def _victim_of(card: VictimCard) -> nn.Module:
+    """As `redhanded.networks.build_network` puts it together, without a pass through it: no victim has lazy layers."""
+    layers = VICTIMS[card.architecture].build(card.width, card.shape[0], card.classes)
+    return nn.Sequential(Normalise([0.0] * card.shape[0], [1.0] * card.shape[0]), *layers)
 
 
 def _network_of(card: AttributorCard) -> nn.Module:
@@ -75,7 +81,9 @@ def _check_held_out(path: Path, classes: int) -> None:
     if found != wanted | {"features": (count, features)} or count < 2:
         raise bad_bundle(path, f"answers of {classes} classes to two images or more", str(found))
     with safe_open(path, "pt") as file:
-        labels = file.get_tensor("labels")
+        labels, index = file.get_tensor("labels"), file.get_tensor("index")
+    if labels.dtype != torch.int64 or index.dtype != torch.int64:
+        raise bad_bundle(path, "labels and index of torch.int64", f"{labels.dtype} and {index.dtype}")
     if labels.min() < 0 or labels.max() >= classes:
         raise bad_bundle(path, f"labels from 0 to {classes - 1}", f"{int(labels.min())} to {int(labels.max())}")
 

@@ -20,6 +20,7 @@ from redhanded.image_files import IMAGE_FORMATS, bad_data, reading
 MOST_IMAGE_BYTES = 5 << 20  # of one image file; what so many pixels take with all channels, and more
 MOST_PIXELS = 1 << 20  # before repeated pixels are taken away
 MOST_SCANS = 64  # of a JPEG; ten are usual, and each one costs as much as decoding a whole image
+MOST_CHUNKS = 10_000  # of a PNG; each one takes Pillow some microseconds
 FORMATS = tuple(sorted(set(IMAGE_FORMATS.values())))
 MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}  # Pillow's -> pixels
 _LOSSY = ("JPEG", "MPO")  # a camera's MPO is a JPEG with more JPEGs behind it
@@ -27,6 +28,7 @@ _LOSSY_TIFF = ("jpeg", "tiff_jpeg", "webp")
 _DEEP = re.compile(r";16[BLN]")  # how Pillow calls stored values of 16 bits, of which it keeps 8
 _ROTATION = 0x0112
 _STDERR = 2
+_PNG = b"\x89PNG\r\n\x1a\n"
 _CONVERT = "convert it to 8-bit grey or RGB without loss, or to .npy"
 _FILTERS = threading.Lock()  # the filters of warnings belong to the process
 
@@ -44,6 +46,7 @@ def decode(name: str, data: bytes) -> Decoded:
     """The first image of a PNG, JPEG, BMP, WEBP or TIFF file; raises DataError in one line for anything else."""
     if len(data) > MOST_IMAGE_BYTES:
         raise bad_data(name, f"an image of at most {MOST_IMAGE_BYTES:,} bytes", f"{len(data):,}", _CONVERT)
+    _check_chunks(name, data)
     with _FILTERS, warnings.catch_warnings(), reading(Path(name), "an image that can be decoded"):
         warnings.simplefilter("ignore")  # remarks on odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -56,6 +59,15 @@ def decode(name: str, data: bytes) -> Decoded:
             remarks = [*_remarks(name, image), *(["turned as the metadata asks"] if turned else []), *changes]
             remarks += ["lossy compression; the calibration was measured without it"] if lossy else []
             return Decoded(pixels, str(image.format), lossy, remarks)
+
+
+def _check_chunks(name: str, data: bytes) -> None:
+    place, count = 8, 0  # behind the signature
+    while data.startswith(_PNG) and place < len(data):
+        place += 12 + int.from_bytes(data[place : place + 4])  # length, kind and checksum, and what lies between
+        count += 1
+        if count > MOST_CHUNKS:
+            raise bad_data(name, f"a PNG of at most {MOST_CHUNKS:,} chunks", "more", _CONVERT)
 
 
 def _opened(name: str, data: bytes) -> Image.Image:

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import Answer, Attributor, HeldOut, Marginal
+from redhanded.attributors import Answer, Attributor, Marginal
 from redhanded.bundle.dimensions import told_apart
 from redhanded.bundle.errors import bad_bundle, trusting_nothing
 from redhanded.bundle.records import Part, SetEntry
+from redhanded.desk.conformal import Conformal
 from redhanded.desk.records import Alternative, Estimate, Finding
 from redhanded.desk.words import words_for
-from redhanded.unknown import ACCEPTED, CHOSEN, DETECTORS, Score, p_values
+from redhanded.unknown import ACCEPTED, CHOSEN, DETECTORS, Score
 
 COVERAGE = 0.9  # of the set of names that cannot be told apart
 FAR = 0.99  # share of known images that lie nearer to the others
@@ -31,7 +32,11 @@ class Panel:
         self.marginals = {
             dimension: Marginal(attributor, classes) for dimension, classes in told_apart(self.sets).items()
         }
-        self.held = {dimension: _held_out(marginal) for dimension, marginal in self.marginals.items()}
+
+    @cached_property
+    def _usual(self) -> dict[str, Conformal]:
+        with trusting_nothing(f"the bundle's {self.attributor.kind}"):
+            return {dimension: _conformal(marginal) for dimension, marginal in self.marginals.items()}
 
     @cached_property
     def _score(self) -> Score:
@@ -82,33 +87,32 @@ class Panel:
     def _of_dimension(
         self, dimension: str, answer: Answer, prior: Mapping[str, float], together: bool
     ) -> list[Finding]:
-        marginal, held = self.marginals[dimension], self.held[dimension]
+        marginal, conformal = self.marginals[dimension], self._usual[dimension]
         own = marginal.answer(answer.log_proba)  # (n, classes)
-        usual = p_values(held, Answer(own, answer.features))
+        usual = conformal.p_values(own)
         if together:  # p-values need not be independent: twice their mean holds always
             usual = np.minimum(1, 2 * usual.mean(0, keepdims=True)) if len(usual) > 1 else usual
-        log_proba = self._added(own, dimension, together)
-        within, between = self._log_prior(dimension, prior)
-        by_prior = self._added(marginal.answer(answer.log_proba + within), dimension, together)
-        weighed = (by_prior + between).softmax(1)
+        log_proba = weighed = self._added(own, together)
+        if prior:
+            within, between = self._log_prior(dimension, prior)
+            weighed = self._added(marginal.answer(answer.log_proba + within), together) + between
+        weighed = weighed.softmax(1)
         measured = self.part.measured.get(dimension)
         accuracy = measured.accuracy if measured else None
         return [_finding(marginal.classes_, *row, accuracy) for row in zip(log_proba, weighed, usual, strict=True)]
 
-    def _added(self, own: Tensor, dimension: str, together: bool) -> Tensor:
+    def _added(self, own: Tensor, together: bool) -> Tensor:
         """Bounded logarithms of likelihoods, (n, classes), or those of all images added, (1, classes)."""
-        log_proba = _bounded(own.double(), len(self.held[dimension].labels))
+        log_proba = _bounded(own.double(), len(self.attributor.held_out_.labels))
         return log_proba.sum(0, keepdim=True).log_softmax(1) if together else log_proba
 
     def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> tuple[Tensor, Tensor]:
         """A family's share is spread evenly over its sets: what that makes of the sets of each class, and of classes.
 
         (sets,) what is added to the logarithm of each set's likelihood, so that the mean over the sets of a class is
-        weighed; (classes,) the logarithm of each class's share. Both are 0 for the sets' usual, equal weights.
+        weighed; (classes,) the logarithm of each class's share.
         """
         classes = self.marginals[dimension].members
-        if not prior:
-            return torch.zeros(len(self.sets)), torch.zeros(len(classes), dtype=torch.float64)
         families = [entry.family for entry in self.sets.values()]
         share = {name: prior[entry.family] / families.count(entry.family) for name, entry in self.sets.items()}
         total = {name: sum(share[one] for one in names) for name, names in classes.items()}
@@ -139,13 +143,13 @@ def _bounded(log_proba: Tensor, images: int) -> Tensor:
     return torch.log((1 - share) * log_proba.exp() + share / log_proba.shape[1])
 
 
-def _held_out(marginal: Marginal) -> HeldOut:
-    """The held-out answers to a dimension, with the names of that dimension as labels."""
+def _conformal(marginal: Marginal) -> Conformal:
+    """From the held-out answers to a dimension, with the names of that dimension as labels."""
     inner = marginal.inner
     home = {name: place for place, names in enumerate(marginal.members.values()) for name in names}
     places = torch.tensor([home[name] for name in inner.classes_])
     held = inner.held_out_
-    return HeldOut(marginal.answer(held.log_proba), held.features, places[held.labels], held.index)
+    return Conformal(marginal.answer(held.log_proba), places[held.labels])
 
 
 def _finding(
