@@ -1,17 +1,19 @@
 """The residual bank against its closed form."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redhanded.residuals import LIMIT, RESIDUALS, ResidualBank
+from redhanded.residuals import LIMIT, RESIDUALS, VIEWS, ResidualBank, between_levels
 
 
 def residuals(images: torch.Tensor) -> torch.Tensor:
-    """Without the image that stands before them."""
+    """Without the image that stands before them and what lies between levels behind."""
     channels = images.shape[1]
-    return ResidualBank([0.0] * channels, [1.0] * channels)(images)[:, channels:]
+    return ResidualBank([0.0] * channels, [1.0] * channels)(images)[:, channels : channels * (1 + RESIDUALS)]
 
 
 @given(st.floats(0, 1), st.integers(1, 3))
@@ -46,6 +48,27 @@ def test_channels_do_not_mix_and_the_image_is_normalised() -> None:
     changed[:, 1] = torch.rand(3, 8, 8)
     bank = ResidualBank([0.5, 0.4, 0.3], [0.2, 0.3, 0.1])
     same = (bank(images) == bank(changed)).flatten(2).all(2).all(0)
-    expected = [True, False, True, *(place // RESIDUALS != 1 for place in range(3 * RESIDUALS))]
+    expected = [
+        True,
+        False,
+        True,
+        *(place // RESIDUALS != 1 for place in range(3 * RESIDUALS)),
+        *[True, False, True] * 2,
+    ]
+    assert len(expected) == 3 * VIEWS
     assert same.tolist() == expected
     torch.testing.assert_close(bank(images)[:, 2], (images[:, 2] - 0.3) / 0.1)
+
+
+def test_on_grey_levels_nothing_lies_between() -> None:
+    levels = (torch.arange(256) / 255).view(1, 1, 16, 16)
+    sine, size = between_levels(levels)[0]
+    assert sine.abs().max() < 1e-3
+    assert size.max() == 0
+
+
+@given(st.integers(0, 254), st.floats(-0.49, 0.49))
+def test_a_small_perturbation_is_read_from_between_the_levels(level: int, added: float) -> None:
+    sine, size = between_levels(torch.full((1, 1, 1, 1), (level + added) / 255, dtype=torch.float64))[0, :, 0, 0]
+    assert sine.item() == pytest.approx(math.sin(2 * math.pi * added), abs=1e-9)
+    assert size.item() == pytest.approx(max(0.0, 1 + math.log10(max(abs(added), 1e-4)) / 4), abs=1e-9)

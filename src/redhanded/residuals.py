@@ -1,4 +1,6 @@
-"""High-pass residuals: an image with its content taken away, so that what an attack added can be seen."""
+"""Views of an image that show what an attack added: its content taken away, or what lies between grey levels."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +28,16 @@ _ACROSS = ((0,) * 5, (0,) * 5, (0, 0, -1, 1, 0), (0,) * 5, (0,) * 5)
 _DOWN = tuple(zip(*_ACROSS, strict=True))
 _KERNELS = ((_KV, 12), (_SQUARE, 4), (_ACROSS, 1), (_DOWN, 1))
 RESIDUALS = len(_KERNELS)  # of each channel
+VIEWS = 1 + RESIDUALS + 2  # of each channel: itself, its residuals, and two of what lies between levels
+_DUST = 1e-4  # grey levels: what arithmetic in float32 leaves, an order of magnitude above its rounding
 
 
 class ResidualBank(nn.Module):
-    """The normalised image, and beside it four residuals a channel, (n, c, h, w) in [0, 1] -> (n, 5 c, h, w).
+    """The normalised image, beside it views of its perturbation, (n, c, h, w) in [0, 1] -> (n, 7 c, h, w).
 
-    A residual is `clamp(255 / 4 * (kernel * image), -3, 3)`, with the image continued by its edge pixels. Kernels:
-    Fridrich, Kodovsky, "Rich models for steganalysis of digital images", IEEE TIFS 2012.
+    Four residuals a channel: `clamp(255 / 4 * (kernel * image), -3, 3)`, with the image continued by its edge pixels.
+    Kernels: Fridrich, Kodovsky, "Rich models for steganalysis of digital images", IEEE TIFS 2012. Two views of what
+    lies between grey levels, see `between_levels`.
     """
 
     mean: Tensor
@@ -51,4 +56,17 @@ class ResidualBank(nn.Module):
         edged = functional.pad(images, (2, 2, 2, 2), mode="replicate")
         residuals = functional.conv2d(edged, self.kernels, groups=images.shape[1])  # (n, 4 c, h, w)
         truncated = (residuals * (LEVELS / QUANTUM)).clamp(-LIMIT, LIMIT)
-        return torch.cat([(images - self.mean) / self.deviation, truncated], 1)
+        return torch.cat([(images - self.mean) / self.deviation, truncated, between_levels(images)], 1)
+
+
+def between_levels(images: Tensor) -> Tensor:
+    """Where values lie between two grey levels, (n, c, h, w) in [0, 1] -> (n, 2 c, h, w).
+
+    What was attacked stood on grey levels. While it is a float, its distance r from the nearest level is the
+    perturbation where that is below half a level, and elsewhere what is left of it: sin(2 pi r), which has no jump
+    there, and the size of r on a logarithmic scale from 0 (below 1e-4) to 0.92. After rounding to 8 bits both are 0.
+    """
+    levels = images * LEVELS
+    apart = levels - levels.round()
+    size = (1 + apart.abs().clamp_min(_DUST).log10() / -math.log10(_DUST)).clamp_min(0)
+    return torch.cat([(2 * math.pi * apart).sin(), size], 1)

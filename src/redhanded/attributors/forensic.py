@@ -1,4 +1,4 @@
-"""Ours, blind: a network that sees high-pass residuals beside the image, at full resolution."""
+"""Ours, blind: a network that sees, beside the image, high-pass residuals and what lies between grey levels."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from redhanded.attributors.network import NetworkAttributor
 from redhanded.networks import ConvNorm
-from redhanded.residuals import RESIDUALS, ResidualBank
+from redhanded.residuals import VIEWS, ResidualBank
 from redhanded.results import Knowledge
 
 # (channels at width 1, stride, whether an average pooling stands before it) of each 3x3 convolution
@@ -18,8 +18,8 @@ class Forensic(NetworkAttributor):
     """A residual bank, five 3x3 convolutions, the mean over the image, one linear layer; it sees the image alone.
 
     `width` multiplies the channels 64, 64, 128, 128, 192. A perturbation is a weak, fine texture: it is told apart in
-    high-pass residuals at full resolution, and its place in the image says little. The first convolution has a stride
-    of 2: it sees every residual, and what it leaves is cheap enough to be trained on many more images in the same
+    high-pass residuals, in a float image also between the grey levels, and its place in the image says little. The
+    first convolution has a stride of 2: it sees every residual, and what it leaves is cheap enough to be trained on many more images in the same
     time, which was worth more than its output at full resolution.
     """
 
@@ -29,7 +29,7 @@ class Forensic(NetworkAttributor):
     def build(self, mean: list[float], deviation: list[float]) -> nn.Module:
         """See NetworkAttributor."""
         layers: list[nn.Module] = [ResidualBank(mean, deviation)]
-        inputs = (1 + RESIDUALS) * self.channels_
+        inputs = VIEWS * self.channels_
         for count, stride, pooled in _LAYERS:
             outputs = max(1, round(count * self.settings.width))
             layers += [nn.AvgPool2d(2)] if pooled else []

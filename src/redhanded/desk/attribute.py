@@ -13,9 +13,9 @@ from redhanded.attributors import Answer
 from redhanded.bundle import Bundle, checked_answer, load_bundle
 from redhanded.bundle.errors import trusting_nothing
 from redhanded.desk.evidence import Evidence, from_array, read_files
-from redhanded.desk.fingerprints import estimate_perturbation, find_fingerprints
+from redhanded.desk.fingerprints import estimate_perturbations, find_fingerprints
 from redhanded.desk.panel import Panel, unknown_reason
-from redhanded.desk.records import Condition, Failure, Finding, Neighbour, Verdict
+from redhanded.desk.records import Condition, Failure, Finding, Fingerprint, Neighbour, Verdict
 from redhanded.errors import DataError
 from redhanded.image_files import bad_data
 from redhanded.results import Knowledge, Pixels
@@ -154,6 +154,7 @@ class Attributor:
         panel = self._panel(evidence[0], how)
         images = torch.cat([one.image for one in evidence])
         reference = None if how.clean is None else how.clean.image.expand_as(images)
+        perturbations = estimate_perturbations(images) if reference is None else images - reference
         samples = Samples(
             images=PIXELS[pixels].apply(images),
             labels=torch.zeros(len(images), dtype=torch.int64),
@@ -161,7 +162,8 @@ class Attributor:
             clean=reference,
             victims=self.bundle.victims,
         )
-        return Inquiry(self, panel, evidence, checked_answer(panel.attributor, samples), reference)
+        answer, prints = checked_answer(panel.attributor, samples), find_fingerprints(images, perturbations)
+        return Inquiry(self, panel, evidence, answer, prints)
 
     def _panel(self, evidence: Evidence, how: "How") -> Panel:
         """The one that knows most of what may be asked about; raises DataError where the bundle has none."""
@@ -207,7 +209,7 @@ class Inquiry:
     panel: Panel
     evidence: Sequence[Evidence]
     answer: Answer
-    clean: Tensor | None
+    prints: Sequence[list[Fingerprint]]
 
     def apart(self, prior: Mapping[str, float]) -> list[Verdict]:
         """A verdict for each image."""
@@ -242,8 +244,6 @@ class Inquiry:
         nearest: list[Neighbour],
         prior: Mapping[str, float],
     ) -> Verdict:
-        image = self.evidence[place].image
-        perturbation = estimate_perturbation(image) if self.clean is None else image - self.clean[:1]
         settings = findings.get("setting")
         return Verdict(
             name=name,
@@ -256,7 +256,7 @@ class Inquiry:
             strangeness=doubt[0],
             findings=findings,
             estimates=self.panel.estimates(settings) if settings else [],
-            fingerprints=find_fingerprints(image, perturbation),
+            fingerprints=self.prints[place],
             nearest=nearest,
         )
 

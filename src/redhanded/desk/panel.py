@@ -158,12 +158,10 @@ def _finding(
     """log_proba, weighed, usual: (classes,), without the prior, with it, and how usual the answer is of each class."""
     order = weighed.argsort(descending=True, stable=True).tolist()
     first, second = order[:2]
+    shares, ruled_in = weighed.tolist(), (usual > 1 - COVERAGE).tolist()
     return Finding(
-        ranked=[
-            Alternative(name=names[place], probability=weighed[place].item(), words=words_for(weighed[place].item()))
-            for place in order
-        ],
-        not_told_apart=[names[place] for place in order if usual[place] > 1 - COVERAGE],
+        ranked=[Alternative(name=names[one], probability=shares[one], words=words_for(shares[one])) for one in order],
+        not_told_apart=[names[one] for one in order if ruled_in[one]],
         coverage=COVERAGE,
         likelihood_ratio=(log_proba[first] - log_proba[second]).clamp(-700, 700).exp().item(),
         measured=accuracy,

@@ -6,7 +6,7 @@ from pathlib import Path
 from redhanded.bundle import Bundle
 from redhanded.desk.attribute import Judged
 from redhanded.desk.evidence import Evidence
-from redhanded.desk.fingerprints import estimate_perturbation
+from redhanded.desk.fingerprints import estimate_perturbations
 from redhanded.desk.picture import draw_evidence
 from redhanded.desk.records import Verdict
 from redhanded.errors import DataError
@@ -15,7 +15,7 @@ from redhanded.errors import DataError
 def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean: Evidence | None = None) -> bytes:
     """The PNG of one verdict: its image, the estimated (or, with the clean reference, true) perturbation, examples."""
     true = clean is not None
-    perturbation = evidence.image - clean.image if clean is not None else estimate_perturbation(evidence.image)
+    perturbation = evidence.image - clean.image if clean is not None else estimate_perturbations(evidence.image)
     best = verdict.findings["setting"].ranked[0] if "setting" in verdict.findings else None
     said = f"{best.name}: {best.probability:.0%}, {best.words}" if best else verdict.findings["family"].ranked[0].name
     nearest = [(f"known: {one.name}", bundle.examples[one.example].float() / 255) for one in verdict.nearest]

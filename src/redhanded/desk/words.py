@@ -1,5 +1,7 @@
 """Probabilities in the words of ICD 203, the standard of analytic products."""
 
+from bisect import bisect_left
+
 # (upper bound, words), read top to bottom; at the ends the standard has no words, and certainty is never claimed.
 ICD_203 = (
     (0.05, "almost no chance"),
@@ -10,8 +12,9 @@ ICD_203 = (
     (0.95, "very likely"),
     (1.00, "almost certain"),
 )
+_BOUNDS = [bound for bound, _ in ICD_203]
 
 
 def words_for(probability: float) -> str:
     """The words for a probability in [0, 1]; a bound belongs to the words below it."""
-    return next(words for bound, words in ICD_203 if probability <= bound)
+    return ICD_203[bisect_left(_BOUNDS, probability)][1]

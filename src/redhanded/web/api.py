@@ -32,7 +32,7 @@ REFUSALS: dict[int | str, dict[str, object]] = {
 }
 
 
-def site_of(request: Request) -> Site:
+async def site_of(request: Request) -> Site:
     """The site that serves a request."""
     site: Site = request.app.state.site
     return site
