@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from redhanded.bench.attribute import MEASURES, RECORD, AttributeBench, Job, Measure, bench_attribute
+from redhanded.bench.attribute import CLIENTS, MEASURES, RECORD, REQUESTS, AttributeBench, Job, Measure, bench_attribute
 from redhanded.cli import main
 from redhanded.desk.attribute import Attributor, How
 from redhanded.errors import RedhandedError
@@ -31,7 +31,7 @@ def asked(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Attri
         patch.setattr(Attributor, "attribute", attribute)
         patch.setattr(Attributor, "attribute_files", attribute_files)
         out = tmp_path_factory.mktemp("bench")
-        bench = bench_attribute(bundle, out, images=4, rounds=2, thread_count=1)
+        bench = bench_attribute(bundle, out, images=4, rounds=2, seconds=0, thread_count=1)
         assert read_record(AttributeBench, out / RECORD) == bench
     return bench, calls
 
@@ -71,7 +71,7 @@ def test_a_slow_bundle_does_not_meet_its_target(bundle: Path, tmp_path: Path, mo
     monkeypatch.setitem(MEASURES, "absent", Measure(run, "s", "of nothing", 1.5, knowledge="nothing"))
     for name in ("load", "blind", "candidates", "folder"):
         monkeypatch.delitem(MEASURES, name)
-    bench = bench_attribute(bundle, tmp_path, images=1, rounds=1)
+    bench = bench_attribute(bundle, tmp_path, images=1, rounds=1, seconds=0)
     assert {timing.name: timing.met for timing in bench.timings} == {"less": False, "more": True}
     assert [round(timing.worst, 2) for timing in bench.timings] == [8.86, 1.02]
 
@@ -79,7 +79,8 @@ def test_a_slow_bundle_does_not_meet_its_target(bundle: Path, tmp_path: Path, mo
 def test_the_command_prints_a_row_for_each_timing(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["bench", "attribute", "--bundle", bundle, "--images", 2, "--rounds", 1, "--threads", 1, "--out", tmp_path]
+    words = ["bench", "attribute", "--bundle", bundle, "--images", 2, "--rounds", 1, "--threads", 1]
+    words += ["--seconds", 1, "--out", tmp_path]
     monkeypatch.setattr(sys, "argv", ["redhanded", *map(str, words)])
     monkeypatch.setenv("COLUMNS", "120")
     with pytest.raises(SystemExit) as end:
@@ -88,6 +89,14 @@ def test_the_command_prints_a_row_for_each_timing(
     assert end.value.code in (0, None)
     assert all(row.title in out for row in MEASURES.values())
     assert f"record: {tmp_path / RECORD}" in out.replace("\n", "")
+    served = read_record(AttributeBench, tmp_path / RECORD).served
+    assert [one.images for one in served] == list(REQUESTS)
+    for one in served:
+        assert one.errors == []
+        assert one.requests >= one.clients == CLIENTS
+        assert one.rate == pytest.approx(one.requests * min(one.images, 2) / one.seconds)  # two images make a request
+        assert one.worst_ms >= one.median_ms > 0
+        assert one.peak_mib >= one.idle_mib > 100
 
 
 def test_what_cannot_be_read_or_written_is_one_line(bundle: Path, tmp_path: Path) -> None:
@@ -95,4 +104,4 @@ def test_what_cannot_be_read_or_written_is_one_line(bundle: Path, tmp_path: Path
     with pytest.raises(RedhandedError, match="expected a bundle"):
         bench_attribute(tmp_path, tmp_path)
     with pytest.raises(RedhandedError, match="expected to write"):
-        bench_attribute(bundle, tmp_path / "file", images=1, rounds=1, thread_count=1)
+        bench_attribute(bundle, tmp_path / "file", images=1, rounds=1, seconds=0, thread_count=1)

@@ -19,8 +19,8 @@ class Forensic(NetworkAttributor):
 
     `width` multiplies the channels 64, 64, 128, 128, 192. A perturbation is a weak, fine texture: it is told apart in
     high-pass residuals, in a float image also between the grey levels, and its place in the image says little. The
-    first convolution has a stride of 2: it sees every residual, and what it leaves is cheap enough to be trained on many more images in the same
-    time, which was worth more than its output at full resolution.
+    first convolution has a stride of 2: it sees every view, and what it leaves is cheap enough to be trained on many
+    more images in the same time, which was worth more than its output at full resolution.
     """
 
     kind: ClassVar[str] = "forensic"

@@ -1,4 +1,4 @@
-"""How fast a bundle answers: loading it, one image through the Python call, a folder."""
+"""How fast a bundle answers: loading it, one image through the Python call, a folder, a server with many clients."""
 
 import tempfile
 import time
@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import Field
 from rich.table import Table
 
+from redhanded.bench.clients import load_server
 from redhanded.bench.machine import describe_machine, threads
 from redhanded.bench.records import Machine
 from redhanded.desk.attribute import Attributor, How
@@ -24,6 +25,10 @@ from redhanded.results import Record, write_record
 
 RECORD = "attribute.json"
 _WARM = 3  # calls that are not measured: the first one makes the features of the examples
+CLIENTS = 32  # of the server, at once
+REQUESTS = (1, 16)  # images in each request
+_SHARE = 0.8  # of the Python call's throughput with as many images in each call, that the server is to sustain
+_GROWTH = 1024  # MiB over the idle process that it may need
 
 
 class Job(NamedTuple):
@@ -59,6 +64,23 @@ class Timing(Record):
     met: bool
 
 
+class Served(Record):
+    """What clients saw of a server in a process of its own, on the same machine as they."""
+
+    images: int  # in each request
+    clients: int
+    seconds: float
+    requests: int
+    errors: list[str]
+    rate: float  # images a second
+    python_rate: float  # of the Python call, one after the other, with as many images in each
+    median_ms: float  # of a request
+    worst_ms: float  # 99th percentile
+    idle_mib: int  # resident memory before the first request
+    peak_mib: int
+    met: bool  # 80 % of the Python call's rate, no error, at most 1 GiB over the idle process
+
+
 class AttributeBench(Record):
     """The record of `redhanded bench attribute`."""
 
@@ -73,15 +95,17 @@ class AttributeBench(Record):
     parts: list[str]
     images: int
     timings: list[Timing]
+    served: list[Served]
 
 
 def bench_attribute(
-    bundle: Path, out: Path, *, images: int = 200, rounds: int = 5, thread_count: int = 2
+    bundle: Path, out: Path, *, images: int = 200, rounds: int = 5, seconds: float = 60, thread_count: int = 2
 ) -> AttributeBench:
     """Measure every row of `MEASURES` on a bundle's own examples, and write OUT/attribute.json.
 
     images: how many are asked one by one, and how many a folder has; rounds: how often the bundle is loaded and the
-    folder read. Raises BundleError where the bundle cannot be loaded, RunError where the record cannot be written.
+    folder read; seconds: how long clients ask a server, 0 for not at all. Raises BundleError where the bundle cannot be
+    loaded, RunError where a server does not start or the record cannot be written.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with threads(thread_count):
@@ -90,6 +114,7 @@ def bench_attribute(
         job = Job(bundle, desk, _examples(desk, images), rounds)
         known = {"", *(part.knowledge for part in card.parts if part.pixels == "uint8")}
         timings = [_timed(name, row, job) for name, row in MEASURES.items() if row.knowledge in known]
+        served = [_served(job, count, seconds) for count in REQUESTS] if seconds and "blind" in known else []
     bench = AttributeBench(
         command=command_line(),
         version=version("redhanded"),
@@ -102,6 +127,7 @@ def bench_attribute(
         parts=[f"{part.attributor} ({part.knowledge}, {part.pixels})" for part in card.parts],
         images=images,
         timings=timings,
+        served=served,
     )
     try:
         write_record(bench, out / RECORD)
@@ -118,6 +144,26 @@ def timings_table(bench: AttributeBench) -> Table:
     for timing in bench.timings:
         values = (f"{value:.3g} {timing.unit}" for value in (timing.median, timing.worst, timing.target))
         table.add_row(timing.title, *values, "yes" if timing.met else "no")
+    return table
+
+
+def served_table(bench: AttributeBench) -> Table:
+    """The server's part for a terminal."""
+    table = Table(box=None, pad_edge=False)
+    names = ("images a request", "images/s", "of the Python call's", "median", "99th percentile", "errors", "memory")
+    for name in (*names, "met"):
+        table.add_column(name, justify="right")
+    for one in bench.served:
+        table.add_row(
+            f"{one.images}",
+            f"{one.rate:.0f}",
+            f"{one.rate / one.python_rate:.0%}",
+            f"{one.median_ms:.0f} ms",
+            f"{one.worst_ms:.0f} ms",
+            f"{len(one.errors)}",
+            f"{one.idle_mib} + {one.peak_mib - one.idle_mib} MiB",
+            "yes" if one.met else "no",
+        )
     return table
 
 
@@ -168,6 +214,29 @@ def _folder(job: Job) -> list[float]:
             Image.fromarray(pixels).save(Path(folder) / f"{place:06}.png")
         rounds = [_seconds(lambda: list(job.desk.attribute_files([Path(folder)], how))) for _ in range(1 + job.rounds)]
     return [len(job.images) / seconds for seconds in rounds[1:]]  # the first one warms up
+
+
+def _served(job: Job, count: int, seconds: float) -> Served:
+    """Clients that ask a server with so many images at once, beside the Python call with as many."""
+    calls = [job.images[first : first + count] for first in range(0, len(job.images), count)]
+    took = sum(_seconds(partial(job.desk.attribute, images, blind=True)) for images in calls)
+    load = load_server(job.bundle, list(job.images), CLIENTS, seconds, count)
+    rate, python_rate = load.images / load.seconds, len(job.images) / took
+    growth = load.peak_mib - load.idle_mib
+    return Served(
+        images=count,
+        clients=CLIENTS,
+        seconds=load.seconds,
+        requests=len(load.latencies),
+        errors=load.errors,
+        rate=rate,
+        python_rate=python_rate,
+        median_ms=1000 * float(np.median(load.latencies)),
+        worst_ms=1000 * float(np.percentile(load.latencies, 99)),
+        idle_mib=load.idle_mib,
+        peak_mib=load.peak_mib,
+        met=rate >= _SHARE * python_rate and not load.errors and growth <= _GROWTH,
+    )
 
 
 MEASURES: dict[str, Measure] = {

@@ -29,9 +29,10 @@ class ServerLoad(NamedTuple):
 
     latencies: list[float]  # seconds, of each answer
     errors: list[str]
+    images: int  # that were answered
     seconds: float
-    idle_bytes: int  # resident memory before the first request; 0 where the system does not tell
-    peak_bytes: int
+    idle_mib: int  # resident memory before the first request; 0 where the system does not tell
+    peak_mib: int
 
 
 def load_server(
@@ -41,10 +42,12 @@ def load_server(
 
     Raises RunError where the server does not start.
     """
-    bodies = [_form(images[first : first + together]) for first in range(0, len(images), together)]
+    groups = [images[first : first + together] for first in range(0, len(images), together)]
+    bodies = [(len(group), _form(group)) for group in groups]
     with _serving(bundle) as (process, port):
         idle = _memory(process.pid, "VmRSS")
         latencies: list[float] = []
+        sizes: list[int] = []
         errors: list[str] = []
         began = time.perf_counter() + _WARM
         end = began + seconds
@@ -54,9 +57,11 @@ def load_server(
             turn = first
             while (started := time.perf_counter()) < end:
                 turn += 1
-                error = _post(connection, bodies[turn % len(bodies)])
+                size, body = bodies[turn % len(bodies)]
+                error = _post(connection, body)
                 if started >= began:
                     latencies.append(time.perf_counter() - started)
+                    sizes.append(0 if error else size)
                     errors.extend([error] if error else [])
             connection.close()
 
@@ -66,7 +71,7 @@ def load_server(
         for thread in threads:
             thread.join()
         took = time.perf_counter() - began
-        return ServerLoad(latencies, errors, took, idle, _memory(process.pid, "VmHWM"))
+        return ServerLoad(latencies, errors, sum(sizes), took, idle, _memory(process.pid, "VmHWM"))
 
 
 def _form(images: Sequence[NDArray[np.uint8]]) -> bytes:
@@ -98,7 +103,8 @@ def _post(connection: http.client.HTTPConnection, body: bytes) -> str:
 @contextmanager
 def _serving(bundle: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     command = [sys.executable, "-u", "-c", _SERVE, "serve", "--bundle", str(bundle), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603 (our own command)
         try:
             assert process.stdout  # noqa: S101 (asked for above)
             found = re.search(r":(\d+)/", process.stdout.readline())
@@ -115,4 +121,4 @@ def _memory(process: int, field: str) -> int:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
         return 0
-    return int(re.findall(rf"{field}:\s+(\d+) kB", status)[0]) * 1024
+    return int(re.findall(rf"{field}:\s+(\d+) kB", status)[0]) // 1024

@@ -64,14 +64,18 @@ def attribute(
     bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
     images: Annotated[int, typer.Option(min=1, help="Asked one by one, and files of the folder.")] = 200,
     rounds: Annotated[int, typer.Option(min=1, help="How often the bundle is loaded and the folder read.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0, help="How long clients ask a server; 0 leaves it out.")] = 60,
     threads: Annotated[int, typer.Option(min=1, help="Of torch.")] = 2,
     out: Annotated[Path, typer.Option(help="Where the record goes.")] = Path("runs/bench-attribute"),
 ) -> None:
-    """Time a bundle: loading it, one image blind and with the victims asked, a folder."""
+    """Time a bundle: loading it, one image blind and with the victims asked, a folder, a server with many clients."""
     from rich.console import Console
 
-    from redhanded.bench.attribute import RECORD, bench_attribute, timings_table
+    from redhanded.bench.attribute import CLIENTS, RECORD, bench_attribute, served_table, timings_table
 
-    bench = bench_attribute(bundle, out, images=images, rounds=rounds, thread_count=threads)
-    Console(markup=False, highlight=False).print(timings_table(bench))
+    bench = bench_attribute(bundle, out, images=images, rounds=rounds, seconds=seconds, thread_count=threads)
+    console = Console(markup=False, highlight=False)
+    console.print(timings_table(bench))
+    if bench.served:
+        console.print(f"\nserver, {CLIENTS} clients:", served_table(bench), sep="\n")
     typer.echo(f"record: {out / RECORD}")
