@@ -12,23 +12,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
-from rich.table import Table
 
+from redhanded.bench.attribute_page import attribute_page
 from redhanded.bench.clients import load_server
 from redhanded.bench.machine import describe_machine, threads
-from redhanded.bench.records import Machine
+from redhanded.bench.records import SERVER_GROWTH, SERVER_SHARE, AttributeBench, Served, Timing
 from redhanded.desk.attribute import Attributor, How
 from redhanded.errors import RunError
 from redhanded.provenance import command_line, commit
-from redhanded.results import Record, write_record
+from redhanded.results import write_record
 
-RECORD = "attribute.json"
+RECORD, PAGE = "attribute.json", "attribute.md"
 _WARM = 3  # calls that are not measured: the first one makes the features of the examples
 CLIENTS = 32  # of the server, at once
 REQUESTS = (1, 16)  # images in each request
-_SHARE = 0.8  # of the Python call's throughput with as many images in each call, that the server is to sustain
-_GROWTH = 1024  # MiB over the idle process that it may need
 
 
 class Job(NamedTuple):
@@ -51,57 +48,10 @@ class Measure(NamedTuple):
     knowledge: str = ""  # of the attributor that is asked; a bundle without it is not measured
 
 
-class Timing(Record):
-    """What was measured of one row."""
-
-    name: str
-    title: str
-    unit: str
-    values: list[float] = Field(min_length=1)
-    median: float
-    worst: float  # 99th percentile; the 1st where more is better
-    target: float
-    met: bool
-
-
-class Served(Record):
-    """What clients saw of a server in a process of its own, on the same machine as they."""
-
-    images: int  # in each request
-    clients: int
-    seconds: float
-    requests: int
-    errors: list[str]
-    rate: float  # images a second
-    python_rate: float  # of the Python call, one after the other, with as many images in each
-    median_ms: float  # of a request
-    worst_ms: float  # 99th percentile
-    idle_mib: int  # resident memory before the first request
-    peak_mib: int
-    met: bool  # 80 % of the Python call's rate, no error, at most 1 GiB over the idle process
-
-
-class AttributeBench(Record):
-    """The record of `redhanded bench attribute`."""
-
-    command: str
-    version: str
-    commit: str
-    started: str  # ISO 8601, UTC
-    machine: Machine
-    threads: int
-    bundle: str  # SHA-256 of its card
-    source: str
-    parts: list[str]
-    images: int
-    timings: list[Timing]
-    served: list[Served]
-
-
 def bench_attribute(
     bundle: Path, out: Path, *, images: int = 200, rounds: int = 5, seconds: float = 60, thread_count: int = 2
 ) -> AttributeBench:
-    """Measure every row of `MEASURES` on a bundle's own examples, and write OUT/attribute.json.
+    """Measure every row of `MEASURES` on a bundle's own examples, and write OUT/attribute.json and .md.
 
     images: how many are asked one by one, and how many a folder has; rounds: how often the bundle is loaded and the
     folder read; seconds: how long clients ask a server, 0 for not at all. Raises BundleError where the bundle cannot be
@@ -131,40 +81,10 @@ def bench_attribute(
     )
     try:
         write_record(bench, out / RECORD)
+        (out / PAGE).write_text(attribute_page(bench), encoding="utf-8", newline="\n")
     except OSError as error:
         raise RunError(f"expected to write {out / RECORD}, found: {error.strerror or error}") from None
     return bench
-
-
-def timings_table(bench: AttributeBench) -> Table:
-    """The record for a terminal."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "median", "99th percentile", "target", "met"):
-        table.add_column(name, justify="right" if name else "left")
-    for timing in bench.timings:
-        values = (f"{value:.3g} {timing.unit}" for value in (timing.median, timing.worst, timing.target))
-        table.add_row(timing.title, *values, "yes" if timing.met else "no")
-    return table
-
-
-def served_table(bench: AttributeBench) -> Table:
-    """The server's part for a terminal."""
-    table = Table(box=None, pad_edge=False)
-    names = ("images a request", "images/s", "of the Python call's", "median", "99th percentile", "errors", "memory")
-    for name in (*names, "met"):
-        table.add_column(name, justify="right")
-    for one in bench.served:
-        table.add_row(
-            f"{one.images}",
-            f"{one.rate:.0f}",
-            f"{one.rate / one.python_rate:.0%}",
-            f"{one.median_ms:.0f} ms",
-            f"{one.worst_ms:.0f} ms",
-            f"{len(one.errors)}",
-            f"{one.idle_mib} + {one.peak_mib - one.idle_mib} MiB",
-            "yes" if one.met else "no",
-        )
-    return table
 
 
 def _examples(desk: Attributor, count: int) -> NDArray[np.uint8]:
@@ -235,7 +155,7 @@ def _served(job: Job, count: int, seconds: float) -> Served:
         worst_ms=1000 * float(np.percentile(load.latencies, 99)),
         idle_mib=load.idle_mib,
         peak_mib=load.peak_mib,
-        met=rate >= _SHARE * python_rate and not load.errors and growth <= _GROWTH,
+        met=rate >= SERVER_SHARE * python_rate and not load.errors and growth <= SERVER_GROWTH,
     )
 
 

@@ -69,13 +69,7 @@ def attribute(
     out: Annotated[Path, typer.Option(help="Where the record goes.")] = Path("runs/bench-attribute"),
 ) -> None:
     """Time a bundle: loading it, one image blind and with the victims asked, a folder, a server with many clients."""
-    from rich.console import Console
+    from redhanded.bench.attribute import PAGE, bench_attribute
 
-    from redhanded.bench.attribute import CLIENTS, RECORD, bench_attribute, served_table, timings_table
-
-    bench = bench_attribute(bundle, out, images=images, rounds=rounds, seconds=seconds, thread_count=threads)
-    console = Console(markup=False, highlight=False)
-    console.print(timings_table(bench))
-    if bench.served:
-        console.print(f"\nserver, {CLIENTS} clients:", served_table(bench), sep="\n")
-    typer.echo(f"record: {out / RECORD}")
+    bench_attribute(bundle, out, images=images, rounds=rounds, seconds=seconds, thread_count=threads)
+    typer.echo(f"page: {out / PAGE}")

@@ -2,7 +2,12 @@
 
 from statistics import median
 
+from pydantic import Field
+
 from redhanded.results import Record
+
+SERVER_SHARE = 0.8  # of the Python call's throughput with as many images in each call, that a server is to sustain
+SERVER_GROWTH = 1024  # MiB over the idle process that it may need
 
 
 class Machine(Record):
@@ -203,3 +208,50 @@ class StudyBench(Record):
 def spread(values: list[float]) -> Spread:
     """Median, smallest and largest of one value or more."""
     return Spread(median=median(values), low=min(values), high=max(values), rounds=len(values))
+
+
+class Timing(Record):
+    """What was measured of one row."""
+
+    name: str
+    title: str
+    unit: str
+    values: list[float] = Field(min_length=1)
+    median: float
+    worst: float  # 99th percentile; the 1st where more is better
+    target: float
+    met: bool
+
+
+class Served(Record):
+    """What clients saw of a server in a process of its own, on the same machine as they."""
+
+    images: int  # in each request
+    clients: int
+    seconds: float
+    requests: int
+    errors: list[str]
+    rate: float  # images a second
+    python_rate: float  # of the Python call, one after the other, with as many images in each
+    median_ms: float  # of a request
+    worst_ms: float  # 99th percentile
+    idle_mib: int  # resident memory before the first request
+    peak_mib: int
+    met: bool  # 80 % of the Python call's rate, no error, at most 1 GiB over the idle process
+
+
+class AttributeBench(Record):
+    """The record of `redhanded bench attribute`."""
+
+    command: str
+    version: str
+    commit: str
+    started: str  # ISO 8601, UTC
+    machine: Machine
+    threads: int
+    bundle: str  # SHA-256 of its card
+    source: str
+    parts: list[str]
+    images: int
+    timings: list[Timing]
+    served: list[Served]
