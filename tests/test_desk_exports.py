@@ -28,7 +28,7 @@ from redhanded.attacks import ATTACKS
 from redhanded.desk.atlas import ATLAS_VERSION, BLACK_BOX, CRAFTED, IMPLEMENTATION, TECHNIQUES, technique_of
 from redhanded.desk.case import UNKNOWN, write_case
 from redhanded.desk.evidence import read_files
-from redhanded.desk.export import EXPORTS, ExportError, check_exports, export_verdicts
+from redhanded.desk.export import EXPORTS, ExportError, check_exports, export_found
 from redhanded.desk.judgement import Judgement
 from redhanded.desk.manifest import write_manifest
 from redhanded.desk.records import Alternative, Failure, Finding, Verdict
@@ -449,14 +449,16 @@ def test_sha256sum_accepts_the_manifest(
     monkeypatch.chdir(tmp_path)
     for place, name in enumerate(NAMES):
         Image.fromarray(desk.bundle.examples[place, 0].numpy()).save(name, format="PNG")
-    names = [*NAMES, "a.png"]
-    text = write_manifest([one.verdict for one in desk.attribute_files(map(Path, names))], desk.bundle)
+    Path("broken.png").write_bytes(b"no image")
+    names = [*NAMES, "a.png", "broken.png", "missing.png"]
+    found = [one if isinstance(one, Failure) else one.verdict for one in desk.attribute_files(map(Path, names))]
+    text = write_manifest(found, desk.bundle)
     Path("manifest").write_text(text, newline="")
-    ours = ["./-" if name == "-" else name for name in NAMES]
+    ours = ["./-" if name == "-" else name for name in (*NAMES, "broken.png")]
     theirs = subprocess.run(["sha256sum", "--", *ours], capture_output=True, check=True).stdout
     assert Path("manifest").read_bytes() == theirs
     checked = subprocess.run(["sha256sum", "--strict", "-c", "manifest"], capture_output=True, text=True, check=True)
-    assert checked.stdout.count(": OK\n") == len(NAMES)
+    assert checked.stdout.count(": OK\n") == len(ours)
     Path(NAMES[2]).write_bytes(b"changed")
     assert subprocess.run(["sha256sum", "-c", "manifest"], capture_output=True).returncode == 1
 
@@ -493,7 +495,7 @@ def test_attribute_writes_every_export(
         == count
     )
     checked = subprocess.run(["sha256sum", "--strict", "-c", "manifest"], capture_output=True, text=True, check=True)
-    assert checked.stdout.count(": OK") == count
+    assert checked.stdout.count(": OK") == count + 1  # the broken one was received too
 
 
 def test_stix_without_its_package_is_refused_before_anything_is_done(tmp_path: Path) -> None:
@@ -516,7 +518,7 @@ def test_an_export_that_cannot_be_written_says_so(
     verdicts: dict[str, Verdict], desk: redhanded.Attributor, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=r"expected to write .*: No such file or directory"):
-        export_verdicts("manifest", list(verdicts.values()), desk.bundle, tmp_path / "none" / "file")
+        export_found("manifest", list(verdicts.values()), desk.bundle, tmp_path / "none" / "file")
 
 
 # The page

@@ -114,7 +114,7 @@ class Attributor:
                     self._panel(one, how)
                 yield one
             except DataError as error:
-                yield Failure(name=one.name, error=str(error))
+                yield Failure(name=one.name, error=str(error), sha256=one.sha256)
 
     def _judged(self, evidence: Sequence[Evidence], how: "How") -> Iterator["Judged"]:
         yield from map(Judged, self.judge(evidence, how), evidence)

@@ -12,7 +12,7 @@ from redhanded import __version__
 from redhanded.bundle import Bundle
 from redhanded.bundle.pack import CARD
 from redhanded.desk.judgement import Judgement
-from redhanded.desk.records import Verdict
+from redhanded.desk.records import Failure, Verdict
 
 Node = dict[str, Any]
 
@@ -26,13 +26,13 @@ UNKNOWN = "family: unknown"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "redhanded:case")
 
 
-def write_case(verdicts: Sequence[Verdict], bundle: Bundle, time: datetime | None = None) -> str:
+def write_case(found: Sequence[Verdict | Failure], bundle: Bundle, time: datetime | None = None) -> str:
     """CASE 1.5 as JSON-LD, complete in itself; time: at which the analysis was over, now unless given."""
     writer = Writer(bundle.digest, time or datetime.now(UTC))
-    found = [writer.tool, writer.card]
-    for verdict in verdicts:
-        found += writer.of_one(Judgement.of(verdict, bundle))
-    graph = list({node["@id"]: node for node in found}.values())
+    nodes = [writer.tool, writer.card]
+    for verdict in found:
+        nodes += writer.of_one(Judgement.of(verdict, bundle)) if isinstance(verdict, Verdict) else []
+    graph = list({node["@id"]: node for node in nodes}.values())
     return json.dumps({"@context": CONTEXT, "@graph": graph}, indent=2, ensure_ascii=False) + "\n"
 
 

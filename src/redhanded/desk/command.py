@@ -9,6 +9,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from redhanded.desk.attribute import Judged
+    from redhanded.desk.records import Verdict
 
 BAD_INPUT = 2  # exit code where any input could not be used; 0 where all could
 
@@ -42,11 +43,11 @@ def attribute(
     pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="A picture of each image's evidence.")] = None,
     stix: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a STIX 2.1 bundle.")] = None,
     case: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CASE/UCO JSON-LD.")] = None,
-    manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the SHA-256 of every input.")] = None,
+    manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the SHA-256 of all files.")] = None,
 ) -> None:
     """Name the attack behind each image: family, norm, victim and setting, how sure, and what cannot be told apart."""
     from redhanded.desk.attribute import Attributor, How, read_reference
-    from redhanded.desk.export import check_exports, export_verdicts
+    from redhanded.desk.export import check_exports, export_found
     from redhanded.desk.pictures import write_pictures
     from redhanded.desk.printing import PRINTERS
     from redhanded.desk.records import Failure
@@ -61,19 +62,20 @@ def attribute(
     desk.full_prior(how.prior)  # refused before anything is read
     show = PRINTERS["json" if as_json else "csv" if as_csv else "table"]()
     judged: list[Judged] = []
-    failures = []
-    for found in desk.attribute_files(images, how):
-        if isinstance(found, Failure):
-            failures.append(found)
-            sys.stderr.write(f"redhanded: {found.error}\n")
+    found: list[Verdict | Failure] = []
+    for one in desk.attribute_files(images, how):
+        if isinstance(one, Failure):
+            found.append(one)
+            sys.stderr.write(f"redhanded: {one.error}\n")
         else:
-            show(found.verdict)
-            judged.append(found)
+            show(one.verdict)
+            found.append(one.verdict)
+            judged.append(one)
     if pictures is not None:
         write_pictures(desk.bundle, judged, pictures, reference)
     for name, path in exports.items():
-        export_verdicts(name, [one.verdict for one in judged], desk.bundle, path)
-    if failures:
+        export_found(name, found, desk.bundle, path)
+    if len(judged) < len(found):
         raise typer.Exit(BAD_INPUT)
 
 

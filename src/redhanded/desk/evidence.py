@@ -72,10 +72,13 @@ def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence
     A file that cannot be used is a Failure, and so is a folder without files.
     """
     for path in (found for named in paths for found in _files_or_itself(named)):
+        name, digest = _readable(str(path)), None
         try:
-            yield from read_bytes(str(path), bytes_of(path), shape)
+            data = bytes_of(path)
+            digest = digest_of(data)
+            yield from read_bytes(name, data, shape)
         except DataError as error:
-            yield Failure(name=_readable(str(path)), error=str(error))
+            yield Failure(name=name, error=str(error), sha256=digest)
 
 
 def _files_or_itself(path: Path) -> Iterator[Path]:
@@ -119,6 +122,11 @@ def from_array(name: str, image: NDArray | Tensor, shape: Sequence[int]) -> Evid
     array = checked(name, image)
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     return _evidence(name, digest, array, shape, "array", "float", [])
+
+
+def digest_of(data: bytes) -> str | None:
+    """SHA-256 of a file's bytes; None where these are the beginning of a file that is too large."""
+    return hashlib.sha256(data).hexdigest() if len(data) <= MOST_BYTES else None
 
 
 def _readable(name: str) -> str:

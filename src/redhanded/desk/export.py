@@ -7,11 +7,12 @@ from pathlib import Path
 from redhanded.bundle import Bundle
 from redhanded.desk.case import write_case
 from redhanded.desk.manifest import write_manifest
-from redhanded.desk.records import Verdict
+from redhanded.desk.records import Failure, Verdict
 from redhanded.desk.stix import write_stix
 from redhanded.errors import DataError, RedhandedError
 
-EXPORTS: dict[str, Callable[[Sequence[Verdict], Bundle], str]] = {
+# What was found of the inputs, in their order, and the bundle that was asked -> the text of a file.
+EXPORTS: dict[str, Callable[[Sequence[Verdict | Failure], Bundle], str]] = {
     "stix": write_stix,
     "case": write_case,
     "manifest": write_manifest,
@@ -31,10 +32,10 @@ def check_exports(names: Iterable[str]) -> None:
             raise ExportError(f"expected the package {NEEDED[name]} for --{name}, found none; {remedy}")
 
 
-def export_verdicts(name: str, verdicts: Sequence[Verdict], bundle: Bundle, path: Path) -> None:
+def export_found(name: str, found: Sequence[Verdict | Failure], bundle: Bundle, path: Path) -> None:
     """Write a file in one of the formats of `EXPORTS`; raises DataError where it cannot be written."""
     check_exports([name])
-    text = EXPORTS[name](verdicts, bundle)
+    text = EXPORTS[name](found, bundle)
     try:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:

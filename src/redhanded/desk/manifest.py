@@ -1,22 +1,24 @@
 """The SHA-256 of every input as received, as `sha256sum --check` reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from redhanded.bundle import Bundle
-from redhanded.desk.records import Verdict
+from redhanded.desk.records import Failure, Verdict
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})  # as coreutils writes them
 
 
-def write_manifest(verdicts: Sequence[Verdict], bundle: Bundle) -> str:
-    """One line for each file, in the order of the verdicts; images that came from memory have none."""
-    lines = [
-        _line(digest, file)
-        for verdict in verdicts
-        if verdict.condition.file_format != "array"
-        for file, digest in zip(verdict.files, verdict.sha256, strict=True)
-    ]
+def write_manifest(found: Sequence[Verdict | Failure], bundle: Bundle) -> str:
+    """One line for each file that could be read, of use or not; images that came from memory have none."""
+    lines = [_line(digest, file) for one in found for file, digest in _received(one)]
     return "".join(dict.fromkeys(lines))
+
+
+def _received(one: Verdict | Failure) -> Iterable[tuple[str, str]]:
+    """Files and their digests."""
+    if isinstance(one, Failure):
+        return [(one.name, one.sha256)] if one.sha256 else []
+    return zip(one.files, one.sha256, strict=True) if one.condition.file_format != "array" else []
 
 
 def _line(digest: str, file: str) -> str:

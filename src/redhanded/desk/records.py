@@ -85,3 +85,4 @@ class Failure(Record):
 
     name: str
     error: str  # one line: what was expected, what was found, what to do
+    sha256: str | None = None  # of the bytes as received; None where not all of them could be had

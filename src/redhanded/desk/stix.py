@@ -16,7 +16,7 @@ from redhanded import __version__
 from redhanded.bundle import Bundle
 from redhanded.desk.atlas import ATLAS_VERSION, IMPLEMENTATION, TECHNIQUES
 from redhanded.desk.judgement import TITLES, Confidence, Judgement
-from redhanded.desk.records import Verdict
+from redhanded.desk.records import Failure, Verdict
 from redhanded.results import Record
 
 Said = dict[str, Any]  # a STIX object
@@ -34,12 +34,12 @@ class Extension(Record):
     atlas_version: str
 
 
-def write_stix(verdicts: Sequence[Verdict], bundle: Bundle, time: datetime | None = None) -> str:
+def write_stix(found: Sequence[Verdict | Failure], bundle: Bundle, time: datetime | None = None) -> str:
     """The JSON of a STIX 2.1 bundle; time: of its making, now unless given. Needs `stix2` (the extra `intel`)."""
     import stix2
 
     writer = Writer(bundle.digest, _to_milliseconds(time or datetime.now(UTC)))
-    said = writer.objects([Judgement.of(verdict, bundle) for verdict in verdicts])
+    said = writer.objects([Judgement.of(one, bundle) for one in found if isinstance(one, Verdict)])
     objects = [stix2.parse(one, version="2.1") for one in said]
     whole = stix2.Bundle(id=_id("bundle", [one["id"] for one in said]), objects=objects)
     return f"{whole.serialize(indent=2)}\n"  # pretty=True takes a time that grows with the square of the objects

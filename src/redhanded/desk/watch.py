@@ -1,6 +1,5 @@
 """What appears in a folder, judged exactly once."""
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from redhanded.desk.attribute import BATCH, Attributor, How
-from redhanded.desk.evidence import MOST_BYTES, Evidence, bytes_of, find_files, read_bytes
+from redhanded.desk.evidence import Evidence, bytes_of, digest_of, find_files, read_bytes
 from redhanded.desk.journal import Entry, Journal, open_journal
 from redhanded.desk.records import Failure, Verdict
 from redhanded.errors import DataError
@@ -120,11 +119,11 @@ def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> lis
     found: Sequence[Evidence | Failure]
     try:
         data = bytes_of(path)
-        digest = hashlib.sha256(data).hexdigest() if len(data) <= MOST_BYTES else ""
+        digest = digest_of(data) or ""
         lines, images = journal.progress(name, digest)
         found = read_bytes(name, data, shape) if lines < images else ()
     except DataError as error:
-        found = [Failure(name=name, error=str(error))]
+        found = [Failure(name=name, error=str(error), sha256=digest or None)]
     if _look_at(path) != look:
         return []
     lines, _ = journal.progress(name, digest)
@@ -144,7 +143,7 @@ def _verdicts(desk: Attributor, evidence: Sequence[Evidence], how: How) -> list[
         return list(desk.judge(evidence, how))
     except DataError as error:
         if len(evidence) == 1:
-            return [Failure(name=evidence[0].name, error=str(error))]
+            return [Failure(name=evidence[0].name, error=str(error), sha256=evidence[0].sha256)]
         return [answer for one in evidence for answer in _verdicts(desk, [one], how)]
 
 

@@ -82,12 +82,13 @@ async def export(site: SiteHere, sent: Sent, name: str) -> Response:
     """The verdicts as JSON, STIX 2.1 or another export, as an attachment."""
     if name not in downloads():
         raise RefusedError(404, f"expected one of {', '.join(downloads())}, found another export")
-    attribution = site.attribution(await site.attribute(sent))
+    outcomes = await site.attribute(sent)
+    attribution = site.attribution(outcomes)
     suffix, media = FILES[name]
     text = attribution.model_dump_json(indent=1) + "\n"
     if name != JSON:
         check_exports([name])
-        text = EXPORTS[name](attribution.verdicts, site.desk.bundle)
+        text = EXPORTS[name]([one.found for one in outcomes], site.desk.bundle)
     disposition = {"Content-Disposition": f'attachment; filename="verdicts{suffix}"'}
     return Response(text, headers=disposition, media_type=media)
 

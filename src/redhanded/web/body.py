@@ -10,7 +10,7 @@ from redhanded.web.errors import RETRY, RefusedError
 
 MOST_BODY = 1 << 24  # bytes of one request
 MOST_HELD = 1 << 27  # bytes of all bodies that are held at once
-GRACE = 10.0  # seconds that any body may take, on a machine that is busy with a thousand clients too
+GRACE = 4.0  # seconds that any body may take
 SLOWEST = 1 << 17  # bytes a second that buy a body more time
 MOST_DRAINED = 1 << 28  # bytes read and thrown away so that a client that is still sending can read why
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from redhanded.desk.evidence import Evidence, read_bytes
+from redhanded.desk.evidence import Evidence, digest_of, read_bytes
 from redhanded.desk.records import Failure
 from redhanded.errors import DataError
 from redhanded.results import Record
@@ -134,7 +134,7 @@ def read_images(files: Sequence[File], shape: Sequence[int]) -> list[Read]:
         try:
             found: Sequence[Evidence | Failure] = read_bytes(file.name, file.data, shape)
         except DataError as error:
-            found = [Failure(name=file.name, error=str(error))]
+            found = [Failure(name=file.name, error=str(error), sha256=digest_of(file.data))]
         images += [Read(number, place, one) for place, one in enumerate(found)]
         if len(images) > MOST_IMAGES:
             raise RefusedError(

@@ -117,7 +117,7 @@ class Worker:
             try:
                 outcomes += self._judge([one], how)
             except RedhandedError as error:
-                outcomes.append(Failure(name=one.name, error=str(error)))
+                outcomes.append(Failure(name=one.name, error=str(error), sha256=one.sha256))
             except Exception as error:
                 return error
         return outcomes
