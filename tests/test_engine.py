@@ -23,6 +23,7 @@ from rich.console import Console
 
 from redhanded import identity, run_study
 from redhanded.advset import COLUMNS, read_column
+from redhanded.attacked import Attacked
 from redhanded.attributors import ATTRIBUTORS, Attributor
 from redhanded.engine import RunFolder, local
 from redhanded.engine.plan import only, plan
@@ -230,6 +231,20 @@ def test_every_example_is_an_image_of_its_set(tiny: Tiny, finished: RunFolder) -
         assert step.column(finished, "success_uint8")[row]
         stored = np.rint(step.column(finished, "images", np.array([row]))[0, 0] * 255)
         assert np.array_equal(np.asarray(Image.open(path)), stored)
+
+
+def test_figure_2_holds_one_image_under_every_attack(tiny: Tiny, finished: RunFolder) -> None:
+    shown = Attacked.load(finished.figure2)
+    described = {(step.ref.victim, step.attack.label): step for step in tiny.steps() if _is_test_set(step)}
+    assert len(shown.images) == len(SETTINGS)
+    for label, image in shown.images.items():
+        step = described[shown.victim, label]
+        assert isinstance(step, DescribeSet)
+        row = step.column(finished, "index").tolist().index(shown.index)
+        assert step.column(finished, "success_float32")[row]
+        assert np.array_equal(step.column(finished, "images", np.array([row]))[0], image.numpy())
+        size = shown.perturbations()[label].norm().item()
+        assert size == pytest.approx(step.column(finished, "l2")[row], rel=1e-4)
 
 
 def _is_test_set(step: Step) -> bool:

@@ -1,11 +1,15 @@
 import re
 import shutil
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from rich.console import Console
 
+from redhanded.attacked import FILE
+from redhanded.errors import RunError
 from redhanded.report import main_table, write_report
 from redhanded.report.figures import cell_texts, row_shares
 from redhanded.report.markdown import escape_markdown
@@ -39,7 +43,8 @@ def test_the_page_can_be_read_by_everyone(run: Path) -> None:
     assert sum("Confusion matrix of 15 classes" in (label or "") for label in figures) == 2
     assert "prefers-color-scheme: dark" in html(run)
     assert sum("Points of a plane in 3 colours" in (label or "") for label in figures) == 6
-    assert len(re.findall(r"!\[[^]]{40,}\]\(figures/", markdown(run))) == 12
+    assert len(re.findall(r"!\[[^]]{40,}\]\(figures/", markdown(run))) == 13
+    assert sum("One image, unchanged and under" in (label or "") for label in figures) == 1
 
 
 def test_names_are_text_and_never_markup(small: Path) -> None:
@@ -57,7 +62,7 @@ def test_the_same_records_give_the_same_bytes(small: Path, tmp_path: Path) -> No
     shutil.copytree(small, tmp_path / "elsewhere")
     first, second = (write_report(path).parent for path in (small, tmp_path / "elsewhere"))
     again = {path.relative_to(second): path.read_bytes() for path in second.rglob("*") if path.is_file()}
-    assert len(again) == 7
+    assert len(again) == 9
     assert {path.relative_to(first): path.read_bytes() for path in first.rglob("*") if path.is_file()} == again
 
 
@@ -73,7 +78,7 @@ def test_figures_decode(run: Path) -> None:
     figures = run / "report" / "figures"
     drawn = sorted(path.stem for path in figures.glob("*.png"))
     assert drawn == sorted(path.stem for path in figures.glob("*.svg"))
-    kinds = ["attack"] * 6 + ["comparison"] * 2 + ["figure5"] * 2 + ["joint"] * 2
+    kinds = ["attack"] * 6 + ["comparison"] * 2 + ["figure2"] + ["figure5"] * 2 + ["joint"] * 2
     assert [name.partition("-")[0] for name in drawn] == kinds
     for name in drawn:
         with Image.open(figures / f"{name}.png") as image:
@@ -84,6 +89,23 @@ def test_figures_decode(run: Path) -> None:
     counts = next(r for r in read_records(Result, run / QUESTIONS_BELOW) if r.question == "attack-and-victim")
     for texts in cell_texts(counts.confusion):
         assert all(f">{text}<" in svg for text in texts if text)
+
+
+def test_figure_2_is_left_out_where_the_run_has_none(small: Path) -> None:
+    (small / FILE).unlink()
+    write_report(small)
+    assert "Figure 2" not in html(small) + markdown(small)
+    assert not list((small / "report").rglob("figure2*"))
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[:40], lambda data: b"", lambda data: data.replace(b"index", b"inbex")]
+)
+def test_a_damaged_figure_2_is_one_line(small: Path, harm: Callable[[bytes], bytes]) -> None:
+    (small / FILE).write_bytes(harm((small / FILE).read_bytes()))
+    with pytest.raises(RunError, match="expected the images of figure 2 in") as caught:
+        write_report(small)
+    assert "\n" not in str(caught.value)
 
 
 def test_cells_below_a_tenth_are_blank() -> None:

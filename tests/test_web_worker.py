@@ -123,7 +123,8 @@ def test_one_bad_image_does_not_take_its_neighbours_with_it(worker: Worker, judg
     assert names(good) == ["good"]
     fine, bad = mixed.result(PATIENCE)
     assert isinstance(fine, Verdict)
-    assert bad == Failure(name="bad", error="expected good, found bad; get better")
+    error = "expected good, found bad; get better"
+    assert bad == Failure(name="bad", error=error, sha256=image("bad").sha256)
 
 
 def test_a_bug_ends_its_own_request_and_not_the_thread(worker: Worker, judge: Judge) -> None:

@@ -1,13 +1,17 @@
-"""A few adversarial PNG files of a run, for trying `redhanded attribute`; all from the test split."""
+"""Adversarial images of a run, all from the test split: a few PNG files to try, and one image under every attack."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from redhanded.attacked import Attacked
 from redhanded.choice import choose_settings
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps import DescribeSet
+from redhanded.engine.steps.victims import open_source
 from redhanded.exports import write_png
 from redhanded.results import NO_VICTIM, SetCard, read_record
 
@@ -27,6 +31,30 @@ def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path
             if (step.ref.victim, step.attack.label, step.sets.split) == wanted:
                 paths += _write_first(step, folder)
     return paths
+
+
+def write_attacked(steps: Sequence[DescribeSet], folder: RunFolder) -> None:
+    """One image of the first victim under every (family, norm) in its chosen setting, which fooled it each time.
+
+    Nothing is written where no image did.
+    """
+    done = [step for step in steps if step.ref.victim != NO_VICTIM and folder.mark(step.key).is_file()]
+    chosen = choose_settings([read_record(SetCard, folder.mark(step.key)) for step in done], "float32")
+    first = [step for step in done if step.ref.victim == done[0].ref.victim and step.sets.split == "test"]
+    shown = {step.attack.label: step for step in first if step.attack.label in {one.label for one in chosen.values()}}
+    fooled = [step.column(folder, "index")[step.column(folder, "success_float32")] for step in shown.values()]
+    common = set.intersection(*(set(index.tolist()) for index in fooled)) if fooled else set()
+    if common:
+        index, victim = min(common), first[0].sets.victim
+        clean = open_source(victim.source, victim.source_path).split("test").images[index]
+        images = {label: _image(step, folder, index) for label, step in shown.items()}
+        name = first[0].ref.victim
+        Attacked(name, index, torch.from_numpy(clean).float() / 255, images).save(folder.figure2)
+
+
+def _image(step: DescribeSet, folder: RunFolder, index: int) -> Tensor:
+    rows = np.flatnonzero(step.column(folder, "index") == index)
+    return torch.from_numpy(step.column(folder, "images", rows)[0])
 
 
 def _write_first(step: DescribeSet, folder: RunFolder) -> list[Path]:

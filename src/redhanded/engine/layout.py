@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from redhanded.attacked import FILE
 from redhanded.questions import SetRef
 from redhanded.samples import Split
 
@@ -22,6 +23,11 @@ class RunFolder:
     def results(self) -> Path:
         """The records of the current study: victims/, sets/, questions/, unknown/."""
         return self.root / "results"
+
+    @property
+    def figure2(self) -> Path:
+        """One image under every attack."""
+        return self.root / FILE
 
     @property
     def lock(self) -> Path:

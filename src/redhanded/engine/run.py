@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from redhanded.engine.examples import write_examples
+from redhanded.engine.examples import write_attacked, write_examples
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.local import execute, worker_count
 from redhanded.engine.plan import only as only_wanted
@@ -68,7 +68,9 @@ def _run(
     try:
         with show_progress(wanted, done, console) as on_done:
             execute(missing, folder, workers, on_done)
-        write_examples([step for step in wanted if isinstance(step, DescribeSet)], folder)
+        sets = [step for step in wanted if isinstance(step, DescribeSet)]
+        write_examples(sets, folder)
+        write_attacked(sets, folder)
     finally:
         _write_results(steps, folder)
         finished = all(folder.mark(step.key).is_file() for step in wanted)

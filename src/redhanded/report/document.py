@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from redhanded.choice import Choice, choose_settings
 from redhanded.report import paper, wording
-from redhanded.report.drawings import Drawing, comparison, pictures, protocol_words, slug
+from redhanded.report.drawings import Drawing, comparison, figure2, pictures, protocol_words, slug
 from redhanded.report.findings import Tally, caveats, tally
 from redhanded.report.markdown import escape_markdown
 from redhanded.report.palette import THEMED
@@ -53,10 +53,12 @@ def write_report(run: Path) -> Path:
     records = read_run(run)
     sections = build_sections(records)
     parts = [_section_part(section) for section in sections]
-    context = _context(records, parts)
+    first = figure2(records.attacked) if records.attacked else None
+    context = {**_context(records, parts), "figure2": first}
     environment = make_environment()
     report = run / "report"
-    _write_figures(report / "figures", [drawing for part in parts for drawing in part.drawings])
+    drawings = [drawing for part in parts for drawing in part.drawings]
+    _write_figures(report / "figures", [first, *drawings] if first else drawings)
     for name in ("report.md", "report.html"):
         text = environment.get_template(f"{name}.j2").render(context)
         (report / name).write_text(text, encoding="utf-8", newline="\n")

@@ -3,7 +3,16 @@
 import re
 from dataclasses import dataclass
 
-from redhanded.report.figures import draw_comparison, draw_confusion, draw_projection, row_shares, to_png, to_svg
+from redhanded.attacked import Attacked
+from redhanded.report.figures import (
+    draw_attacked,
+    draw_comparison,
+    draw_confusion,
+    draw_projection,
+    row_shares,
+    to_png,
+    to_svg,
+)
 from redhanded.report.palette import inline_svg
 from redhanded.report.tables import Cell, Protocol, Section, Table
 from redhanded.report.wording import listed, percent
@@ -47,6 +56,21 @@ def comparison(section: Section) -> Drawing:
         caption=f"Ours beside the paper: {protocol_words(section.protocol)}.",
         alt=f"Dot figure of {len(section.cells)} accuracies, each with its interval, chance and, where "
         "there is one, the paper's number. The same numbers stand in the tables that follow.",
+        png=to_png(figure),
+        svg=to_svg(figure),
+    )
+
+
+def figure2(attacked: Attacked) -> Drawing:
+    """An image under each attack."""
+    figure = draw_attacked(attacked)
+    names = listed(list(attacked.images))
+    return Drawing(
+        name="figure2",
+        caption=f"Figure 2: image {attacked.index} of the test split under each attack on {attacked.victim}, in the "
+        "setting chosen for float32; it fooled the victim each time. Below it the perturbation, scaled to its own "
+        "largest value, which is given in grey levels of 255.",
+        alt=f"One image, unchanged and under {names}; below each its perturbation around grey.",
         png=to_png(figure),
         svg=to_svg(figure),
     )

@@ -1,5 +1,6 @@
 """Drawings: a confusion matrix, and our numbers beside the paper's. The same records give the same bytes."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -9,12 +10,16 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from torch import Tensor
 
+from redhanded.attacked import Attacked
 from redhanded.report.palette import HEAT, INK, LINE, MUTED, ON_HEAT, OURS, PAPER, SURFACE
 from redhanded.report.tables import Cell, Section
+from redhanded.report.wording import short
 
 BLANK_BELOW = 0.10  # cells with a smaller share of their row carry no number, as in the paper
 LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
+_CLEAN = "clean"
 _MARKS = ((OURS, "o"), (PAPER, "s"), (INK, "^"))  # of families
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -100,6 +105,23 @@ def draw_projection(families: Sequence[str], points: Sequence[tuple[float, float
         return figure
 
 
+def draw_attacked(attacked: Attacked) -> Figure:
+    """The image under each attack; below it what was added, around grey and as large as it can be shown."""
+    with _style():
+        columns = {_CLEAN: attacked.clean, **attacked.images}
+        figure = Figure(figsize=(1.75 * len(columns), 3.9), layout="constrained", facecolor=SURFACE)
+        axes = figure.subplots(2, len(columns), squeeze=False)
+        for upper, (name, image) in zip(axes[0], columns.items(), strict=True):
+            upper.set_title(re.sub("-(?=[a-z])", "\n", name), fontsize=8)  # a part of the label a line
+            _show(upper, image)
+        axes[1, 0].set_axis_off()
+        for lower, added in zip(axes[1, 1:], attacked.perturbations().values(), strict=True):
+            largest = max(added.abs().max().item(), 1e-9)
+            _show(lower, 0.5 + added * (0.5 / largest))
+            lower.set_title(f"within {short(255 * largest)} levels", fontsize=7, color=MUTED)
+        return figure
+
+
 def to_png(figure: Figure) -> bytes:
     """160 dots an inch, without a version or a date in it."""
     return _bytes(figure, "png", {"Software": None})
@@ -123,6 +145,15 @@ def _style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         yield
+
+
+def _show(axes: Axes, image: Tensor) -> None:
+    """image: (c, h, w) in [0, 1], of one channel or three."""
+    pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
+    axes.imshow(
+        pixels if pixels.shape[2] == 3 else pixels[:, :, 0], cmap="gray", interpolation="nearest", vmin=0, vmax=1
+    )
+    axes.set_axis_off()
 
 
 def _square(axes: Axes, x: int, y: int, share: float, text: str) -> None:

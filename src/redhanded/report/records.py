@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from redhanded.attacked import FILE, Attacked
 from redhanded.errors import RunError
 from redhanded.report.paper import victim_rank
 from redhanded.results import NO_VICTIM, Result, RunCard, SetCard, Unknown, VictimCard, read_record, read_records
@@ -17,6 +18,7 @@ class Records:
     sets: list[SetCard]
     results: list[Result]
     unknown: list[Unknown]
+    attacked: Attacked | None  # one image under every attack; a run may have none
 
     @property
     def weak(self) -> frozenset[str]:
@@ -45,6 +47,7 @@ def read_run(run: Path) -> Records:
         sets=sorted(sets, key=_set_order),
         results=sorted(results, key=lambda result: (result.question, result.seed)),
         unknown=read_records(Unknown, run / "results" / "unknown"),
+        attacked=Attacked.load(run / FILE) if (run / FILE).exists() else None,
     )
 
 
