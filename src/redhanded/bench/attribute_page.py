@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from redhanded.bench.page import YES_NO, table
 from redhanded.bench.records import SERVER_GROWTH, SERVER_SHARE, AttributeBench, Served, Timing
+from redhanded.report.wording import percent
 
 TIMING_HEAD = ("what", "median", "99th percentile", "target", "met")
 SERVED_HEAD = (
@@ -46,8 +47,8 @@ def _served(bench: AttributeBench) -> Iterator[str]:
     yield "## The server"
     yield ""
     yield f"{first.clients} clients on the same machine ask blind for {first.seconds:.0f} s, each again and again. The"
-    yield "Python call is measured with as many images in each call. Targets: no error, at least"
-    yield f"{SERVER_SHARE:.0%} of the Python call's images/s, at most {SERVER_GROWTH} MiB over the idle process."
+    yield "Python call is measured with as many images in each call, one after the other. Targets: no error, at least"
+    yield f"{percent(SERVER_SHARE)} % of the Python call's images/s, at most {SERVER_GROWTH} MiB over the idle process."
     yield ""
     yield from table(SERVED_HEAD, [_served_row(one) for one in bench.served], text_columns=0)
 
@@ -59,7 +60,7 @@ def _served_row(one: Served) -> list[str]:
         f"{len(one.errors)}",
         f"{one.rate:.0f}",
         f"{one.python_rate:.0f}",
-        f"{one.rate / one.python_rate:.0%}",
+        f"{percent(one.rate / one.python_rate)} %",
         f"{one.median_ms:.0f} ms",
         f"{one.worst_ms:.0f} ms",
         f"{one.idle_mib} MiB",
