@@ -27,7 +27,7 @@ PACKAGE = Path(redhanded.__file__).parent
 # Top to bottom; a package is one layer, whose modules may import one another.
 LAYERS = (
     *("errors", "norms", "metrics", "identity", "provenance", "results", "image_files"),
-    *("calibration", "sizes", "projection"),
+    *("calibration", "sizes", "projection", "attacked"),
     *("data", "networks", "prepare", "weights", "training"),
     "attacks",
     *("victims", "views", "residuals", "advset", "exports", "model_checks"),
