@@ -27,11 +27,8 @@ class Attacked:
         """Write one safetensors file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {_CLEAN: self.clean, **self.images}
-        save_file({name: image.contiguous() for name, image in tensors.items()}, path, self._about)
-
-    @property
-    def _about(self) -> dict[str, str]:
-        return {"victim": self.victim, "index": str(self.index)}
+        about = {"victim": self.victim, "index": str(self.index)}
+        save_file({name: image.contiguous() for name, image in tensors.items()}, path, about)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -40,10 +40,10 @@ def export_png(path: Path, out: Path) -> int:
     return len(kept)
 
 
-def write_png(image: np.ndarray, path: Path) -> None:
+def write_png(image: np.ndarray, file: Path | BinaryIO) -> None:
     """Write one image, (c, h, w) float32 in [0, 1], as 8-bit grey or RGB."""
     levels = np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)  # (h, w, c)
-    Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels).save(path)
+    Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels).save(file, "PNG")
 
 
 EXPORTS: dict[str, Callable[[Path, Path], int]] = {"npz": export_npz, "png": export_png}

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from redhanded.bench.attribute_page import attribute_page
 from redhanded.bench.clients import load_server
@@ -19,6 +18,7 @@ from redhanded.bench.machine import describe_machine, threads
 from redhanded.bench.records import SERVER_GROWTH, SERVER_SHARE, AttributeBench, Served, Timing
 from redhanded.desk.attribute import Attributor, How
 from redhanded.errors import RunError
+from redhanded.exports import write_png
 from redhanded.provenance import command_line, commit
 from redhanded.results import write_record
 
@@ -130,8 +130,7 @@ def _folder(job: Job) -> list[float]:
     how = How(blind=True)
     with tempfile.TemporaryDirectory() as folder:
         for place, image in enumerate(job.images):
-            pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, 2)
-            Image.fromarray(pixels).save(Path(folder) / f"{place:06}.png")
+            write_png(image / np.float32(255), Path(folder) / f"{place:06}.png")
         rounds = [_seconds(lambda: list(job.desk.attribute_files([Path(folder)], how))) for _ in range(1 + job.rounds)]
     return [len(job.images) / seconds for seconds in rounds[1:]]  # the first one warms up
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from redhanded.bench.page import YES_NO, table
+from redhanded.bench.page import YES_NO, measured_on, table
 from redhanded.bench.records import SERVER_GROWTH, SERVER_SHARE, AttributeBench, Served, Timing
 from redhanded.report.wording import percent
 
@@ -19,12 +19,10 @@ def attribute_page(bench: AttributeBench) -> str:
 
 
 def _head(bench: AttributeBench) -> Iterator[str]:
-    machine = bench.machine
     yield "# Benchmark of a bundle"
     yield ""
-    yield f"- command: `{bench.command}`; version {bench.version}, commit {bench.commit}, {bench.started}"
-    yield f"- machine: {machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}"
-    yield f"- software: Python {machine.python}, torch {machine.torch}, {bench.threads} threads"
+    yield from measured_on(bench)
+    yield f"- software: Python {bench.machine.python}, torch {bench.machine.torch}, {bench.threads} threads"
     yield f"- bundle: {bench.source}; {', '.join(bench.parts)}; card {bench.bundle[:12]}"
     yield ""
 

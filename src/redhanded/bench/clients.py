@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from redhanded.errors import RunError
+from redhanded.exports import write_png
 
 _SERVE = "import sys; from redhanded.cli import main; sys.exit(main())"
 _BOUNDARY = "an-image"
@@ -80,7 +80,7 @@ def _form(images: Sequence[NDArray[np.uint8]]) -> bytes:
     parts = [f'{start}"blind"\r\n\r\ntrue\r\n'.encode()]
     for image in images:
         file = io.BytesIO()
-        Image.fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, 2)).save(file, "PNG")
+        write_png(image / np.float32(255), file)
         head = f'{start}"images"; filename="image.png"\r\nContent-Type: image/png\r\n\r\n'
         parts += [head.encode(), file.getvalue(), b"\r\n"]
     return b"".join([*parts, f"--{_BOUNDARY}--\r\n".encode()])

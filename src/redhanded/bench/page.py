@@ -2,7 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
-from redhanded.bench.records import AttackBench, BenchVictim, Distances, Engine, Outcome, Pair, Row, Setup, Spread
+from redhanded.bench.records import (
+    AttackBench,
+    AttributeBench,
+    BenchVictim,
+    Distances,
+    Engine,
+    Outcome,
+    Pair,
+    Row,
+    Setup,
+    Spread,
+)
 from redhanded.report.markdown import escape_markdown
 from redhanded.report.wording import ABSENT, count, percent, short
 
@@ -26,14 +37,20 @@ def conditions(setup: Setup) -> Iterator[str]:
     """How it was measured, as a list."""
     machine = setup.machine
     libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
-    yield f"- command: `{setup.command}`; version {setup.version}, commit {setup.commit}, {setup.started}"
-    yield f"- machine: {machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}"
+    yield from measured_on(setup)
     yield f"- software: Python {machine.python}, torch {machine.torch}, {libraries}"
     for name, install in machine.missing.items():
         yield f"- not installed: {name} (`{install}`)"
     yield f"- source: {setup.source}; {setup.images} rightly classified test images of each victim"
     yield f"- batches of {setup.batch_size} images, {setup.threads} {_plural('thread', setup.threads)} of torch"
     yield from (_victim_line(victim) for victim in setup.victims)
+
+
+def measured_on(bench: Setup | AttributeBench) -> Iterator[str]:
+    """The command and the machine, as a list."""
+    machine = bench.machine
+    yield f"- command: `{bench.command}`; version {bench.version}, commit {bench.commit}, {bench.started}"
+    yield f"- machine: {machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> Iterator[str]:

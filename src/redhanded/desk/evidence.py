@@ -72,13 +72,12 @@ def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence
     A file that cannot be used is a Failure, and so is a folder without files.
     """
     for path in (found for named in paths for found in _files_or_itself(named)):
-        name, digest = _readable(str(path)), None
+        name, data = _readable(str(path)), None
         try:
             data = bytes_of(path)
-            digest = digest_of(data)
             yield from read_bytes(name, data, shape)
         except DataError as error:
-            yield Failure(name=name, error=str(error), sha256=digest)
+            yield Failure(name=name, error=str(error), sha256=None if data is None else digest_of(data))
 
 
 def _files_or_itself(path: Path) -> Iterator[Path]:

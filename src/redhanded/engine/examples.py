@@ -13,7 +13,7 @@ from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps import DescribeSet
 from redhanded.engine.steps.victims import open_source
 from redhanded.exports import write_png
-from redhanded.results import NO_VICTIM, SetCard, read_record
+from redhanded.results import NO_VICTIM, Pixels, SetCard, read_record
 
 
 def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path]:
@@ -21,12 +21,11 @@ def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path
 
     The file's name is the answer: victim, attack, place in the source's test split.
     """
-    done = [step for step in steps if step.ref.victim != NO_VICTIM and folder.mark(step.key).is_file()]
-    chosen = choose_settings([read_record(SetCard, folder.mark(step.key)) for step in done], "uint8")
+    done, labels = _chosen(steps, folder, "uint8")
     victims = list(dict.fromkeys(step.ref.victim for step in done))
     paths = []
-    for turn, choice in enumerate(chosen.values()):
-        wanted = (victims[turn % len(victims)], choice.label, "test")
+    for turn, label in enumerate(labels):
+        wanted = (victims[turn % len(victims)], label, "test")
         for step in done:
             if (step.ref.victim, step.attack.label, step.sets.split) == wanted:
                 paths += _write_first(step, folder)
@@ -38,10 +37,9 @@ def write_attacked(steps: Sequence[DescribeSet], folder: RunFolder) -> None:
 
     Nothing is written where no image did.
     """
-    done = [step for step in steps if step.ref.victim != NO_VICTIM and folder.mark(step.key).is_file()]
-    chosen = choose_settings([read_record(SetCard, folder.mark(step.key)) for step in done], "float32")
+    done, labels = _chosen(steps, folder, "float32")
     first = [step for step in done if step.ref.victim == done[0].ref.victim and step.sets.split == "test"]
-    shown = {step.attack.label: step for step in first if step.attack.label in {one.label for one in chosen.values()}}
+    shown = {step.attack.label: step for step in first if step.attack.label in labels}
     fooled = [step.column(folder, "index")[step.column(folder, "success_float32")] for step in shown.values()]
     common = set.intersection(*(set(index.tolist()) for index in fooled)) if fooled else set()
     if common:
@@ -50,6 +48,13 @@ def write_attacked(steps: Sequence[DescribeSet], folder: RunFolder) -> None:
         images = {label: _image(step, folder, index) for label, step in shown.items()}
         name = first[0].ref.victim
         Attacked(name, index, torch.from_numpy(clean).float() / 255, images).save(folder.figure2)
+
+
+def _chosen(steps: Sequence[DescribeSet], folder: RunFolder, pixels: Pixels) -> tuple[list[DescribeSet], list[str]]:
+    """The sets of attacks that are done, and the label of the setting that stands for each (family, norm)."""
+    done = [step for step in steps if step.ref.victim != NO_VICTIM and folder.mark(step.key).is_file()]
+    chosen = choose_settings([read_record(SetCard, folder.mark(step.key)) for step in done], pixels)
+    return done, [choice.label for choice in chosen.values()]
 
 
 def _image(step: DescribeSet, folder: RunFolder, index: int) -> Tensor:
