@@ -112,10 +112,12 @@ def job(files: Path, tmp_path: Path) -> Job:
 
 @pytest.fixture
 def copied(whole: tuple[Job, Answer], tmp_path: Path) -> RunFolder:
-    """The records of the run alone, to be spoilt."""
-    shutil.copytree(whole[0].folder.results, tmp_path / "copy" / "results")
-    shutil.copyfile(whole[0].folder.card, tmp_path / "copy" / "run.json")
-    return RunFolder(tmp_path / "copy")
+    """The records of the run and the images of its figure alone, to be spoilt."""
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(whole[0].folder.results, copy.results)
+    shutil.copyfile(whole[0].folder.card, copy.card)
+    shutil.copyfile(whole[0].folder.figure2, copy.figure2)
+    return copy
 
 
 def results(folder: RunFolder) -> dict[str, Any]:
