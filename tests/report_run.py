@@ -2,9 +2,10 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
@@ -43,6 +44,7 @@ def make_run(
     source: str = "mnist5k",
     names: Sequence[str] = tuple(VICTIMS),
     kinds: Sequence[str] = tuple(QUESTIONS),
+    architectures: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Write the records of a whole run and return its directory."""
     cards = [card for name in names for spec in attacks() for card in _set_cards(name, spec)]
@@ -55,7 +57,7 @@ def make_run(
     clean, *made = torch.rand((6, 1, 16, 16), generator=draw)
     labels = ("carlini_wagner-l2", "deepfool-l2", "deepfool-linf", "fgsm-l2-eps=5.0", "fgsm-linf-eps=1e-05")
     Attacked(WEAK, 7, clean, dict(zip(labels, made, strict=True))).save(run / FILE)
-    grid = Grid(list(names), attacks(), source)
+    grid = Grid(list(names), attacks(), source, architectures=architectures)
     paper = {"mnist5k": "mnist", "cifar10": "cifar10"}.get(source)
     for pixels in ("float32", "uint8"):
         for question in build_questions(kinds, grid, paper):
@@ -79,7 +81,7 @@ def _run_card() -> RunCard:
         started="2026-11-22T09:00:00Z",
         seconds=5432.1,
         finished=True,
-        hardware={"processor": "2 cores", "memory": "8 GB", "accelerator": "none"},
+        hardware={"processor": "a processor", "cores": "2", "memory": "8 GB", "accelerator": "none"},
         packages={"torch": "2.6.0", "numpy": "2.1.0"},
     )
 

@@ -1,5 +1,6 @@
 """The engine on a study of seconds: what is done is skipped, what changed is remade, and nothing else."""
 
+import dataclasses
 import inspect
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,6 +26,7 @@ from rich.console import Console
 from redhanded import identity, run_study
 from redhanded.advset import COLUMNS, read_column
 from redhanded.attacked import Attacked
+from redhanded.attacks import FGSM
 from redhanded.attributors import ATTRIBUTORS, Attributor
 from redhanded.engine import RunFolder, local
 from redhanded.engine.plan import only, plan
@@ -38,10 +41,11 @@ from redhanded.engine.steps import (
     in_order,
     open_source,
 )
-from redhanded.engine.steps.answers import StoredAnswers
+from redhanded.engine.steps.answers import StoredAnswers, read_answers, write_answers
 from redhanded.engine.steps.shown import SHOWN
 from redhanded.errors import RunError, StudyError
 from redhanded.generation import attacked_index
+from redhanded.questions import Grid, SetRef, build_questions
 from redhanded.results import (
     Record,
     Result,
@@ -53,7 +57,7 @@ from redhanded.results import (
     read_records,
     write_record,
 )
-from redhanded.samples import Samples
+from redhanded.samples import Samples, Split
 from redhanded.study import Study
 from redhanded.unknown import DETECTORS
 from tiny_study import TEST, TRAIN, tiny_study, write_source, write_study
@@ -629,6 +633,61 @@ def test_an_attributor_is_shown_what_its_knowledge_allows(tiny: Tiny, name: str,
     assert result.accuracy > 3 * result.chance or result.accuracy == 1.0
 
 
+@dataclass(frozen=True)
+class MadeUpSet:
+    """A described set of noise that fools its victim throughout, and notes from which split its images were read."""
+
+    ref: SetRef
+    split: Split
+    read: dict[Split, set[str]]
+
+    @property
+    def key(self) -> str:
+        return identity.digest(self.ref.name, self.split)
+
+    @property
+    def sets(self) -> SimpleNamespace:
+        return SimpleNamespace(split=self.split)
+
+    def column(self, folder: RunFolder, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        count = {"train": 60, "test": 30}[self.split]
+        made = {"index": np.arange(count), "l2": np.ones(count)}.get(name, np.ones(count, bool))
+        if name == "images":
+            made = np.random.default_rng(0).random((count, 1, 16, 16), np.float32)
+            self.read.setdefault(self.split, set()).update([self.ref.victim] if rows is not None and len(rows) else [])
+        return made if rows is None else made[rows]
+
+
+def test_a_checkpoint_that_is_held_out_is_asked_about_and_never_learned_from(tmp_path: Path) -> None:
+    architectures = {"alexnet": "alexnet", "vgg16": "vgg16", "other": "alexnet", "more": "vgg16"}
+    attack, read, run = FGSM(norm="l2", eps=1.0), dict[Split, set[str]](), RunFolder(tmp_path)
+    grid = Grid(tuple(architectures), (attack,), "bars", architectures=architectures)
+    seen, _, without_second = build_questions(("architecture",), grid, None)
+    sets: Any = [
+        MadeUpSet(SetRef(victim, attack), split, read) for victim in architectures for split in ("train", "test")
+    ]
+    for made in sets:
+        count = {"float32": 30, "uint8": 0}
+        card = SetCard(
+            victim=made.ref.victim, family="fgsm", norm="l2", setting=attack.setting, attack=str(attack),
+            label=attack.label, split=made.split, n_images=30, n_attacked=30, n_success=count,
+            median_l2=1.0, median_linf=0.1, mean_steps=1.0, seconds=1.0,
+        )  # fmt: skip
+        write_record(card, run.mark(made.key))
+    settings = {"width": 0.05, "training": {"epochs": 1, "attempts": 1}}
+    most: dict[Split, int] = {"train": 60, "test": 30}
+    asked = [
+        AskQuestion("tiny", "bars", question, tuple(sets), "cnn6", settings, "float32", 0, most)
+        for question in (without_second, seen)
+    ]
+    result = asked[0].run(run)
+    assert read == {"train": {"alexnet", "vgg16"}, "test": {"other", "more"}}
+    assert (result.classes, result.n_train, result.n_test) == (["alexnet", "vgg16"], 60, 30)
+    asked[1].run(run)
+    assert read == {"train": set(architectures), "test": set(architectures)}
+    assert asked[0].key != dataclasses.replace(asked[0], question=dataclasses.replace(without_second, held_out=())).key
+
+
 WITH_CONTROLS = (
     (
         "[scales.tiny]",
@@ -708,7 +767,7 @@ def test_a_set_whose_test_images_fool_nobody_has_no_answers_and_stops_nothing(ti
 
 def test_a_family_that_was_kept_from_an_attributor_is_measured_as_unknown(tiny: Tiny) -> None:
     leave_out = ("shard_images = 30", 'shard_images = 30\nunknown = ["candidates"]')
-    steps = only(plan(tiny.study(OTHERS, leave_out), tiny.sources), ("unknown/fgsm",))
+    steps = only(plan(tiny.study(OTHERS, leave_out, *WITH_CONTROLS), tiny.sources), ("unknown/fgsm",))
     assert [step.title for step in steps] == [f"unknown/fgsm, candidates, {pixels}" for pixels in PIXELS]
     run = RunFolder(tiny.folder / "others")
     for one in in_order(steps[:1]):
@@ -716,13 +775,38 @@ def test_a_family_that_was_kept_from_an_attributor_is_measured_as_unknown(tiny: 
             write_record(one.run(run), run.mark(one.key))
     (fitted,) = (one for one in in_order(steps[:1]) if isinstance(one, FitOnAll))
     attributor = Attributor.load(run.attributor(fitted.key))
-    assert {name.split("/")[1].split("-")[0] for name in attributor.classes_} == {"carlini_wagner", "deepfool"}
+    families = {name: name.split("/")[1].split("-")[0] for name in attributor.classes_}
+    assert set(families.values()) == {"carlini_wagner", "deepfool", "clean", "gaussian_noise"}
     found = read_record(Unknown, run.mark(steps[0].key))
     assert (found.family, found.knowledge, found.pixels) == ("fgsm", "candidates", "float32")
     assert (found.n_known % 12, found.n_unknown % 8) == (0, 0)  # equally many of each set
     assert min(found.n_known, found.n_unknown) >= 25
     assert found.closed_accuracy > 0.6
     assert found.detectors.keys() == DETECTORS.keys()
+
+
+def test_an_unknown_image_that_is_taken_for_a_control_is_not_named_wrongly(tiny: Tiny, tmp_path: Path) -> None:
+    leave_out = ("shard_images = 30", 'shard_images = 30\nunknown = ["candidates"]')
+    step = only(plan(tiny.study(OTHERS, leave_out, *WITH_CONTROLS), tiny.sources), ("unknown/fgsm",))[0]
+    others = RunFolder(tiny.folder / "others")
+    for one in in_order([step]):
+        if not others.mark(one.key).is_file():
+            write_record(one.run(others), others.mark(one.key))
+    (fitted,) = step.needs
+    run = RunFolder(tmp_path)
+    shutil.copytree(others.attributor(fitted.key), run.attributor(fitted.key))
+    classes, answers = Attributor.load(run.attributor(fitted.key)).classes_, read_answers(run.attributor(fitted.key))
+    sure_and_wrong = {}
+    for named in ("none/clean-none", "other/deepfool-l2-overshoot=1.0"):
+        certain = torch.full((len(classes),), -20.0).index_fill(0, torch.tensor(classes.index(named)), 0.0)
+        fgsm = {
+            name: answer._replace(log_proba=certain + 0 * answer.log_proba)  # what is NaN stays so
+            for name, answer in answers.items()
+            if "/fgsm" in name
+        }
+        write_answers(run.attributor(fitted.key), answers | fgsm)
+        sure_and_wrong[named] = step.run(run).detectors["max_softmax"].sure_and_wrong
+    assert list(sure_and_wrong.values()) == [0.0, 1.0]
 
 
 def test_only_names_the_papers_tables(tiny: Tiny) -> None:

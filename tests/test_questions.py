@@ -103,7 +103,7 @@ def test_every_table_has_exactly_its_questions(place: int) -> None:
 
 
 def test_without_the_paper_the_kinds_name_the_items() -> None:
-    assert {question.item for question in questions(None)} == set(QUESTIONS)
+    assert {question.item for question in questions(None)} == set(QUESTIONS) - {"architecture"}
 
 
 def test_kinds_come_alone() -> None:
@@ -256,6 +256,34 @@ def test_a_question_without_a_choice_is_not_asked() -> None:
     }
     linf = build_questions(tuple(QUESTIONS), Grid(VICTIM_NAMES, (FGSM(norm="linf", eps=0.1),), "s"), None)
     assert {question.id for question in linf} == {"victim/fgsm-linf", "joint", "dimension/victim", "dimension/set"}
+
+
+CHECKPOINTS = {"a": "alexnet", "v": "vgg16", "a2": "alexnet", "v2": "vgg16"}
+
+
+def test_an_architecture_is_asked_for_with_one_checkpoint_of_each_held_out_in_turn() -> None:
+    grid = Grid(tuple(CHECKPOINTS), (SMALL, LARGE), "s", architectures=CHECKPOINTS)
+    seen, first, second = build_questions(("architecture",), grid, None)
+    assert [one.id for one in (seen, first, second)] == [
+        f"architecture/fgsm-l2/{place}" for place in ("seen", "without-1", "without-2")
+    ]
+    assert [one.held_out for one in (seen, first, second)] == [(), ("a", "v"), ("a2", "v2")]
+    sets = [SetRef(victim, attack) for victim in CHECKPOINTS for attack in (SMALL, LARGE)]
+    for question in (seen, first, second):
+        held = {name: selector.select(sets, {L2: choice_of(LARGE)}) for name, selector in question.classes.items()}
+        assert {name: [ref.victim for ref in refs] for name, refs in held.items()} == {
+            "alexnet": ["a", "a2"],
+            "vgg16": ["v", "v2"],
+        }
+        assert question.pool(sets) == sets
+    assert [victim for victim in CHECKPOINTS if first.shows(victim, "train")] == ["a2", "v2"]
+    assert [victim for victim in CHECKPOINTS if first.shows(victim, "test")] == ["a", "v"]
+    assert all(seen.shows(victim, split) for victim in CHECKPOINTS for split in ("train", "test"))
+
+
+def test_without_a_second_checkpoint_of_each_there_is_none_to_hold_out() -> None:
+    grid = Grid(("a", "v", "a2"), (SMALL,), "s", architectures=dict(list(CHECKPOINTS.items())[:3]))
+    assert build_questions(("architecture",), grid, None) == []
 
 
 def test_a_family_with_one_norm_stands_in_both_rows() -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from rich.console import Console
 from redhanded.attacked import FILE
 from redhanded.errors import RunError
 from redhanded.report import main_table, write_report
-from redhanded.report.figures import cell_texts, row_shares
+from redhanded.report.drawings import reliabilities
+from redhanded.report.figures import cell_texts, draw_reliability, row_shares
 from redhanded.report.markdown import escape_markdown
+from redhanded.report.records import read_run
+from redhanded.report.tables import build_sections
 from redhanded.report.wording import p_text, percent, signed
-from redhanded.results import Result, read_records
+from redhanded.results import ReliabilityBin, Result, read_records
 from report_run import QUESTIONS_BELOW, WEAK, Page, change, html, markdown, sheet
 
 
@@ -157,3 +161,27 @@ def test_the_finding_counts_cells(run: Path) -> None:
     for text in (html(run).replace("&#39;", "'"), markdown(run)):
         assert f"{significant} of {len(rows)} measured cells beat chance after Holm's correction" in text
         assert f"{above} of the {len(printed)} beside a printed number are above the paper's" in text
+
+
+def test_what_the_probabilities_are_worth_is_drawn_where_it_was_measured(small: Path) -> None:
+    bins = {"family": [(80, 0.95, 0.9), (20, 0.55, 0.5)], "norm": [(50, 0.75, 0.7)]}
+    path = small / QUESTIONS_BELOW / "float32" / "norm" / "fgsm" / "vgg16.json"
+    record = json.loads(path.read_text())
+    for row, parts in bins.items():
+        reliability = [{"n": n, "confidence": sure, "accuracy": right} for n, sure, right in parts]
+        worth = {"temperature": 1.0, "ece": 0.05, "brier": 0.1, "cllr": 0.2, "reliability": reliability}
+        changed = {"question": f"dimension/{row}", "item": "dimension", "row": row, "column": "mnist5k"}
+        path.with_name(f"{row}.json").write_text(json.dumps(record | changed | {"calibration": worth}))
+    write_report(small)
+    (table,) = (t for s in build_sections(read_run(small)) for t in s.tables if t.key == "dimension")
+    (drawing,) = reliabilities(table)
+    assert "family 5.0" in drawing.alt
+    assert f"figures/{drawing.name}.png" in markdown(small)
+    figure = draw_reliability(
+        {row: [ReliabilityBin(n=n, confidence=c, accuracy=a) for n, c, a in bins[row]] for row in bins}
+    )
+    for axes, (row, parts) in zip(figure.axes, bins.items(), strict=True):
+        dots = axes.collections[0]
+        assert axes.get_title() == row
+        assert dots.get_offsets().tolist() == [[sure, right] for _, sure, right in parts]
+        assert dots.get_sizes().tolist() == sorted(dots.get_sizes(), reverse=True)  # as are the counts

@@ -31,6 +31,13 @@ def test_built_in_studies_resolve_at_every_scale(name: str, scale: str) -> None:
     study = load_study(name, scale)
     assert (study.name, study.scale) == (name, scale)
     assert study.source in SOURCES
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, scale) for name in PRESENT if name != "checkpoints" for scale in scales(name)]
+)
+def test_studies_of_the_papers_grid_have_all_of_it(name: str, scale: str) -> None:
+    study = load_study(name, scale)
     grid = Counter((attack.family, attack.norm) for attack in study.attacks)
     assert grid == {
         ("carlini_wagner", "l2"): 9,
@@ -41,6 +48,23 @@ def test_built_in_studies_resolve_at_every_scale(name: str, scale: str) -> None:
     }
     assert len({(victim, attack.label) for victim in study.victims for attack in study.attacks}) == 63
     assert len(build_questions(study.questions, study.grid, study.paper)) == 47
+
+
+@pytest.mark.parametrize("scale", scales("checkpoints"))
+def test_the_checkpoints_are_those_of_the_papers_grid_and_two_more_of_each(scale: str) -> None:
+    """So that what was trained and attacked for one study serves the other."""
+    study, grid = load_study("checkpoints", scale), load_study("cifar10", scale)
+    assert set(study.attacks) <= set(grid.attacks)
+    assert {(attack.family, attack.norm) for attack in study.attacks} == set(study.grid.attack_norms)
+    assert study.grid.attack_norms == grid.grid.attack_norms
+    assert (study.source, study.seed) == (grid.source, grid.seed)
+    assert all(study.images(attack.family) == grid.images(attack.family) for attack in study.attacks)
+    for name in grid.victims:
+        assert study.victim_spec(name) == grid.victim_spec(name)
+        for seed in (1, 2):
+            other = study.victim_spec(f"{name}-{seed}")
+            assert other == grid.victim_spec(name).model_copy(update={"name": f"{name}-{seed}", "seed": seed})
+    assert len(build_questions(study.questions, study.grid, study.paper)) == 5 * (1 + 3)
 
 
 @every_scale

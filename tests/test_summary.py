@@ -11,6 +11,7 @@ from redhanded.errors import RunError
 from redhanded.report.paper import printed_numbers
 from redhanded.report.summary import write_summary
 from redhanded.results import Result, read_records
+from report_run import make_run
 
 KEPT = Path(__file__).parents[1] / "docs" / "results"
 MADE = ("README.md", "summary.json")
@@ -79,3 +80,25 @@ def test_the_page_has_what_is_left_without_size_and_with_several_images(copied: 
         sum(part.correct for part in actors) / sum(part.n for part in actors),
     )
     assert " / ".join(f"{100 * share:.1f}" for share in shares) in (copied / "README.md").read_text()
+
+
+def test_seen_and_unseen_checkpoints_stand_beside_each_other_and_leave_the_sources_tables_alone(tmp_path: Path) -> None:
+    architectures = {"alexnet": "alexnet", "vgg16": "vgg16", "alexnet-1": "alexnet", "vgg16-1": "vgg16"}
+    make_run(tmp_path / "alone", source="cifar10", kinds=("victim", "norm"))
+    write_summary(tmp_path)
+    alone = json.loads((tmp_path / "summary.json").read_text())
+    names = {"names": tuple(architectures), "architectures": architectures}
+    run = make_run(tmp_path / "checkpoints", source="cifar10", kinds=("architecture",), **names)
+    page = write_summary(tmp_path).read_text()
+    assert json.loads((tmp_path / "summary.json").read_text()) == alone
+    results = read_records(Result, run / "results" / "questions")
+    for attack in ("carlini_wagner-l2", "fgsm-linf"):
+        found = {
+            one.question.split("/")[2]: one.accuracy
+            for one in results
+            if one.pixels == "float32" and f"/{attack}/" in one.question
+        }
+        assert found.keys() == {"seen", "without-1", "without-2"}
+        low, high = sorted(100 * (found[place] or 0.0) for place in ("without-1", "without-2"))
+        line = f"{100 * (found['seen'] or 0.0):.1f} | {(low + high) / 2:.1f} ({low:.1f}–{high:.1f}) |"
+        assert line in page

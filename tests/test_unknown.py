@@ -28,12 +28,40 @@ def held_out() -> HeldOut:
     return HeldOut(*answer(features), labels, torch.arange(300))
 
 
-@pytest.mark.parametrize("name", DETECTORS)
-def test_what_lies_between_the_classes_is_stranger_than_what_lies_at_one(name: str) -> None:
-    score = DETECTORS[name].fit(held_out())
+NO_CONTROLS = torch.zeros(3, dtype=torch.bool)
+THIRD_IS_CONTROL = torch.tensor([False, False, True])
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name != "control"])
+@pytest.mark.parametrize("controls", [NO_CONTROLS, THIRD_IS_CONTROL], ids=["no controls", "a control"])
+def test_what_lies_between_the_classes_is_stranger_than_what_lies_at_one(name: str, controls: Tensor) -> None:
+    score = DETECTORS[name].fit(held_out(), controls)
     usual, strange = score(answer(cloud((2.0, 0.0), 200, 7))), score(answer(cloud((0.0, 0.6), 200, 8)))
     assert usual.shape == (200,)
     assert roc_auc_score(np.repeat([0, 1], 200), torch.cat([usual, strange]).numpy()) > 0.95
+
+
+@pytest.mark.parametrize("name", ["control", "either"])
+def test_what_lies_at_a_control_is_stranger_than_what_lies_at_an_attack(name: str) -> None:
+    score = DETECTORS[name].fit(held_out(), THIRD_IS_CONTROL)
+    attacks, controls = (score(answer(cloud(at, 200, 7))) for at in ((2.0, 0.0), (0.0, 2.0)))
+    assert attacks.max() < controls.min()
+
+
+def test_where_nothing_is_a_control_no_image_can_be_one() -> None:
+    assert not DETECTORS["control"].fit(held_out(), NO_CONTROLS)(answer(cloud((0.0, 2.0), 9, 7))).any()
+
+
+def test_either_is_the_larger_share_of_held_out_attacks_that_are_less_strange() -> None:
+    held, asked = held_out(), answer(cloud((0.5, 1.0), 50, 3))
+    attacks = ~THIRD_IS_CONTROL[held.labels]
+    known = Answer(held.log_proba[attacks], held.features[attacks])
+    shares = []
+    for name in ("control", "mahalanobis"):
+        score = DETECTORS[name].fit(held, THIRD_IS_CONTROL)
+        shares.append((score(known)[None, :] < score(asked)[:, None]).double().mean(1))
+    found = DETECTORS["either"].fit(held, THIRD_IS_CONTROL)(asked)
+    torch.testing.assert_close(found.double(), torch.maximum(*shares))
 
 
 def test_p_values_are_shares_of_the_held_out_of_a_class() -> None:

@@ -11,9 +11,11 @@ from typing import Any, Literal, NamedTuple
 from redhanded.attacks import AttackSpec
 from redhanded.choice import Choice
 from redhanded.results import NO_VICTIM
+from redhanded.samples import Split
 
 FAMILY_TITLES = {"carlini_wagner": "C&W", "deepfool": "DeepFool", "fgsm": "FGSM"}
 NORM_TITLES = {"l2": "L2", "linf": "Linf"}
+SEEN = "every checkpoint seen"
 
 
 class SetRef(NamedTuple):
@@ -31,7 +33,7 @@ class SetRef(NamedTuple):
 class Selector(NamedTuple):
     """Which sets belong to a class: every part that is given must agree; controls belong where they are asked for."""
 
-    victim: str | None = None
+    victim: str | tuple[str, ...] | None = None  # one, or any of some
     family: str | None = None
     norm: str | None = None
     setting: Literal["chosen", "any"] | tuple[tuple[str, float], ...] = "chosen"
@@ -51,10 +53,14 @@ class Selector(NamedTuple):
     def _agrees(self, ref: SetRef) -> bool:
         wanted = {"victim": self.victim, "family": self.family, "norm": self.norm}
         found = {"victim": ref.victim, "family": ref.attack.family, "norm": ref.attack.norm}
-        named = all(value in (None, found[part]) for part, value in wanted.items())
+        named = all(value is None or found[part] in _several(value) for part, value in wanted.items())
         fixed = () if isinstance(self.setting, str) else self.setting
         named = named and self.control == (ref.victim == NO_VICTIM)
         return named and all(ref.attack.setting.get(name) == value for name, value in fixed)
+
+
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,11 @@ class Question:
     classes: dict[str, Selector]
     projected: bool = False  # with a picture of the features
     of_all: bool = False  # asked only of attributors that are fitted on all sets: to fit one for it alone costs as much
+    held_out: tuple[str, ...] = ()  # victims that are asked about and never learned from, the others the reverse
+
+    def shows(self, victim: str, split: Split) -> bool:
+        """Whether a split has images of this victim."""
+        return not self.held_out or (victim in self.held_out) == (split == "test")
 
     def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
         """Every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
@@ -85,6 +96,7 @@ class Grid(NamedTuple):
     attacks: Sequence[AttackSpec]
     source: str
     controls: Sequence[AttackSpec] = ()
+    architectures: Mapping[str, str] = {}
 
     @property
     def attack_norms(self) -> list[tuple[str, str]]:
@@ -123,6 +135,22 @@ def victim(grid: Grid, item: str) -> Iterator[Question]:
     for family, norm in grid.attack_norms:
         classes = {name: Selector(name, family, norm) for name in grid.victims}
         yield Question(f"victim/{family}-{norm}", item, title(family, norm), grid.source, classes)
+
+
+def architecture(grid: Grid, item: str) -> Iterator[Question]:
+    """Which architecture, where each has several checkpoints: with all of them seen, then with one of each held out."""
+    checkpoints: dict[str, list[str]] = {}
+    for name, kind in grid.architectures.items():
+        checkpoints.setdefault(kind, []).append(name)
+    turns = min(map(len, checkpoints.values()), default=0)
+    for family, norm in grid.attack_norms if turns > 1 else ():
+        classes = {kind: Selector(tuple(names), family, norm) for kind, names in checkpoints.items()}
+        place, row = f"architecture/{family}-{norm}", title(family, norm)
+        yield Question(f"{place}/seen", item, row, SEEN, classes)
+        for turn in range(turns):
+            held_out = tuple(names[turn] for names in checkpoints.values())
+            column = f"checkpoint {turn + 1} of each held out"
+            yield Question(f"{place}/without-{turn + 1}", item, row, column, classes, held_out=held_out)
 
 
 def setting(grid: Grid, item: str) -> Iterator[Question]:
@@ -214,6 +242,7 @@ class QuestionKind(NamedTuple):
 QUESTIONS: dict[str, QuestionKind] = {
     "algorithm": QuestionKind(algorithm, {"cifar10": "table2", "mnist": "table3"}, "which attack algorithm"),
     "victim": QuestionKind(victim, {"cifar10": "table4", "mnist": "table4"}, "which model's gradients"),
+    "architecture": QuestionKind(architecture, {}, "which architecture, seen and in a checkpoint that was not"),
     "setting": QuestionKind(setting, {"cifar10": "table5", "mnist": "table6"}, "which setting of the attack"),
     "norm": QuestionKind(norm, {"cifar10": "table7", "mnist": "table8"}, "L2 or Linf"),
     "attack-and-victim": QuestionKind(

@@ -21,7 +21,7 @@ from redhanded.samples import Split
 from redhanded.training import Training
 from redhanded.victims import VictimSpec
 
-BUILT_IN = ("quick", "mnist", "cifar10")
+BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints")
 
 
 class Strict(BaseModel):
@@ -127,7 +127,8 @@ class Study(StudyCommon):
     @property
     def grid(self) -> Grid:
         """What the questions are built from."""
-        return Grid(tuple(self.victims), self.attacks, self.source, self.controls)
+        architectures = {name: row.architecture for name, row in self.victims.items()}
+        return Grid(tuple(self.victims), self.attacks, self.source, self.controls, architectures)
 
     def victim_spec(self, name: str) -> VictimSpec:
         """A victim's row and size together."""

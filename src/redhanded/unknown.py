@@ -23,16 +23,16 @@ Score = Callable[[Answer], Tensor]  # n answers -> (n,), larger for what is stra
 class DetectorKind(NamedTuple):
     """A row of `DETECTORS`."""
 
-    fit: Callable[[HeldOut], Score]
+    fit: Callable[[HeldOut, Tensor], Score]  # (classes,) whether each class is a control
     summary: str
     paper: str
 
 
-def _max_softmax(held: HeldOut) -> Score:
+def _max_softmax(held: HeldOut, controls: Tensor) -> Score:
     return lambda answer: MaxSoftmax.score(answer.log_proba)
 
 
-def _entropy(held: HeldOut) -> Score:
+def _entropy(held: HeldOut, controls: Tensor) -> Score:
     return lambda answer: Entropy.score(answer.log_proba)
 
 
@@ -64,8 +64,26 @@ def p_values(held: HeldOut, answer: Answer) -> NDArray[np.float64]:
     return found
 
 
-def _conformal(held: HeldOut) -> Score:
+def _conformal(held: HeldOut, controls: Tensor) -> Score:
     return lambda answer: torch.from_numpy(-p_values(held, answer).max(1))
+
+
+def _control(held: HeldOut, controls: Tensor) -> Score:
+    return lambda answer: answer.log_proba[:, controls].exp().sum(1)
+
+
+def _either(held: HeldOut, controls: Tensor) -> Score:
+    """The larger of two scores, each as the share of the held-out attacks that are less strange."""
+    parts = [DETECTORS[name].fit(held, controls) for name in ("control", OF_FEATURES)]
+    attacks = ~controls[held.labels]
+    known = Answer(held.log_proba[attacks], held.features[attacks])
+    usual = [part(known).double().sort().values for part in parts]
+
+    def score(answer: Answer) -> Tensor:
+        found = zip(usual, (part(answer).double() for part in parts), strict=True)
+        return torch.stack([torch.searchsorted(less, own) / len(less) for less, own in found]).amax(0)
+
+    return score
 
 
 DETECTORS: dict[str, DetectorKind] = {
@@ -73,15 +91,21 @@ DETECTORS: dict[str, DetectorKind] = {
     "entropy": DetectorKind(_entropy, "many classes are probable", "Shannon 1948"),
     "conformal": DetectorKind(_conformal, "for no class would the answer be usual", "Vovk, Gammerman, Shafer 2005"),
     "mahalanobis": DetectorKind(
-        lambda held: _of_features(Mahalanobis(None), held), "far from every class's features", "Lee et al. 2018"
+        lambda held, controls: _of_features(Mahalanobis(None), held),
+        "far from every class's features",
+        "Lee et al. 2018",
     ),
     "relative_mahalanobis": DetectorKind(
-        lambda held: _of_features(RMD(None), held), "the same, less the distance from all together", "Ren et al. 2021"
+        lambda held, controls: _of_features(RMD(None), held),
+        "the same, less the distance from all together",
+        "Ren et al. 2021",
     ),
+    "control": DetectorKind(_control, "it may be no attack at all", "Hendrycks, Mazeika, Dietterich 2019"),
+    "either": DetectorKind(_either, "no attack, or far from every class's features: the likelier", "Tippett 1931"),
 }
 
-
-CHOSEN = "relative_mahalanobis"  # says "unknown" in a verdict
+OF_FEATURES = "mahalanobis"  # says "unknown" in a verdict; that it may be no attack is a verdict of its own
+CHOSEN = "either"  # what the two come to
 
 
 def measure_open_set(

@@ -25,7 +25,7 @@ from redhanded.identity import file_digest, seed_for
 from redhanded.questions import SetRef
 from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_record, read_records, write_record
 from redhanded.study import Study
-from redhanded.unknown import CHOSEN, DETECTORS
+from redhanded.unknown import DETECTORS, OF_FEATURES
 
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
@@ -128,7 +128,8 @@ def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, 
     known = {ref: sets[ref] for ref in attributor.classes_}
     found = {name: _measure(Marginal(attributor, classes), answers) for name, classes in told_apart(known).items()}
     all_known = Answer(*map(torch.cat, zip(*answers.values(), strict=True)))
-    usual = DETECTORS[CHOSEN].fit(attributor.held_out_)(all_known).double().numpy()
+    controls = torch.tensor([entry.control for entry in known.values()])
+    usual = DETECTORS[OF_FEATURES].fit(attributor.held_out_, controls)(all_known).double().numpy()
     return Part(
         folder=name,
         attributor=result.attributor,

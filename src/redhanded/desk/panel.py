@@ -14,7 +14,7 @@ from redhanded.bundle.records import Part, SetEntry
 from redhanded.desk.conformal import Conformal
 from redhanded.desk.records import Alternative, Estimate, Finding
 from redhanded.desk.words import words_for
-from redhanded.unknown import ACCEPTED, CHOSEN, DETECTORS, Score
+from redhanded.unknown import ACCEPTED, DETECTORS, OF_FEATURES, Score
 
 COVERAGE = 0.9  # of the set of names that cannot be told apart
 FAR = 0.99  # share of known images that lie nearer to the others
@@ -40,7 +40,8 @@ class Panel:
 
     @cached_property
     def _score(self) -> Score:
-        return DETECTORS[CHOSEN].fit(self.attributor.held_out_)
+        controls = torch.tensor([entry.control for entry in self.sets.values()])
+        return DETECTORS[OF_FEATURES].fit(self.attributor.held_out_, controls)
 
     @cached_property
     def _spread(self) -> tuple[Tensor, Tensor]:

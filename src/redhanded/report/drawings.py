@@ -9,6 +9,7 @@ from redhanded.report.figures import (
     draw_comparison,
     draw_confusion,
     draw_projection,
+    draw_reliability,
     row_shares,
     to_png,
     to_svg,
@@ -78,7 +79,7 @@ def figure2(attacked: Attacked) -> Drawing:
 
 def pictures(table: Table) -> list[Drawing]:
     """The figures that belong to a table."""
-    return [*confusions(table), *projections(table)]
+    return [*confusions(table), *projections(table), *reliabilities(table)]
 
 
 def confusions(table: Table) -> list[Drawing]:
@@ -105,10 +106,14 @@ def _confusion(table: Table, cell: Cell) -> Drawing:
 
 def projections(table: Table) -> list[Drawing]:
     """A picture of the features behind each measured result of an item that has them; of its first seed."""
-    if not table.item.projection:
-        return []
+    found = _first_seeds(table) if table.item.projection else []
+    return [_projection(table, result) for result in found if result.projection]
+
+
+def _first_seeds(table: Table) -> list[Result]:
+    """The first measured result of every place, in the table's order."""
     firsts = {(cell.result.row, cell.result.column): cell for cell in reversed(list(table.cells)) if cell.measured}
-    return [_projection(table, cell.result) for cell in reversed(firsts.values()) if cell.result.projection]
+    return [cell.result for cell in reversed(firsts.values())]
 
 
 def _projection(table: Table, result: Result) -> Drawing:
@@ -123,6 +128,27 @@ def _projection(table: Table, result: Result) -> Drawing:
         png=to_png(figure),
         svg=to_svg(figure),
     )
+
+
+def reliabilities(table: Table) -> list[Drawing]:
+    """What the probabilities of an item are worth, question by question; of its first seed."""
+    found = [result for result in _first_seeds(table) if result.calibration] if table.item.reliability else []
+    bins = {result.row: result.calibration.reliability for result in found if result.calibration}
+    if not bins:
+        return []
+    figure = draw_reliability(bins)
+    errors = [f"{result.row} {percent(result.calibration.ece)}" for result in found if result.calibration]
+    return [
+        Drawing(
+            name=slug("reliability", table.key, *table.protocol),
+            caption="Reliability: of the answers of nearly one confidence (a tenth each, calibrated on held-out source "
+            "images) the share that is right; a dot's area is the share of the answers. On the line a probability is "
+            f"worth its name. {protocol_words(table.protocol)}.",
+            alt=f"Accuracy over confidence. Expected calibration error in per cent: {listed(errors)}.",
+            png=to_png(figure),
+            svg=to_svg(figure),
+        )
+    ]
 
 
 def _confusion_alt(result: Result) -> str:

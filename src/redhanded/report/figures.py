@@ -1,7 +1,7 @@
 """Drawings: a confusion matrix, and our numbers beside the paper's. The same records give the same bytes."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -16,6 +16,7 @@ from redhanded.attacked import Attacked
 from redhanded.report.palette import HEAT, INK, LINE, MUTED, ON_HEAT, OURS, PAPER, SURFACE
 from redhanded.report.tables import Cell, Section
 from redhanded.report.wording import short
+from redhanded.results import ReliabilityBin
 
 BLANK_BELOW = 0.10  # cells with a smaller share of their row carry no number, as in the paper
 LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
@@ -102,6 +103,25 @@ def draw_projection(families: Sequence[str], points: Sequence[tuple[float, float
             axes.plot([], [], marker, color=color, markersize=5, label=family)
         axes.set(aspect="equal", xticks=[], yticks=[])
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, borderaxespad=0.2)
+        return figure
+
+
+def draw_reliability(panels: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
+    """For each panel the accuracy of answers of nearly one confidence, over it; a dot's area is their share."""
+    with _style():
+        figure = Figure(figsize=(1.9 * len(panels) + 0.4, 2.4), layout="constrained", facecolor=SURFACE)
+        row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for axes, (name, bins) in zip(row, panels.items(), strict=True):
+            total = sum(one.n for one in bins)
+            axes.plot([0, 1], [0, 1], color=LINE, linewidth=1, zorder=0)
+            confidences, accuracies = [one.confidence for one in bins], [one.accuracy for one in bins]
+            axes.plot(confidences, accuracies, color=OURS, linewidth=1, zorder=1)
+            axes.scatter(confidences, accuracies, s=[6 + 90 * one.n / total for one in bins], color=OURS, zorder=2)
+            axes.set(title=name, xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), aspect="equal", facecolor=SURFACE)
+            axes.set_xticks([0, 0.5, 1], ["0", "50", "100"])
+            axes.set_yticks([0, 0.5, 1], ["0", "50", "100"])
+            axes.set_xlabel("confidence, %")
+        row[0].set_ylabel("accuracy, %")
         return figure
 
 

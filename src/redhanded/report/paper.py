@@ -21,6 +21,7 @@ class Item(NamedTuple):
     per_class: bool = False  # a second table with the accuracy of each class
     confusion: bool = False  # a confusion matrix for each of its results
     projection: bool = False  # a picture of the features behind each of its results
+    reliability: bool = False  # one of what the probabilities of its results are worth
 
 
 ALGORITHM = "Which algorithm made the image?"
@@ -31,6 +32,10 @@ BOTH = "Which algorithm made the image, and from which victim's gradients?"
 ATTACK_AND_SETTING = "Which algorithm and hyperparameters made the image?"
 VICTIM = "Which victim's gradients made the image?"
 JOINT = "Algorithm, norm and victim at once, all settings pooled (not in the paper)"
+
+ARCHITECTURE = (
+    "Which architecture's gradients made the image, and is it known in an unseen checkpoint (not in the paper)?"
+)
 
 DIMENSION = "Family (or a control), norm, victim, and the very set, each over all sets (not in the paper)"
 
@@ -46,6 +51,7 @@ ITEMS = {
     "attack-and-setting": Item("Algorithm and setting", ATTACK_AND_SETTING, projection=True),
     "table4": Item("Table 4", VICTIM),
     "victim": Item("Victim", VICTIM),
+    "architecture": Item("Architecture", ARCHITECTURE),
     "table5": Item("Table 5", SETTING),
     "table6": Item("Table 6", SETTING),
     "setting": Item("Setting", SETTING),
@@ -53,7 +59,7 @@ ITEMS = {
     "table8": Item("Table 8", NORM, per_class=True),
     "norm": Item("Norm", NORM, per_class=True),
     "joint": Item("Joint", JOINT, confusion=True),
-    "dimension": Item("Each dimension", DIMENSION),
+    "dimension": Item("Each dimension", DIMENSION, reliability=True),
 }
 
 # Which printed numbers a source stands beside; a source that is not here stands alone.

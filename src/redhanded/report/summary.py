@@ -10,6 +10,7 @@ from typing import Any
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.errors import RunError
 from redhanded.evaluation import ACTOR
+from redhanded.questions import SEEN
 from redhanded.report.document import make_environment
 from redhanded.report.paper import Item, item_rank, victim_rank
 from redhanded.report.records import Records, read_run
@@ -138,6 +139,35 @@ class Standing:
         }
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """How one attributor names the architecture behind one attack: in checkpoints it learned from, and in others."""
+
+    seen: Result
+    unseen: tuple[Result, ...]  # one for each checkpoint held out
+
+    @property
+    def key(self) -> tuple[str, str, Pixels]:
+        """What stands in one line of the page: source, attack, pixel protocol."""
+        return self.seen.source, self.seen.row, self.seen.pixels
+
+    @property
+    def attributor(self) -> str:
+        """Who was asked."""
+        return self.seen.attributor
+
+    @property
+    def n_test(self) -> int:
+        """Test images a class, of the answer that has the fewest."""
+        return min(result.n_test for result in (self.seen, *self.unseen))
+
+    @property
+    def of_unseen(self) -> tuple[float, float, float] | None:
+        """Mean, smallest and largest accuracy on unseen checkpoints; None where one gave no number."""
+        found = [result.accuracy or 0.0 for result in self.unseen if result.status == "measured"]
+        return (fmean(found), min(found), max(found)) if len(found) == len(self.unseen) else None
+
+
 def _share(counts: Iterable[tuple[int, int]]) -> float | None:
     """Rightly named, of how many; None of none."""
     right, total = map(sum, zip(*((0, 0), *counts), strict=True))
@@ -165,6 +195,7 @@ def write_summary(folder: Path) -> Path:
         "pixels": PIXELS,
         "detectors": list(DETECTORS),
         "all_at_once": _all_at_once(compared),
+        "transfers": _transfers(compared),
         "actor": ACTOR,
         "chosen": CHOSEN,
         "dimensions": DIMENSIONS,
@@ -214,16 +245,33 @@ def _all_at_once(runs: Iterable[Records]) -> list[Result]:
     return sorted(asked, key=lambda one: (one.source, one.question, PIXELS.index(one.pixels), _rank(one.attributor)))
 
 
-def _numbers(standings: Iterable[Standing], runs: Iterable[Records]) -> dict[str, Any]:
+def _transfers(runs: Iterable[Records]) -> list[list[Transfer]]:
+    """Of the attributors that were asked, for each source, attack and pixel protocol."""
+    found: dict[tuple[str, str, str, int], list[Result]] = {}
+    for result in (result for records in runs for result in records.results if result.item == "architecture"):
+        found.setdefault((result.row, result.pixels, result.attributor, result.seed), []).append(result)
+    transfers = [
+        Transfer(seen, tuple(result for result in results if result is not seen))
+        for results in found.values()
+        for seen in results
+        if seen.column == SEEN and len(results) > 1
+    ]
+    lines = dict.fromkeys(one.key for one in transfers)
+    return [
+        sorted((one for one in transfers if one.key == key), key=lambda one: _rank(one.attributor)) for key in lines
+    ]
+
+
+def _numbers(standings: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
     """What summary.json holds."""
     numbers: dict[str, Any] = {}
     for one in standings:
         table = numbers.setdefault(one.source, {}).setdefault(one.key, {})
         table.setdefault(one.attributor, {})[one.pixels] = one.numbers
-    for records in runs:
-        source = numbers.setdefault(records.results[0].source, {})
-        source["unknown"] = _unknown(records.unknown)
-        source["calibration"] = _calibration(records.results)
+    for source in dict.fromkeys(records.results[0].source for records in runs):
+        of_source, table = [one for one in runs if one.results[0].source == source], numbers.setdefault(source, {})
+        table["unknown"] = _unknown(one for records in of_source for one in records.unknown)
+        table["calibration"] = _calibration(result for records in of_source for result in records.results)
     return numbers
 
 

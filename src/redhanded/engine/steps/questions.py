@@ -75,7 +75,15 @@ class AskQuestion(Step):
     def key(self) -> str:
         """See Step."""
         what = {name: list(selector) for name, selector in self.question.classes.items()}
-        asked = (self.study, self.source, self.question.id, self.question.item, self.question.row, what)
+        asked = (
+            self.study,
+            self.source,
+            self.question.id,
+            self.question.item,
+            self.question.row,
+            what,
+            *self.question.held_out,
+        )
         how = (self.attributor, self.settings, self.pixels, self.seed, self.most)
         code = code_digest(QUESTION_CODE + imports_of(ATTRIBUTORS[self.attributor].attributor.__module__))
         fitted = self.whole.key if self.whole else None
@@ -114,7 +122,9 @@ class AskQuestion(Step):
         classes = {name: selector.select(refs, chosen) for name, selector in self.question.classes.items()}
 
         def read(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
-            return by_place[ref, split].column(folder, column, rows)
+            values = by_place[ref, split].column(folder, column, rows)
+            hidden = column == f"success_{self.pixels}" and not self.question.shows(ref.victim, split)
+            return np.zeros_like(values) if hidden else values  # what a split does not show is not picked
 
         seed_parts = (self.question.id, self.pixels, self.seed)
         picked = pick(classes, read, self.pixels, seed_parts, self.most)

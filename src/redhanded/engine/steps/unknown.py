@@ -15,7 +15,7 @@ from redhanded.engine.steps.attributors import FitOnAll
 from redhanded.engine.steps.base import Step
 from redhanded.identity import code_digest, digest, seed_for
 from redhanded.questions import SetRef
-from redhanded.results import Unknown
+from redhanded.results import NO_VICTIM, Unknown
 from redhanded.unknown import DETECTORS, SURE, measure_open_set
 
 UNKNOWN_CODE = ("redhanded.attributors.marginal", "redhanded.calibration", "redhanded.unknown")
@@ -70,14 +70,17 @@ class MeasureUnknown(Step):
         }
         families = sorted({ref.attack.family for ref in refs.values()} - {fitted.without})
         members = {family: [name for name, ref in refs.items() if ref.attack.family == family] for family in families}
-        by_family = answering(attributor, members)
         known, truth = self._gather([name for names in members.values() for name in names], refs, answers)
         unknown, _ = self._gather(
             [name for name, ref in refs.items() if ref.attack.family == fitted.without], refs, answers
         )
+        controls = {step.ref.name for step in fitted.sets if step.ref.victim == NO_VICTIM}
+        is_control = torch.tensor([name in controls for name in attributor.classes_])
+        by_family = answering(attributor, members | ({"control": sorted(controls)} if controls else {}))
         right = by_family.answer(known.log_proba).argmax(1).numpy() == np.searchsorted(families, truth)
-        sure = by_family.answer(unknown.log_proba).exp().amax(1).numpy() >= SURE
-        scores = {name: kind.fit(attributor.held_out_) for name, kind in DETECTORS.items()}
+        named = by_family.answer(unknown.log_proba).exp()[:, : len(families)]  # without the controls, which come last
+        sure = named.amax(1).numpy() >= SURE
+        scores = {name: kind.fit(attributor.held_out_, is_control) for name, kind in DETECTORS.items()}
         return Unknown(
             study=fitted.study,
             source=self.source,
