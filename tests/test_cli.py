@@ -342,6 +342,20 @@ def test_help_does_not_wait_for_torch() -> None:
 # --- report
 
 
+def test_several_trainings_of_an_attributor_stand_beside_each_other(
+    here: Callable[..., Answer], whole: tuple[Job, Answer], job: Job
+) -> None:
+    shutil.copytree(whole[0].out, job.out)
+    before = results(whole[0].folder)
+    answer = here(*job.words("--seeds", 2, "--only", "norm/fgsm/alexnet"))
+    assert answer.code == 0
+    after = results(job.folder)
+    place = "questions/norm/fgsm/alexnet/cnn6-{}-{}.json"
+    new = {place.format(pixels, 1) for pixels in ("float32", "uint8")}
+    assert after == before | {name: after[name] for name in new}
+    assert all(after[name]["seed"] == 1 for name in new)
+
+
 def test_report_needs_the_records_alone(
     here: Callable[..., Answer], whole: tuple[Job, Answer], copied: RunFolder
 ) -> None:

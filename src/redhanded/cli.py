@@ -73,7 +73,7 @@ def _interruptible(hint: str) -> Iterator[None]:
 @app.command()
 @_interruptible("run the same command to go on")
 def run(
-    study: Annotated[str, typer.Argument(help="A built-in study (quick, mnist, cifar10) or a TOML file.")],
+    study: Annotated[str, typer.Argument(help="A built-in study (quick, mnist, cifar10, checkpoints) or a TOML file.")],
     source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
     scale: Annotated[str | None, typer.Option(help="laptop or paper; the study's first unless given.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory; runs/STUDY unless given.")] = None,
@@ -82,6 +82,9 @@ def run(
     ] = None,
     attributors: Annotated[
         str | None, typer.Option(metavar="A,B", help="Some of the study's attributors; all unless given.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Trainings of each attributor, for the spread; the study's unless given.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core unless given.")] = None,
 ) -> None:
@@ -95,7 +98,7 @@ def run(
     places = source_paths(source or [])
     named = attributors.split(",") if attributors else ()
     folder = run_study(
-        load_study(study, scale),
+        load_study(study, scale).with_seeds(seeds),
         out,
         sources=places,
         only=only or (),

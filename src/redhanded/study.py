@@ -124,6 +124,10 @@ class Study(StudyCommon):
         )
         return {"train": counts.train, "test": counts.test}
 
+    def with_seeds(self, count: int | None) -> "Study":
+        """The same with so many trainings of each attributor; unchanged without a number."""
+        return self if count is None else self.model_copy(update={"attributor_seeds": tuple(range(count))})
+
     @property
     def grid(self) -> Grid:
         """What the questions are built from."""
