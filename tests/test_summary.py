@@ -100,5 +100,18 @@ def test_seen_and_unseen_checkpoints_stand_beside_each_other_and_leave_the_sourc
         }
         assert found.keys() == {"seen", "without-1", "without-2"}
         low, high = sorted(100 * (found[place] or 0.0) for place in ("without-1", "without-2"))
-        line = f"{100 * (found['seen'] or 0.0):.1f} | {(low + high) / 2:.1f} ({low:.1f}–{high:.1f}) |"
+        seen = f"{100 * (found['seen'] or 0.0):.1f}"
+        line = f"{seen} ({seen}–{seen}) | {(low + high) / 2:.1f} ({low:.1f}–{high:.1f}) |"
         assert line in page
+
+
+def test_an_answer_over_all_sets_is_the_mean_over_its_seeds(copied: Path) -> None:
+    found = [
+        result
+        for result in read_records(Result, KEPT / "mnist" / "results" / "questions")
+        if (result.question, result.attributor, result.pixels) == ("joint", "forensic", "float32")
+    ]
+    assert len(found) == 3
+    top1, top3 = (100 * fmean(getattr(result, name) for result in found) for name in ("accuracy", "top3"))
+    line = f"| joint | mnist | float32 | forensic | 15 | {found[0].n_test} | 6.7 | {top1:.1f} | {top3:.1f} |"
+    assert (copied / "README.md").read_text().count(line) == 1

@@ -143,29 +143,54 @@ class Standing:
 class Transfer:
     """How one attributor names the architecture behind one attack: in checkpoints it learned from, and in others."""
 
-    seen: Result
-    unseen: tuple[Result, ...]  # one for each checkpoint held out
-
-    @property
-    def key(self) -> tuple[str, str, Pixels]:
-        """What stands in one line of the page: source, attack, pixel protocol."""
-        return self.seen.source, self.seen.row, self.seen.pixels
-
-    @property
-    def attributor(self) -> str:
-        """Who was asked."""
-        return self.seen.attributor
+    source: str
+    row: str
+    pixels: Pixels
+    attributor: str
+    seen: tuple[Result, ...]
+    unseen: tuple[Result, ...]  # a checkpoint held out each
 
     @property
     def n_test(self) -> int:
         """Test images a class, of the answer that has the fewest."""
-        return min(result.n_test for result in (self.seen, *self.unseen))
+        return min(result.n_test for result in (*self.seen, *self.unseen))
+
+    @property
+    def of_seen(self) -> tuple[float, float, float] | None:
+        """Mean, smallest and largest accuracy; None where one gave no number."""
+        return _range(self.seen)
 
     @property
     def of_unseen(self) -> tuple[float, float, float] | None:
-        """Mean, smallest and largest accuracy on unseen checkpoints; None where one gave no number."""
-        found = [result.accuracy or 0.0 for result in self.unseen if result.status == "measured"]
-        return (fmean(found), min(found), max(found)) if len(found) == len(self.unseen) else None
+        """The same on checkpoints that were not learned from."""
+        return _range(self.unseen)
+
+
+def _range(results: Sequence[Result]) -> tuple[float, float, float] | None:
+    found = [result.accuracy or 0.0 for result in results if result.status == "measured"]
+    return (fmean(found), min(found), max(found)) if found and len(found) == len(results) else None
+
+
+@dataclass(frozen=True)
+class AllAtOnce:
+    """One attributor's answers to a question over all sets of a source, a training seed each."""
+
+    seeds: tuple[Result, ...]
+
+    @property
+    def asked(self) -> Result:
+        """What all of them share, and the numbers of the first."""
+        return self.seeds[0]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the seeds."""
+        return fmean(result.accuracy or 0.0 for result in self.seeds)
+
+    @property
+    def top3(self) -> float:
+        """Share of images whose true name is among the three likeliest, mean over the seeds."""
+        return fmean(result.top3 or 0.0 for result in self.seeds)
 
 
 def _share(counts: Iterable[tuple[int, int]]) -> float | None:
@@ -238,27 +263,34 @@ def _by_table(standings: Sequence[Standing]) -> list[list[Standing]]:
     return [[one for one in standings if (one.source, one.key) == key] for key in keys]
 
 
-def _all_at_once(runs: Iterable[Records]) -> list[Result]:
+def _all_at_once(runs: Iterable[Records]) -> list[AllAtOnce]:
     """What was asked over all sets: algorithm, norm and victim at once, and each dimension, controls included."""
-    found = [result for records in runs for result in records.results if result.item in ("joint", "dimension")]
-    asked = [result for result in found if result.status == "measured"]
-    return sorted(asked, key=lambda one: (one.source, one.question, PIXELS.index(one.pixels), _rank(one.attributor)))
+    groups: dict[tuple[str, str, int, int], list[Result]] = {}
+    for result in (result for records in runs for result in records.results if result.item in ("joint", "dimension")):
+        place = (result.source, result.question, PIXELS.index(result.pixels), _rank(result.attributor))
+        groups.setdefault(place, []).extend([result] if result.status == "measured" else [])
+    return [AllAtOnce(tuple(groups[place])) for place in sorted(groups) if groups[place]]
 
 
 def _transfers(runs: Iterable[Records]) -> list[list[Transfer]]:
-    """Of the attributors that were asked, for each source, attack and pixel protocol."""
-    found: dict[tuple[str, str, str, int], list[Result]] = {}
+    """For each source, pixel protocol and attack those of all attributors that were asked."""
+    found: dict[tuple[str, Pixels, str], dict[str, list[Result]]] = {}
     for result in (result for records in runs for result in records.results if result.item == "architecture"):
-        found.setdefault((result.row, result.pixels, result.attributor, result.seed), []).append(result)
-    transfers = [
-        Transfer(seen, tuple(result for result in results if result is not seen))
-        for results in found.values()
-        for seen in results
-        if seen.column == SEEN and len(results) > 1
-    ]
-    lines = dict.fromkeys(one.key for one in transfers)
+        line = found.setdefault((result.source, result.pixels, result.row), {})
+        line.setdefault(result.attributor, []).append(result)
     return [
-        sorted((one for one in transfers if one.key == key), key=lambda one: _rank(one.attributor)) for key in lines
+        [
+            Transfer(
+                source,
+                row,
+                pixels,
+                name,
+                tuple(result for result in line[name] if result.column == SEEN),
+                tuple(result for result in line[name] if result.column != SEEN),
+            )
+            for name in sorted(line, key=_rank)
+        ]
+        for (source, pixels, row), line in sorted(found.items())
     ]
 
 
