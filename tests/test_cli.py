@@ -25,6 +25,7 @@ from redhanded.catalogue import CATALOGUE
 from redhanded.cli import main
 from redhanded.engine import RunFolder
 from redhanded.results import RunCard, read_record
+from redhanded.study import BUILT_IN
 from tiny_study import write_source, write_study
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
@@ -277,7 +278,7 @@ def on_terminal(words: list[str], interrupt: Callable[[], bool] = lambda: False)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "nope"], "expected a study's name (quick, mnist, cifar10) or a TOML file, found nope"),
+        (["run", "nope"], "expected a study's name ({studies}) or a TOML file, found nope"),
         (["run", "{files}/tiny.toml", "--source", "bars"], "expected --source NAME=PATH, found 'bars'"),
         (["run", "{files}/tiny.toml", "--source", "bars={files}/missing.npz"], "missing.npz"),
         (["run", "{files}/tiny.toml"], "unknown source 'bars'"),
@@ -301,7 +302,7 @@ def test_a_mistake_is_told_in_one_line(
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(files / "grey.png")
     filled = [word.format(files=files, tmp=tmp_path / "sub") for word in words]
     out = ["--out", str(tmp_path / "out")] if words[0] == "run" else []
-    assert said.format(files=files) in here(*filled, *out).one_line()
+    assert said.format(files=files, studies=", ".join(BUILT_IN)) in here(*filled, *out).one_line()
     assert not (tmp_path / "sub").exists()
 
 
