@@ -50,7 +50,8 @@ def make_run(
     cards = [card for name in names for spec in attacks() for card in _set_cards(name, spec)]
     write_record(_run_card(), run / "run.json")
     for name in names:
-        write_record(_victim(name, source), run / "results" / "victims" / f"{name}.json")
+        card = _victim(name, source, architectures.get(name, name))
+        write_record(card, run / "results" / "victims" / f"{name}.json")
     for card in cards:
         write_record(card, run / "results" / "sets" / card.victim / card.split / f"{card.label}.json")
     draw = torch.Generator().manual_seed(0)
@@ -86,11 +87,11 @@ def _run_card() -> RunCard:
     )
 
 
-def _victim(name: str, source: str) -> VictimCard:
+def _victim(name: str, source: str, architecture: str) -> VictimCard:
     accuracy, width = VICTIMS.get(name, (0.95, 0.25))
     return VictimCard(
         name=name,
-        architecture=name,
+        architecture=architecture,
         width=width,
         source=source,
         source_digest="d",

@@ -34,7 +34,7 @@ def test_built_in_studies_resolve_at_every_scale(name: str, scale: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "scale"), [(name, scale) for name in PRESENT if name != "checkpoints" for scale in scales(name)]
+    ("name", "scale"), [(name, scale) for name in PRESENT if load_study(name).paper for scale in scales(name)]
 )
 def test_studies_of_the_papers_grid_have_all_of_it(name: str, scale: str) -> None:
     study = load_study(name, scale)
@@ -50,21 +50,36 @@ def test_studies_of_the_papers_grid_have_all_of_it(name: str, scale: str) -> Non
     assert len(build_questions(study.questions, study.grid, study.paper)) == 47
 
 
+def check_same_sets(study: Study, grid: Study) -> None:
+    """What is attacked in a study is attacked in the grid, of the same images; every attack and norm is there."""
+    assert set(study.attacks) <= set(grid.attacks)
+    assert study.grid.attack_norms == grid.grid.attack_norms
+    assert (study.source, study.seed) == (grid.source, grid.seed)
+    assert all(study.images(attack.family) == grid.images(attack.family) for attack in study.attacks)
+
+
 @pytest.mark.parametrize("scale", scales("checkpoints"))
 def test_the_checkpoints_are_those_of_the_papers_grid_and_two_more_of_each(scale: str) -> None:
     """So that what was trained and attacked for one study serves the other."""
     study, grid = load_study("checkpoints", scale), load_study("cifar10", scale)
-    assert set(study.attacks) <= set(grid.attacks)
-    assert {(attack.family, attack.norm) for attack in study.attacks} == set(study.grid.attack_norms)
-    assert study.grid.attack_norms == grid.grid.attack_norms
-    assert (study.source, study.seed) == (grid.source, grid.seed)
-    assert all(study.images(attack.family) == grid.images(attack.family) for attack in study.attacks)
+    check_same_sets(study, grid)
     for name in grid.victims:
         assert study.victim_spec(name) == grid.victim_spec(name)
         for seed in (1, 2):
             other = study.victim_spec(f"{name}-{seed}")
             assert other == grid.victim_spec(name).model_copy(update={"name": f"{name}-{seed}", "seed": seed})
     assert len(build_questions(study.questions, study.grid, study.paper)) == 5 * (1 + 3)
+
+
+@pytest.mark.parametrize("scale", scales("width"))
+def test_the_narrow_victim_is_the_papers_grids_and_the_wide_one_is_the_reference(scale: str) -> None:
+    study, grid = load_study("width", scale), load_study("cifar10", scale)
+    check_same_sets(study, grid)
+    assert study.victim_spec("alexnet") == grid.victim_spec("alexnet")
+    assert (study.victim_spec("alexnet-full").architecture, study.victim_spec("alexnet-full").width) == ("alexnet", 1)
+    rows = [(question.row, question.column) for question in build_questions(study.questions, study.grid, study.paper)]
+    papers = dict.fromkeys(question.row for question in build_questions(["algorithm"], grid.grid, grid.paper))
+    assert rows == [(row, name) for row in papers for name in study.victims]
 
 
 @every_scale

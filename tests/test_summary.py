@@ -10,7 +10,7 @@ import pytest
 from redhanded.errors import RunError
 from redhanded.report.paper import printed_numbers
 from redhanded.report.summary import write_summary
-from redhanded.results import Result, read_records
+from redhanded.results import Result, VictimCard, read_records
 from report_run import make_run
 
 KEPT = Path(__file__).parents[1] / "docs" / "results"
@@ -103,6 +103,23 @@ def test_seen_and_unseen_checkpoints_stand_beside_each_other_and_leave_the_sourc
         seen = f"{100 * (found['seen'] or 0.0):.1f}"
         line = f"{seen} ({seen}–{seen}) | {(low + high) / 2:.1f} ({low:.1f}–{high:.1f}) |"
         assert line in page
+
+
+def test_victims_of_one_architecture_in_two_widths_stand_beside_each_other(tmp_path: Path) -> None:
+    names = ("resnet50", "resnet50-full")
+    make_run(tmp_path / "one-width", source="other", names=names, kinds=("algorithm",))
+    assert "narrow" not in write_summary(tmp_path).read_text()
+    both = dict.fromkeys(names, "resnet50")
+    run = make_run(tmp_path / "widths", source="other", names=names, kinds=("algorithm",), architectures=both)
+    page = write_summary(tmp_path).read_text()
+    widths = [card.width for card in read_records(VictimCard, run / "results" / "victims")]
+    assert page.count("## Does narrow carry over?") == len(set(widths)) - 1 == 1
+    results = read_records(Result, run / "results" / "questions")
+    for row, pixels in {(result.row, result.pixels) for result in results}:
+        here = {one.column: one for one in results if (one.row, one.pixels) == (row, pixels)}
+        line = next(line for line in page.splitlines() if line.startswith(f"| {row} | {pixels} | "))
+        found = [float(text.split()[0]) for text in line.split("|")[-3:-1]]
+        assert found == [round(100 * (here[name].accuracy or 0.0), 1) for name in names]
 
 
 def test_an_answer_over_all_sets_is_the_mean_over_its_seeds(copied: Path) -> None:

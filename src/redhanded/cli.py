@@ -73,7 +73,7 @@ def _interruptible(hint: str) -> Iterator[None]:
 @app.command()
 @_interruptible("run the same command to go on")
 def run(
-    study: Annotated[str, typer.Argument(help="A built-in study (quick, mnist, cifar10, checkpoints) or a TOML file.")],
+    study: Annotated[str, typer.Argument(help="quick, mnist, cifar10, checkpoints, width or a TOML file.")],
     source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
     scale: Annotated[str | None, typer.Option(help="laptop or paper; the study's first unless given.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory; runs/STUDY unless given.")] = None,

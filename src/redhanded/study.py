@@ -21,7 +21,7 @@ from redhanded.samples import Split
 from redhanded.training import Training
 from redhanded.victims import VictimSpec
 
-BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints")
+BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width")
 
 
 class Strict(BaseModel):

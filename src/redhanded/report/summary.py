@@ -221,6 +221,7 @@ def write_summary(folder: Path) -> Path:
         "detectors": list(DETECTORS),
         "all_at_once": _all_at_once(compared),
         "transfers": _transfers(compared),
+        "widths": [(one, _standings(one, ["algorithm"])) for one in compared if _of_several_widths(one)],
         "actor": ACTOR,
         "chosen": CHOSEN,
         "dimensions": DIMENSIONS,
@@ -230,8 +231,8 @@ def write_summary(folder: Path) -> Path:
     return page
 
 
-def _standings(records: Records) -> list[Standing]:
-    """Of the paper's tables, in their order."""
+def _standings(records: Records, keys: Sequence[str] = PAPERS_TABLES) -> list[Standing]:
+    """Of some items, the paper's tables unless named, in the paper's order."""
     found = [
         Standing(
             table.protocol.source,
@@ -243,7 +244,7 @@ def _standings(records: Records) -> list[Standing]:
         )
         for section in build_sections(records)
         for table in section.tables
-        if table.key in PAPERS_TABLES
+        if table.key in keys
     ]
     return sorted(found, key=lambda one: (item_rank(one.key), PIXELS.index(one.pixels), _rank(one.attributor)))
 
@@ -292,6 +293,12 @@ def _transfers(runs: Iterable[Records]) -> list[list[Transfer]]:
         ]
         for (source, pixels, row), line in sorted(found.items())
     ]
+
+
+def _of_several_widths(records: Records) -> bool:
+    """Whether one architecture was attacked in more than one width."""
+    pairs = {(card.architecture, card.width) for card in records.victims}
+    return len(pairs) > len({architecture for architecture, _ in pairs})
 
 
 def _numbers(standings: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
