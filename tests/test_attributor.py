@@ -31,6 +31,7 @@ CHEAP: dict[str, Any] = {
     "cnn6": NetworkSettings(width=0.125, training=TRAINING),
     "forensic": NetworkSettings(width=0.125, training=TRAINING),
     "forensic_each": NetworkSettings(width=0.125, training=TRAINING),
+    "forensic_heads": NetworkSettings(width=0.125, training=TRAINING),
     "oracle": NetworkSettings(width=0.25, training=TRAINING.model_copy(update={"epochs": 6, "learning_rate": 3e-3})),
     "candidates": NetworkSettings(width=0.5, training=TRAINING.model_copy(update={"epochs": 8})),
     "magnitude": NetworkSettings(width=0.5, training=TRAINING),
@@ -231,6 +232,16 @@ def test_what_candidates_read_is_the_closed_form_on_a_linear_victim() -> None:
     torch.testing.assert_close(found[:, 5], torch.tensor([3 * 0.5 - 0.25, 3 * 0.7 - 0.25]))
     assert found[0, 6:8].tolist() == [0, 0]  # an even image has no residual
     assert found[1, 6] < -0.5  # the bright pixel lies below its surroundings' mean, against the gradient of 3
+
+
+def test_heads_add_the_logits_of_victim_and_attack(samples: Samples) -> None:
+    """So what speaks for one attack and against another is the same whichever victim it was."""
+    sets = ("one/a", "one/b", "two/a", "two/b", "none/clean")
+    labels = torch.arange(len(samples.labels)) % len(sets)
+    found = made("forensic_heads").fit(replace(samples, labels=labels, classes=sets)).predict_log_proba(samples)
+    torch.testing.assert_close(found[:, 0] - found[:, 1], found[:, 2] - found[:, 3], rtol=0, atol=1e-4)
+    assert found.std(0).min() > 0
+    assert (found[:, 0] - found[:, 1]).abs().max() > 1e-3
 
 
 def test_the_floor_sees_sizes_alone(samples: Samples) -> None:

@@ -8,6 +8,7 @@ from redhanded.attributors.base import Answer, Attributor
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.cnn6 import Cnn6
 from redhanded.attributors.forensic import Forensic, ForensicEach
+from redhanded.attributors.forensic_heads import ForensicHeads
 from redhanded.attributors.held_out import HeldOut
 from redhanded.attributors.joined import Joined, JoinedSettings
 from redhanded.attributors.magnitude import Magnitude
@@ -24,6 +25,7 @@ __all__ = [
     "Cnn6",
     "Forensic",
     "ForensicEach",
+    "ForensicHeads",
     "HeldOut",
     "Joined",
     "JoinedSettings",
@@ -57,6 +59,13 @@ ATTRIBUTORS: dict[str, AttributorKind] = {
     ),
     "forensic_each": AttributorKind(
         ForensicEach, NetworkSettings, "forensic's layers, one network for each question", "none: ours"
+    ),
+    "forensic_heads": AttributorKind(
+        ForensicHeads,
+        NetworkSettings,
+        "forensic's layers, a head for the victim and one for the attack",
+        "none: ours",
+        whole=True,
     ),
     "candidates": AttributorKind(
         Candidates,
