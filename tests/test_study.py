@@ -72,11 +72,13 @@ def test_the_checkpoints_are_those_of_the_papers_grid_and_two_more_of_each(scale
 
 
 @pytest.mark.parametrize("scale", scales("width"))
-def test_the_narrow_victim_is_the_papers_grids_and_the_wide_one_is_the_reference(scale: str) -> None:
-    study, grid = load_study("width", scale), load_study("cifar10", scale)
-    check_same_sets(study, grid)
-    assert study.victim_spec("alexnet") == grid.victim_spec("alexnet")
-    assert (study.victim_spec("alexnet-full").architecture, study.victim_spec("alexnet-full").width) == ("alexnet", 1)
+def test_the_narrow_victims_are_those_of_the_checkpoints_and_the_wide_one_is_the_reference(scale: str) -> None:
+    study, checkpoints, grid = (load_study(name, scale) for name in ("width", "checkpoints", "cifar10"))
+    check_same_sets(study, checkpoints)
+    *narrow, full = map(study.victim_spec, study.victims)
+    trained = map(checkpoints.victim_spec, checkpoints.victims)
+    assert narrow == [spec for spec in trained if spec.architecture == "alexnet"]
+    assert (full.architecture, full.width) == ("alexnet", 1)
     rows = [(question.row, question.column) for question in build_questions(study.questions, study.grid, study.paper)]
     papers = dict.fromkeys(question.row for question in build_questions(["algorithm"], grid.grid, grid.paper))
     assert rows == [(row, name) for row in papers for name in study.victims]
