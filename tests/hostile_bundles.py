@@ -144,7 +144,7 @@ def _cards() -> Iterator[tuple[str, Case]]:
     yield replaced("with a name twice", '"format": 1', '"format": 1, "format": 1', "a name twice: format")
     yield replaced("torn", '"sets"', "\0", "expected plain JSON")
     yield replaced("with half a surrogate", '"source": "', '"source": "\\ud800', "BundleCard")
-    for value in (0, 2, "1", None, 1.5, [1]):
+    for value in ("", 0, 2, "1", None, 1.5, [1]):
         yield f"format {value!r}", Case(_card(_set("format", to=value)), "expected a bundle of format 1")
     keys = ("version", "study", "commit", "source", "shape", "sets", "parts", "victims_inside", "examples", "limits")
     for key in keys:

@@ -84,7 +84,7 @@ def _read_card(folder: Path) -> BundleCard:
         raise bad_bundle(folder, f"a bundle, a folder with {CARD}", "none", "make one with redhanded bundle")
     version = read_json(folder / CARD).get("format")
     if version != FORMAT:
-        raise bad_bundle(folder, f"a bundle of format {FORMAT}", str(version), "pack it again with this version")
+        raise bad_bundle(folder, f"a bundle of format {FORMAT}", repr(version), "pack it again with this version")
     return read_record(BundleCard, folder / CARD)
 
 
