@@ -19,12 +19,15 @@ class ForensicHeads(Forensic):
 
     def build(self, mean: list[float], deviation: list[float]) -> nn.Module:
         """See NetworkAttributor; classes are sets' names, "victim/attack"."""
-        *layers, last = super().build(mean, deviation)
+        *layers, last = super().build(mean, deviation).children()
+        assert isinstance(last, nn.Linear)
         return nn.Sequential(*layers, _Heads(last.in_features, self.classes_))
 
 
 class _Heads(nn.Linear):
     """A linear layer to the victims' and the attacks' logits, and their sums."""
+
+    places: Tensor
 
     def __init__(self, inputs: int, classes: tuple[str, ...]) -> None:
         names = [name.partition("/") for name in classes]
@@ -35,4 +38,5 @@ class _Heads(nn.Linear):
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, inputs) -> (n, classes)."""
-        return super().forward(features)[:, self.places].sum(2)
+        logits: Tensor = super().forward(features)
+        return logits[:, self.places].sum(2)
