@@ -1,6 +1,6 @@
 """`forensic` with a head for each part of a set's name, to compare with its one softmax over all sets."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ class ForensicHeads(Forensic):
 
     def build(self, mean: list[float], deviation: list[float]) -> nn.Module:
         """See NetworkAttributor; classes are sets' names, "victim/attack"."""
-        *layers, last = super().build(mean, deviation).children()
-        assert isinstance(last, nn.Linear)
+        network: Any = super().build(mean, deviation)  # a sequence that ends in one linear layer
+        *layers, last = network
         return nn.Sequential(*layers, _Heads(last.in_features, self.classes_))
 
 
