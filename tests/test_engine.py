@@ -765,18 +765,20 @@ def test_a_set_whose_test_images_fool_nobody_has_no_answers_and_stops_nothing(ti
     assert step.run(copy).status == "measured"
 
 
-def test_a_family_that_was_kept_from_an_attributor_is_measured_as_unknown(tiny: Tiny) -> None:
-    leave_out = ("shard_images = 30", 'shard_images = 30\nunknown = ["candidates"]')
+@pytest.mark.parametrize(("name", "fits"), [("candidates", 1), ("joined", 2)])
+def test_a_family_that_was_kept_from_an_attributor_is_measured_as_unknown(tiny: Tiny, name: str, fits: int) -> None:
+    leave_out = ("shard_images = 30", f'shard_images = 30\nunknown = ["{name}"]')
     steps = only(plan(tiny.study(OTHERS, leave_out, *WITH_CONTROLS), tiny.sources), ("unknown/fgsm",))
-    assert [step.title for step in steps] == [f"unknown/fgsm, candidates, {pixels}" for pixels in PIXELS]
+    assert [step.title for step in steps] == [f"unknown/fgsm, {name}, {pixels}" for pixels in PIXELS]
     run = RunFolder(tiny.folder / "others")
     for one in in_order(steps[:1]):
         if not run.mark(one.key).is_file():
             write_record(one.run(run), run.mark(one.key))
-    (fitted,) = (one for one in in_order(steps[:1]) if isinstance(one, FitOnAll))
+    assert [one.without for one in in_order(steps[:1]) if isinstance(one, FitOnAll)] == ["fgsm"] * fits
+    (fitted,) = steps[0].needs
     attributor = Attributor.load(run.attributor(fitted.key))
-    families = {name: name.split("/")[1].split("-")[0] for name in attributor.classes_}
-    assert set(families.values()) == {"carlini_wagner", "deepfool", "clean", "gaussian_noise"}
+    families = {one.split("/")[1].split("-")[0] for one in attributor.classes_}
+    assert families == {"carlini_wagner", "deepfool", "clean", "gaussian_noise"}
     found = read_record(Unknown, run.mark(steps[0].key))
     assert (found.family, found.knowledge, found.pixels) == ("fgsm", "candidates", "float32")
     assert (found.n_known % 12, found.n_unknown % 8) == (0, 0)  # equally many of each set

@@ -37,13 +37,11 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
     most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
     asked: list[Asked] = []
 
-    def whole(attributor: str, pixels: Pixels, seed: int) -> FitOnAll | JoinAttributors | None:
-        kind = ATTRIBUTORS[attributor]
-        if kind.parts:
-            return JoinAttributors(tuple(fit(part, pixels, seed) for part in kind.parts))
-        return fit(attributor, pixels, seed) if kind.whole else None
+    def whole(attributor: str, pixels: Pixels, seed: int, without: str = "") -> FitOnAll | JoinAttributors:
+        fits = tuple(fit(part, pixels, seed, without) for part in ATTRIBUTORS[attributor].parts)
+        return JoinAttributors(fits) if fits else fit(attributor, pixels, seed, without)
 
-    def fit(attributor: str, pixels: Pixels, seed: int, without: str = "") -> FitOnAll:
+    def fit(attributor: str, pixels: Pixels, seed: int, without: str) -> FitOnAll:
         settings, most = study.size.attributors[attributor], study.size.train_images
         return FitOnAll(study.name, tuple(sets), attributor, settings, pixels, seed, most, without)
 
@@ -61,7 +59,7 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
                 pixels,
                 seed,
                 most,
-                whole(attributor, pixels, seed),
+                whole(attributor, pixels, seed) if ATTRIBUTORS[attributor].whole else None,
             )
             for attributor, settings in study.size.attributors.items()
             for pixels in study.pixels
@@ -69,7 +67,7 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
             if ATTRIBUTORS[attributor].whole or not question.of_all
         ]
     asked += [
-        MeasureUnknown(study.source, fit(attributor, pixels, study.attributor_seeds[0], family))
+        MeasureUnknown(study.source, attributor, whole(attributor, pixels, study.attributor_seeds[0], family))
         for attributor in study.size.unknown
         for pixels in study.pixels
         for family in dict.fromkeys(attack.family for attack in study.attacks)

@@ -49,8 +49,17 @@ class FitOnAll(Step):
     @property
     def title(self) -> str:
         """See Step."""
-        which = f"without {self.without}" if self.without else "on all sets"
-        return f"fit {self.attributor} {which}, {self.pixels}, seed {self.seed}"
+        return f"fit {self.attributor} {self.shown}, {self.pixels}, seed {self.seed}"
+
+    @property
+    def shown(self) -> str:
+        """On what it is fitted, in words."""
+        return f"without {self.without}" if self.without else "on all sets"
+
+    @property
+    def basis(self) -> "FitOnAll":
+        """The step that says what was fitted on what: this one."""
+        return self
 
     @property
     def needs(self) -> tuple[Step, ...]:
@@ -117,7 +126,12 @@ class JoinAttributors(Step):
     def title(self) -> str:
         """See Step."""
         names = " and ".join(part.attributor for part in self.parts)
-        return f"join {names}, {self.parts[0].pixels}, seed {self.parts[0].seed}"
+        return f"join {names} {self.basis.shown}, {self.basis.pixels}, seed {self.basis.seed}"
+
+    @property
+    def basis(self) -> FitOnAll:
+        """One of the parts, which were fitted on the same images."""
+        return self.parts[0]
 
     @property
     def needs(self) -> tuple[Step, ...]:

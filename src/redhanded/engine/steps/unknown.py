@@ -11,7 +11,7 @@ import torch
 from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, answering
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.answers import read_answers
-from redhanded.engine.steps.attributors import FitOnAll
+from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
 from redhanded.engine.steps.base import Step
 from redhanded.identity import code_digest, digest, seed_for
 from redhanded.questions import SetRef
@@ -27,7 +27,8 @@ class MeasureUnknown(Step):
     """Ask an attributor that one family was kept from about the test images of all."""
 
     source: str
-    fitted: FitOnAll
+    attributor: str
+    fitted: FitOnAll | JoinAttributors
     stage = "unknown"
     item = "unknown"
 
@@ -39,17 +40,12 @@ class MeasureUnknown(Step):
     @property
     def title(self) -> str:
         """See Step."""
-        return f"{self.id}, {self.attributor}, {self.fitted.pixels}"
+        return f"{self.id}, {self.attributor}, {self.fitted.basis.pixels}"
 
     @property
     def id(self) -> str:
         """How `--only` names it."""
-        return f"unknown/{self.fitted.without}"
-
-    @property
-    def attributor(self) -> str:
-        """Who is asked."""
-        return self.fitted.attributor
+        return f"unknown/{self.fitted.basis.without}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
@@ -58,12 +54,13 @@ class MeasureUnknown(Step):
 
     def record_path(self, folder: RunFolder) -> Path:
         """See Step."""
-        return folder.unknown_record(self.fitted.without, self.attributor, self.fitted.pixels, self.fitted.seed)
+        basis = self.fitted.basis
+        return folder.unknown_record(basis.without, self.attributor, basis.pixels, basis.seed)
 
     def run(self, folder: RunFolder) -> Unknown:
         """See Step."""
-        started, fitted = time.monotonic(), self.fitted
-        place = folder.attributor(fitted.key)
+        started, fitted = time.monotonic(), self.fitted.basis
+        place = folder.attributor(self.fitted.key)
         attributor, answers = Attributor.load(place), read_answers(place)
         refs = {
             step.ref.name: step.ref for step in fitted.attack_sets if not answers[step.ref.name].log_proba.isnan().all()
@@ -103,7 +100,7 @@ class MeasureUnknown(Step):
         self, names: list[str], refs: dict[str, SetRef], answers: dict[str, Answer]
     ) -> tuple[Answer, list[str]]:
         """The answers to equally many images of each set, and the family of each."""
-        rng = np.random.default_rng(seed_for(self.id, self.fitted.pixels, self.fitted.seed))
+        rng = np.random.default_rng(seed_for(self.id, self.fitted.basis.pixels, self.fitted.basis.seed))
         able = {name: np.flatnonzero(~answers[name].log_proba.isnan().any(1).numpy()) for name in names}
         count = min(MOST, *map(len, able.values()))
         rows = {name: torch.from_numpy(rng.permutation(found)[:count]) for name, found in able.items()}
