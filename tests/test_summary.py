@@ -60,6 +60,24 @@ def test_the_page_names_every_run_and_table(copied: Path) -> None:
         assert f"[{run.parent.name}]({run.parent.name}/report/report.md)" in page
 
 
+def test_an_attributor_that_was_asked_a_part_of_a_table_hides_nothing(copied: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "partial"
+    shutil.copytree(copied, folder)
+    whole = (folder / "README.md").read_text().splitlines()
+    gone = list((folder / "mnist" / "results" / "questions" / "norm" / "fgsm").glob("*/cnn6-float32-*.json"))
+    assert gone
+    for path in gone:
+        path.unlink()
+    lines = write_summary(folder).read_text().splitlines()
+    assert len(lines) == len(whole)
+    changed = [(now, before) for now, before in zip(lines, whole, strict=True) if now != before]
+    fgsm = [now for now, _ in changed if now.startswith("| FGSM |")]
+    assert [" — " in now for now in fgsm] == [True] * 3
+    (overview,) = (now for now, _ in changed if now.startswith("| Table 8 | In which"))
+    assert "; 3 cells)" in overview
+    assert json.loads((folder / "summary.json").read_text())["mnist"]["table8"]["cnn6"]["float32"]["cells"] == 3
+
+
 def test_a_folder_without_runs_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"expected runs below .*, found none"):
         write_summary(tmp_path)

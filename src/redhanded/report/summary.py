@@ -88,19 +88,13 @@ class Standing:
         return fmean(found) if found else None
 
     @property
-    def paper(self) -> float | None:
-        """Mean of the printed numbers."""
-        found = [place.paper for place in self.places if place.paper is not None]
-        return fmean(found) if found else None
-
-    @property
     def printed(self) -> int:
         """Places that stand beside a printed number."""
         return sum(place.paper is not None for place in self.places)
 
-    def at(self, row: str, column: str) -> Place:
-        """One of the places."""
-        return next(place for place in self.places if (place.row, place.column) == (row, column))
+    def at(self, row: str, column: str) -> Place | None:
+        """One of the places; None where the attributor was not asked."""
+        return next((place for place in self.places if (place.row, place.column) == (row, column)), None)
 
     @property
     def below_paper(self) -> int:
@@ -137,6 +131,39 @@ class Standing:
             "n_test_min": min(place.n_test for place in self.places),
             "seeds": self.seeds,
         }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The attributors on one table of one source under one pixel protocol; some may have been asked a part of it."""
+
+    standings: tuple[Standing, ...]
+
+    @property
+    def asked(self) -> Standing:
+        """One of them, for what all share."""
+        return self.standings[0]
+
+    @property
+    def places(self) -> list[Place]:
+        """Every place that one of them was asked."""
+        places = {(place.row, place.column): place for one in reversed(self.standings) for place in one.places}
+        return [places[name] for name in sorted(places, key=_place_rank)]
+
+    @property
+    def paper(self) -> float | None:
+        """Mean of the printed numbers."""
+        found = [place.paper for place in self.places if place.paper is not None]
+        return fmean(found) if found else None
+
+    @property
+    def n_test(self) -> int:
+        """Test images a class, of the place that has the fewest."""
+        return min(place.n_test for one in self.standings for place in one.places)
+
+    def of(self, attributor: str) -> Standing | None:
+        """How an attributor does; None where it was not asked."""
+        return next((one for one in self.standings if one.attributor == attributor), None)
 
 
 @dataclass(frozen=True)
@@ -217,7 +244,6 @@ def write_summary(folder: Path) -> Path:
         "numbers": numbers,
         "order": [name for name in ATTRIBUTORS if any(standing.attributor == name for standing in standings)],
         "bounds": [name for name, kind in ATTRIBUTORS.items() if kind.attributor.knowledge == "oracle"],
-        "pixels": PIXELS,
         "detectors": list(DETECTORS),
         "all_at_once": _all_at_once(compared),
         "transfers": _transfers(compared),
@@ -254,14 +280,19 @@ def _rank(attributor: str) -> int:
 
 
 def _places(table: Table) -> tuple[Place, ...]:
-    order = sorted(table.grid, key=lambda place: (place[0], victim_rank(place[1])))
-    return tuple(Place(*place, table.grid[place]) for place in order)
+    return tuple(Place(*place, table.grid[place]) for place in sorted(table.grid, key=_place_rank))
 
 
-def _by_table(standings: Sequence[Standing]) -> list[list[Standing]]:
-    """The standings of each source and table."""
-    keys = dict.fromkeys((one.source, one.key) for one in standings)
-    return [[one for one in standings if (one.source, one.key) == key] for key in keys]
+def _place_rank(place: tuple[str, str]) -> tuple[str, Any]:
+    return place[0], victim_rank(place[1])
+
+
+def _by_table(standings: Sequence[Standing]) -> list[Comparison]:
+    """The standings of each source, table and pixel protocol."""
+    found: dict[tuple[str, str, Pixels], list[Standing]] = {}
+    for one in standings:
+        found.setdefault((one.source, one.key, one.pixels), []).append(one)
+    return [Comparison(tuple(those)) for those in found.values()]
 
 
 def _all_at_once(runs: Iterable[Records]) -> list[AllAtOnce]:
