@@ -340,6 +340,11 @@ def test_help_does_not_wait_for_torch() -> None:
         assert command in done.stdout
 
 
+def test_help_names_every_study(here: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert f"{', '.join(BUILT_IN)} or a TOML file" in here("run", "--help").out
+
+
 # --- report
 
 
