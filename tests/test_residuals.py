@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redhanded.residuals import LIMIT, RESIDUALS, VIEWS, ResidualBank, between_levels
+from redhanded.residuals import LIMIT, RESIDUALS, VIEWS, ResidualBank, between_levels, waves
 
 
 def residuals(images: torch.Tensor) -> torch.Tensor:
-    """Without the image that stands before them and what lies between levels behind."""
+    """Without the image that stands before them and the views that stand behind."""
     channels = images.shape[1]
     return ResidualBank([0.0] * channels, [1.0] * channels)(images)[:, channels : channels * (1 + RESIDUALS)]
 
@@ -53,7 +53,7 @@ def test_channels_do_not_mix_and_the_image_is_normalised() -> None:
         False,
         True,
         *(place // RESIDUALS != 1 for place in range(3 * RESIDUALS)),
-        *[True, False, True] * 2,
+        *[True, False, True] * (VIEWS - 1 - RESIDUALS),
     ]
     assert len(expected) == 3 * VIEWS
     assert same.tolist() == expected
@@ -72,3 +72,19 @@ def test_a_small_perturbation_is_read_from_between_the_levels(level: int, added:
     sine, size = between_levels(torch.full((1, 1, 1, 1), (level + added) / 255, dtype=torch.float64))[0, :, 0, 0]
     assert sine.item() == pytest.approx(math.sin(2 * math.pi * added), abs=1e-9)
     assert size.item() == pytest.approx(max(0.0, 1 + math.log10(max(abs(added), 1e-4)) / 4), abs=1e-9)
+
+
+@given(st.floats(0, 1))
+def test_a_wave_is_the_sine_or_cosine_of_the_level_and_fades_from_black_and_white(value: float) -> None:
+    found = waves(torch.full((1, 1, 1, 1), value, dtype=torch.float64))[0, :, 0, 0].tolist()
+    height = max(0.0, 1 - 255 * min(value, 1 - value) / 64)
+    angles = [2 * math.pi * 255 * value / period for period in (8, 32)]
+    assert found == pytest.approx([height * wave(angle) for angle in angles for wave in (math.sin, math.cos)], abs=1e-9)
+
+
+def test_neighbouring_levels_are_far_apart_in_the_waves_near_black_and_white() -> None:
+    levels = waves((torch.arange(256) / 255).view(1, 1, 16, 16)).flatten(2)[0].T  # (256, 4)
+    apart = (levels[1:] - levels[:-1]).norm(dim=1)
+    assert apart[:32].min() > 0.35
+    assert apart[-32:].min() > 0.35
+    assert levels[64:192].abs().max() < 1e-6

@@ -27,17 +27,19 @@ _SQUARE = (
 _ACROSS = ((0,) * 5, (0,) * 5, (0, 0, -1, 1, 0), (0,) * 5, (0,) * 5)
 _DOWN = tuple(zip(*_ACROSS, strict=True))
 _KERNELS = ((_KV, 12), (_SQUARE, 4), (_ACROSS, 1), (_DOWN, 1))
+_PERIODS, _REACH = (8, 32), 64  # grey levels: of the waves, and how far from black or white they are seen
 RESIDUALS = len(_KERNELS)  # of each channel
-VIEWS = 1 + RESIDUALS + 2  # of each channel: itself, its residuals, and two of what lies between levels
+VIEWS = 1 + RESIDUALS + 2 + 2 * len(_PERIODS)  # of each channel: itself, residuals, two between levels, and the waves
 _DUST = 1e-4  # grey levels: what arithmetic in float32 leaves, an order of magnitude above its rounding
 
 
 class ResidualBank(nn.Module):
-    """The normalised image, beside it views of its perturbation, (n, c, h, w) in [0, 1] -> (n, 7 c, h, w).
+    """The normalised image, beside it views of its perturbation, (n, c, h, w) in [0, 1] -> (n, 11 c, h, w).
 
     Four residuals a channel: `clamp(255 / 4 * (kernel * image), -3, 3)`, with the image continued by its edge pixels.
     Kernels: Fridrich, Kodovsky, "Rich models for steganalysis of digital images", IEEE TIFS 2012. Two views of what
-    lies between grey levels, see `between_levels`.
+    lies between grey levels, see `between_levels`, and four that tell neighbouring levels near
+    black and white apart, see `waves`.
     """
 
     mean: Tensor
@@ -56,7 +58,8 @@ class ResidualBank(nn.Module):
         edged = functional.pad(images, (2, 2, 2, 2), mode="replicate")
         residuals = functional.conv2d(edged, self.kernels, groups=images.shape[1])  # (n, 4 c, h, w)
         truncated = (residuals * (LEVELS / QUANTUM)).clamp(-LIMIT, LIMIT)
-        return torch.cat([(images - self.mean) / self.deviation, truncated, between_levels(images)], 1)
+        normalised = (images - self.mean) / self.deviation
+        return torch.cat([normalised, truncated, between_levels(images), waves(images)], 1)
 
 
 def between_levels(images: Tensor) -> Tensor:
@@ -70,3 +73,17 @@ def between_levels(images: Tensor) -> Tensor:
     apart = levels - levels.round()
     size = (1 + apart.abs().clamp_min(_DUST).log10() / -math.log10(_DUST)).clamp_min(0)
     return torch.cat([(2 * math.pi * apart).sin(), size], 1)
+
+
+def waves(images: Tensor) -> Tensor:
+    """Sine and cosine of the grey level with periods of 8 and 32 levels, (n, c, h, w) in [0, 1] -> (n, 4 c, h, w).
+
+    Large areas of a picture are black or white, and what was added there can be read off the level. To a network a
+    pixel is one number, in which neighbouring levels are nearly the same; here they are far apart, so a step that is
+    exactly `eps` can be told from one that is nearly so, after rounding to 8 bits too. The waves fade to 0 at 64 levels
+    from black and white, since what lies between is content. Tancik et al., "Fourier features let networks learn high
+    frequency functions in low dimensional domains", NeurIPS 2020.
+    """
+    near = (1 - torch.minimum(images, 1 - images) * (LEVELS / _REACH)).clamp_min(0)
+    turns = [images * (2 * math.pi * LEVELS / period) for period in _PERIODS]
+    return torch.cat([near * wave(turn) for turn in turns for wave in (torch.sin, torch.cos)], 1)
