@@ -38,8 +38,8 @@ class ResidualBank(nn.Module):
 
     Four residuals a channel: `clamp(255 / 4 * (kernel * image), -3, 3)`, with the image continued by its edge pixels.
     Kernels: Fridrich, Kodovsky, "Rich models for steganalysis of digital images", IEEE TIFS 2012. Two views of what
-    lies between grey levels, see `between_levels`, and four that tell neighbouring levels near
-    black and white apart, see `waves`.
+    lies between grey levels, see `between_levels`, and four that tell neighbouring levels near black and white apart,
+    see `waves`.
     """
 
     mean: Tensor
