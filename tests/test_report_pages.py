@@ -13,7 +13,7 @@ from redhanded.attacked import FILE
 from redhanded.errors import RunError
 from redhanded.report import main_table, write_report
 from redhanded.report.drawings import reliabilities
-from redhanded.report.figures import cell_texts, draw_reliability, row_shares
+from redhanded.report.figures import cell_texts, draw_comparison, draw_reliability, row_shares
 from redhanded.report.markdown import escape_markdown
 from redhanded.report.records import read_run
 from redhanded.report.tables import build_sections
@@ -185,3 +185,21 @@ def test_what_the_probabilities_are_worth_is_drawn_where_it_was_measured(small: 
         assert axes.get_title() == row
         assert dots.get_offsets().tolist() == [[sure, right] for _, sure, right in parts]
         assert dots.get_sizes().tolist() == sorted(dots.get_sizes(), reverse=True)  # as are the counts
+
+
+def test_several_trainings_share_a_line_beside_the_paper(small: Path) -> None:
+    path = small / QUESTIONS_BELOW / "float32" / "norm" / "fgsm" / "vgg16.json"
+    record = json.loads(path.read_text())
+    for seed, accuracy in enumerate((0.25, 0.75), start=1):
+        again = record | {"seed": seed, "accuracy": accuracy}
+        path.with_name(f"again-{seed}.json").write_text(json.dumps(again))
+    section = build_sections(read_run(small))[0]
+    axes = draw_comparison(section).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(names) == len(section.tables) + len(section.cells) - 2
+    line = axes.get_yticks()[names.index(f"{record['row']}, {record['column']}")]
+    dots = [place for one in axes.lines if one.get_marker() == "o" for place in zip(*one.get_data(), strict=True)]
+    assert len(dots) == len(section.cells)
+    assert {accuracy: at - line for accuracy, at in dots if abs(at - line) < 0.5} == pytest.approx(
+        {record["accuracy"]: -0.22, 0.25: 0, 0.75: 0.22}
+    )

@@ -54,7 +54,7 @@ def comparison(section: Section) -> Drawing:
     figure = draw_comparison(section)
     return Drawing(
         name=slug("comparison", *section.protocol),
-        caption=f"Ours beside the paper: {protocol_words(section.protocol)}.",
+        caption=f"Ours beside the paper, a dot each training: {protocol_words(section.protocol)}.",
         alt=f"Dot figure of {len(section.cells)} accuracies, each with its interval, chance and, where "
         "there is one, the paper's number. The same numbers stand in the tables that follow.",
         png=to_png(figure),
@@ -83,14 +83,14 @@ def pictures(table: Table) -> list[Drawing]:
 
 
 def confusions(table: Table) -> list[Drawing]:
-    """A confusion matrix for each measured result of an item that has them."""
-    return [_confusion(table, cell) for cell in table.cells if cell.measured] if table.item.confusion else []
+    """A confusion matrix for each measured question of an item that has them; of its first seed."""
+    return [_confusion(table, cell) for cell in _first_seeds(table)] if table.item.confusion else []
 
 
 def _confusion(table: Table, cell: Cell) -> Drawing:
     result = cell.result
     figure = draw_confusion(result.classes, result.confusion)
-    several = len(list(table.cells)) > 1
+    several = len(table.cells) > 1
     which = f" {result.row}, {result.column}, seed {result.seed}:" if several else ""
     return Drawing(
         name=slug(table.key, *table.protocol, *((result.question, str(result.seed)) if several else ())),
@@ -107,13 +107,12 @@ def _confusion(table: Table, cell: Cell) -> Drawing:
 def projections(table: Table) -> list[Drawing]:
     """A picture of the features behind each measured result of an item that has them; of its first seed."""
     found = _first_seeds(table) if table.item.projection else []
-    return [_projection(table, result) for result in found if result.projection]
+    return [_projection(table, cell.result) for cell in found if cell.result.projection]
 
 
-def _first_seeds(table: Table) -> list[Result]:
-    """The first measured result of every place, in the table's order."""
-    firsts = {(cell.result.row, cell.result.column): cell for cell in reversed(list(table.cells)) if cell.measured}
-    return [cell.result for cell in reversed(firsts.values())]
+def _first_seeds(table: Table) -> list[Cell]:
+    """The first measured cell of every place, in the table's order."""
+    return [cell for cells in table.places for cell in [one for one in cells if one.measured][:1]]
 
 
 def _projection(table: Table, result: Result) -> Drawing:
@@ -132,7 +131,8 @@ def _projection(table: Table, result: Result) -> Drawing:
 
 def reliabilities(table: Table) -> list[Drawing]:
     """What the probabilities of an item are worth, question by question; of its first seed."""
-    found = [result for result in _first_seeds(table) if result.calibration] if table.item.reliability else []
+    firsts = [cell.result for cell in _first_seeds(table)] if table.item.reliability else []
+    found = [result for result in firsts if result.calibration]
     bins = {result.row: result.calibration.reliability for result in found if result.calibration}
     if not bins:
         return []

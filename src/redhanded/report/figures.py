@@ -20,6 +20,7 @@ from redhanded.results import ReliabilityBin
 
 BLANK_BELOW = 0.10  # cells with a smaller share of their row carry no number, as in the paper
 LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
+TRAININGS_APART = 0.22  # of a line
 _CLEAN = "clean"
 _MARKS = ((OURS, "o"), (PAPER, "s"), (INK, "^"))  # of families
 STYLE: dict[Any, Any] = {
@@ -66,9 +67,9 @@ def draw_confusion(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -
 
 
 def draw_comparison(section: Section) -> Figure:
-    """One line a cell: ours with its interval, the chance mark, the paper's mark."""
+    """One line a place: ours with its interval, a dot each training, the chance mark, the paper's mark."""
     with _style():
-        lines = sum(1 + len(list(table.cells)) for table in section.tables)
+        lines = sum(1 + len(table.places) for table in section.tables)
         height = 0.2 * lines + 1.0
         figure = Figure(figsize=(7.4, height), layout="constrained", facecolor=SURFACE)
         axes = figure.add_subplot(facecolor=SURFACE)
@@ -76,10 +77,10 @@ def draw_comparison(section: Section) -> Figure:
         y = 0
         for table in section.tables:
             labels.append((y, table.item.name, True))
-            for cell in table.cells:
+            for cells in table.places:
                 y += 1
-                labels.append((y, _line_label(cell), False))
-                _dots(axes, y, cell)
+                labels.append((y, _line_label(cells[0]), False))
+                _dots(axes, y, cells)
             y += 1
         _finish_comparison(axes, labels, y)
         return figure
@@ -190,17 +191,20 @@ def _line_label(cell: Cell) -> str:
     return f"{result.row}, {result.column}" + (" (weak)" if cell.weak else "")
 
 
-def _dots(axes: Axes, y: int, cell: Cell) -> None:
-    result = cell.result
+def _dots(axes: Axes, y: int, cells: Sequence[Cell]) -> None:
+    """cells: of one place, which share all but the training; their dots stand below one another on its line."""
+    chance, paper = cells[0].result.chance, cells[0].paper
     axes.axhline(y, color=LINE, linewidth=0.5, zorder=0)
-    axes.plot([result.chance], [y], "|", color=MUTED, markersize=8, markeredgewidth=1.2)
-    if cell.paper is not None:
-        axes.plot([cell.paper], [y], "D", color=PAPER, markerfacecolor=SURFACE, markersize=4.6, zorder=3)
-    if not cell.measured or result.accuracy is None or result.interval is None:
-        axes.text(result.chance + 0.015, y, result.status, color=MUTED, va="center", fontsize=7, style="italic")
-        return
-    axes.plot(result.interval, [y, y], color=OURS, linewidth=1.6, solid_capstyle="butt", zorder=4)
-    axes.plot([result.accuracy], [y], "o", color=OURS, markersize=4.2, zorder=5)
+    axes.plot([chance], [y], "|", color=MUTED, markersize=8, markeredgewidth=1.2)
+    if paper is not None:
+        axes.plot([paper], [y], "D", color=PAPER, markerfacecolor=SURFACE, markersize=4.6, zorder=3)
+    for place, result in enumerate(cell.result for cell in cells):
+        if result.status == "measured" and result.accuracy is not None and result.interval:
+            at = y + TRAININGS_APART * (place - (len(cells) - 1) / 2)
+            axes.plot(result.interval, [at, at], color=OURS, linewidth=1.6, solid_capstyle="butt", zorder=4)
+            axes.plot([result.accuracy], [at], "o", color=OURS, markersize=4.2, zorder=5)
+    others = ", ".join(dict.fromkeys(cell.result.status for cell in cells if not cell.measured))
+    axes.text(chance + 0.015, y, others, color=MUTED, va="center", fontsize=7, style="italic")
 
 
 def _finish_comparison(axes: Axes, labels: Iterable[tuple[float, str, bool]], bottom: float) -> None:

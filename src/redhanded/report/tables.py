@@ -77,11 +77,15 @@ class Table:
     grid: dict[tuple[str, str], tuple[Cell, ...]]
 
     @property
-    def cells(self) -> Iterator[Cell]:
+    def places(self) -> list[tuple[Cell, ...]]:
+        """The cells of each place, row by row."""
+        places = [(row, column) for row in self.rows for column in self.columns]
+        return [self.grid[place] for place in places if place in self.grid]
+
+    @property
+    def cells(self) -> list[Cell]:
         """Row by row."""
-        for row in self.rows:
-            for column in self.columns:
-                yield from self.grid.get((row, column), ())
+        return [cell for cells in self.places for cell in cells]
 
     def class_rows(self) -> list[tuple[str, str]]:
         """Rows of the per-class table: (row, class), classes in the question's order."""
