@@ -82,7 +82,7 @@ def _run_card() -> RunCard:
         started="2026-11-22T09:00:00Z",
         seconds=5432.1,
         finished=True,
-        hardware={"processor": "a processor", "cores": "2", "memory": "8 GB", "accelerator": "none"},
+        hardware={"processor": "a processor", "instructions": "VECTORS", "cores": "2", "memory": "8 GB"},
         packages={"torch": "2.6.0", "numpy": "2.1.0"},
     )
 

@@ -176,6 +176,7 @@ def test_a_run_makes_every_record(finished: RunFolder) -> None:
     assert card.finished
     assert card.seconds > 0
     assert card.study["name"] == "tiny"
+    assert f"CPU capability usage: {card.hardware['instructions']}" in torch.__config__.show()
 
 
 def test_the_victims_are_good_and_the_questions_put(finished: RunFolder) -> None:

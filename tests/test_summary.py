@@ -100,6 +100,11 @@ def test_the_page_has_what_is_left_without_size_and_with_several_images(copied: 
     assert " / ".join(f"{100 * share:.1f}" for share in shares) in (copied / "README.md").read_text()
 
 
+def test_the_page_names_the_instructions_that_the_numbers_hang_on(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", names=["alexnet", "vgg16"], kinds=["norm"])
+    assert "| a processor (VECTORS), 2 cores, 8 GB |" in write_summary(tmp_path).read_text()
+
+
 def test_seen_and_unseen_checkpoints_stand_beside_each_other_and_leave_the_sources_tables_alone(tmp_path: Path) -> None:
     architectures = {"alexnet": "alexnet", "vgg16": "vgg16", "alexnet-1": "alexnet", "vgg16-1": "vgg16"}
     make_run(tmp_path / "alone", source="cifar10", kinds=("victim", "norm"))

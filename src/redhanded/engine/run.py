@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
@@ -109,6 +110,7 @@ def _card(study: Study, folder: RunFolder) -> RunCard:
         finished=False,
         hardware={
             "processor": processor(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),  # where they differ, sums round differently
             "cores": str(core_count()),
             "memory": f"{memory_gib():.0f} GiB",
             "system": platform.platform(terse=True),
