@@ -100,6 +100,14 @@ def test_the_page_has_what_is_left_without_size_and_with_several_images(copied: 
     assert " / ".join(f"{100 * share:.1f}" for share in shares) in (copied / "README.md").read_text()
 
 
+def test_a_mean_says_how_many_places_it_leaves_out(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", kinds=["setting"])
+    page = write_summary(tmp_path).read_text()
+    results = read_records(Result, tmp_path / "run" / "results" / "questions")
+    assert sum(one.status != "measured" for one in results) == 1
+    assert page.count("without a number)") == page.count("; 1 without a number)") == 1
+
+
 def test_the_page_names_the_instructions_that_the_numbers_hang_on(tmp_path: Path) -> None:
     make_run(tmp_path / "run", names=["alexnet", "vgg16"], kinds=["norm"])
     assert "| a processor (VECTORS), 2 cores, 8 GB |" in write_summary(tmp_path).read_text()

@@ -75,6 +75,11 @@ class Standing:
         return fmean(found) if found else None
 
     @property
+    def without_number(self) -> int:
+        """Places that the mean leaves out."""
+        return sum(place.mean is None for place in self.places)
+
+    @property
     def printed(self) -> int:
         """Places that stand beside a printed number."""
         return sum(place.paper is not None for place in self.places)
