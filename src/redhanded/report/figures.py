@@ -198,13 +198,15 @@ def _dots(axes: Axes, y: int, cells: Sequence[Cell]) -> None:
     axes.plot([chance], [y], "|", color=MUTED, markersize=8, markeredgewidth=1.2)
     if paper is not None:
         axes.plot([paper], [y], "D", color=PAPER, markerfacecolor=SURFACE, markersize=4.6, zorder=3)
-    for place, result in enumerate(cell.result for cell in cells):
-        if result.status == "measured" and result.accuracy is not None and result.interval:
+    for place, cell in enumerate(cells):
+        accuracy, interval = cell.result.accuracy, cell.result.interval
+        if cell.measured and accuracy is not None and interval is not None:
             at = y + TRAININGS_APART * (place - (len(cells) - 1) / 2)
-            axes.plot(result.interval, [at, at], color=OURS, linewidth=1.6, solid_capstyle="butt", zorder=4)
-            axes.plot([result.accuracy], [at], "o", color=OURS, markersize=4.2, zorder=5)
+            axes.plot(interval, [at, at], color=OURS, linewidth=1.6, solid_capstyle="butt", zorder=4)
+            axes.plot([accuracy], [at], "o", color=OURS, markersize=4.2, zorder=5)
     others = ", ".join(dict.fromkeys(cell.result.status for cell in cells if not cell.measured))
-    axes.text(chance + 0.015, y, others, color=MUTED, va="center", fontsize=7, style="italic")
+    if others:
+        axes.text(chance + 0.015, y, others, color=MUTED, va="center", fontsize=7, style="italic")
 
 
 def _finish_comparison(axes: Axes, labels: Iterable[tuple[float, str, bool]], bottom: float) -> None:

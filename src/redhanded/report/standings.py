@@ -14,9 +14,17 @@ from redhanded.results import Pixels, Result
 class Place:
     """One place of a table: an attributor's answers to one question, a training seed each."""
 
-    row: str
-    column: str
     cells: tuple[Cell, ...]
+
+    @property
+    def row(self) -> str:
+        """Of the table."""
+        return self.cells[0].result.row
+
+    @property
+    def column(self) -> str:
+        """Of the table."""
+        return self.cells[0].result.column
 
     @property
     def measured(self) -> tuple[Cell, ...]:
@@ -140,7 +148,7 @@ class Comparison:
     def places(self) -> list[Place]:
         """Every place that one of them was asked."""
         places = {(place.row, place.column): place for one in reversed(self.standings) for place in one.places}
-        return [places[name] for name in sorted(places, key=place_rank)]
+        return [places[name] for name in sorted(places, key=lambda name: (name[0], victim_rank(name[1])))]
 
     @property
     def paper(self) -> float | None:
@@ -216,8 +224,3 @@ def _share(counts: Iterable[tuple[int, int]]) -> float | None:
     """Rightly named, of how many; None of none."""
     right, total = map(sum, zip(*((0, 0), *counts), strict=True))
     return right / total if total else None
-
-
-def place_rank(place: tuple[str, str]) -> tuple[str, Any]:
-    """Rows by name, their columns as the paper has its victims."""
-    return place[0], victim_rank(place[1])

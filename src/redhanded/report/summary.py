@@ -13,8 +13,8 @@ from redhanded.questions import SEEN
 from redhanded.report.document import make_environment
 from redhanded.report.paper import item_rank
 from redhanded.report.records import Records, read_run
-from redhanded.report.standings import AllAtOnce, Comparison, Place, Standing, Transfer, place_rank
-from redhanded.report.tables import PIXELS, Table, build_sections
+from redhanded.report.standings import AllAtOnce, Comparison, Place, Standing, Transfer
+from redhanded.report.tables import PIXELS, build_sections
 from redhanded.results import Pixels, Result, Unknown
 from redhanded.unknown import CHOSEN, DETECTORS
 
@@ -63,7 +63,7 @@ def _standings(records: Records, keys: Sequence[str] = PAPERS_TABLES) -> list[St
             table.item,
             table.protocol.attributor,
             table.protocol.pixels,
-            _places(table),
+            tuple(map(Place, table.places)),
         )
         for section in build_sections(records)
         for table in section.tables
@@ -74,10 +74,6 @@ def _standings(records: Records, keys: Sequence[str] = PAPERS_TABLES) -> list[St
 
 def _rank(attributor: str) -> int:
     return list(ATTRIBUTORS).index(attributor)
-
-
-def _places(table: Table) -> tuple[Place, ...]:
-    return tuple(Place(*place, table.grid[place]) for place in sorted(table.grid, key=place_rank))
 
 
 def _by_table(standings: Sequence[Standing]) -> list[Comparison]:
