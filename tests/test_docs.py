@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ COLUMNS = {
     "forensic": "**forensic**, blind",
     "joined": "**joined**, victims asked",
 }
+STAR = "\\*"
 
 
 def headline() -> str:
@@ -47,13 +49,19 @@ def headline() -> str:
             found = [numbers[source][tables[place]].get(name, {}).get("float32") for name in COLUMNS]
             counts += [one["n_test_min"] for one in found if one]
             seeds += [one["seeds"] for one in found if one]
-            cells = " | ".join(f"{100 * one['mean']:.1f}" if one else "—" for one in found)
+            cells = " | ".join(percent(one) if one else "—" for one in found)
             lines.append(f"| {title}: {asked}? | {100 * paper_mean(source, tables[place]):.1f} | {cells} |")
     caption = (
         f"Mean accuracy over the cells of a table in per cent, float32 pixels, narrow networks (laptop scale), "
         f"{min(seeds)} to {max(seeds)} trainings of each attributor; at least {min(counts)} test images a class."
     )
-    return "\n".join([*lines, "", caption])
+    left_out = f" {STAR} leaves out cells in which it collapsed or had too few images."
+    return "\n".join([*lines, "", caption + left_out * any(STAR in line for line in lines)])
+
+
+def percent(one: dict[str, Any]) -> str:
+    """A mean, starred where it is not that of all cells."""
+    return f"{100 * one['mean']:.1f}" + STAR * bool(one["without_number"])
 
 
 def paper_mean(source: str, item: str) -> float:

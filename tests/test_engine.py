@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import multiprocessing
 import os
 import shutil
@@ -174,7 +175,9 @@ def test_a_run_makes_every_record(finished: RunFolder) -> None:
     assert found == expected
     card = read_record(RunCard, finished.card)
     assert card.finished
-    assert card.seconds > 0
+    assert card.seconds == pytest.approx(
+        sum(json.loads(path.read_bytes())["seconds"] for path in finished.results.rglob("*.json"))
+    )
     assert card.study["name"] == "tiny"
     assert f"CPU capability usage: {card.hardware['instructions']}" in torch.__config__.show()
 
@@ -706,16 +709,18 @@ def test_attributors_fitted_on_all_sets_answer_every_question(tiny: Tiny) -> Non
     )
     steps = only(plan(tiny.study(OTHERS, *WITH_CONTROLS), tiny.sources), wanted, names)
     steps = [step for step in steps if step.pixels == "float32"]
-    run, fits = RunFolder(tiny.folder / "others"), set()
+    run, fits, places = RunFolder(tiny.folder / "others"), set(), set()
     for one in in_order(steps):
         if not run.mark(one.key).is_file():
             write_record(one.run(run), run.mark(one.key))
         if isinstance(one, FitOnAll | JoinAttributors):
             fits.add(one.key)
+            places.add(one.record_path(run))
     results = {(step.question.id, step.attributor): read_record(Result, run.mark(step.key)) for step in steps}
     assert len(results) == 7 * len(names)
     assert {result.key for result in results.values()} == fits
     assert len(fits) == len(names)
+    assert places == {run.results / f"fits/on-all-sets/{name}-float32-0.json" for name in names}
     for (question, name), result in results.items():
         assert result.accuracy is not None
         assert result.accuracy > 1.5 * result.chance or result.chance == 0.5, (question, name)

@@ -183,7 +183,7 @@ class RunCard(Record):
     version: str
     commit: str  # "unknown" outside a git checkout
     started: str  # ISO 8601, UTC
-    seconds: float  # all sessions of this run together
+    seconds: float  # of one core, all its records added up, whichever session made them
     finished: bool
     hardware: dict[str, str]
     packages: dict[str, str]

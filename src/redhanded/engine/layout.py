@@ -21,7 +21,7 @@ class RunFolder:
 
     @property
     def results(self) -> Path:
-        """The records of the current study: victims/, sets/, questions/, unknown/."""
+        """The records of the current study: victims/, sets/, fits/, questions/, unknown/."""
         return self.root / "results"
 
     @property
@@ -57,6 +57,10 @@ class RunFolder:
     def set_record(self, ref: SetRef, split: Split) -> Path:
         """The SetCard among the results."""
         return self.results / "sets" / ref.victim / f"{ref.attack.label}-{split}.json"
+
+    def fit_record(self, shown: str, attributor: str, pixels: str, seed: int) -> Path:
+        """How long the fit of an attributor took that answers many questions, among the results."""
+        return self.results / "fits" / shown.replace(" ", "-") / f"{attributor}-{pixels}-{seed}.json"
 
     def unknown_record(self, family: str, attributor: str, pixels: str, seed: int) -> Path:
         """The Unknown among the results."""

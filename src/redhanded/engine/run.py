@@ -1,8 +1,8 @@
 """Run a study: skip what is done, do the rest, leave records that say what was run on what."""
 
+import json
 import platform
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -61,11 +61,10 @@ def _run(
     study: Study, folder: RunFolder, steps: Sequence[Step], wanted: Sequence[Step], workers: int, console: Console
 ) -> None:
     """Do the wanted ones of a study's steps that are not done yet."""
-    started = time.monotonic()
     done = [step for step in wanted if folder.mark(step.key).is_file()]
     missing = [step for step in wanted if not folder.mark(step.key).is_file()]
-    card = _card(study, folder)
     _write_results(steps, folder)
+    card = _card(study, folder)
     try:
         with show_progress(wanted, done, console) as on_done:
             execute(missing, folder, workers, on_done)
@@ -75,8 +74,7 @@ def _run(
     finally:
         _write_results(steps, folder)
         finished = all(folder.mark(step.key).is_file() for step in wanted)
-        seconds = card.seconds + (time.monotonic() - started if missing else 0.0)
-        write_record(card.model_copy(update={"seconds": seconds, "finished": finished}), folder.card)
+        write_record(card.model_copy(update={"seconds": _seconds(folder), "finished": finished}), folder.card)
 
 
 def _write_results(steps: Sequence[Step], folder: RunFolder) -> None:
@@ -94,8 +92,13 @@ def _write_results(steps: Sequence[Step], folder: RunFolder) -> None:
     torn.rename(folder.results)
 
 
+def _seconds(folder: RunFolder) -> float:
+    """What the records say of their own time."""
+    return sum(json.loads(path.read_bytes())["seconds"] for path in folder.results.rglob("*.json"))
+
+
 def _card(study: Study, folder: RunFolder) -> RunCard:
-    """The card of this run; the time of earlier sessions of the same study is kept."""
+    """The card of this run; one study keeps the time at which it was first begun."""
     resolved = study.model_dump(mode="json")
     earlier = read_record(RunCard, folder.card) if folder.card.is_file() else None
     same = earlier is not None and earlier.study == resolved
@@ -106,7 +109,7 @@ def _card(study: Study, folder: RunFolder) -> RunCard:
         version=version("redhanded"),
         commit=commit(),
         started=earlier.started if earlier and same else datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=earlier.seconds if earlier and same else 0.0,
+        seconds=_seconds(folder),
         finished=False,
         hardware={
             "processor": processor(),

@@ -127,6 +127,7 @@ class Standing:
         return {
             "mean": self.mean,
             "cells": len(self.places),
+            "without_number": self.without_number,
             "below_paper": self.below_paper,
             "n_test_min": min(place.n_test for place in self.places),
             "seeds": self.seeds,

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,10 @@ class FitOnAll(Step):
     def needs(self) -> tuple[Step, ...]:
         """See Step."""
         return self.sets
+
+    def record_path(self, folder: RunFolder) -> Path:
+        """See Step."""
+        return folder.fit_record(self.shown, self.attributor, self.pixels, self.seed)
 
     @property
     def attack_sets(self) -> list[DescribeSet]:
@@ -137,6 +142,10 @@ class JoinAttributors(Step):
     def needs(self) -> tuple[Step, ...]:
         """See Step."""
         return self.parts
+
+    def record_path(self, folder: RunFolder) -> Path:
+        """See Step."""
+        return folder.fit_record(self.basis.shown, Joined.kind, self.basis.pixels, self.basis.seed)
 
     def run(self, folder: RunFolder) -> Done:
         """See Step."""
