@@ -300,8 +300,9 @@ def test_a_set_is_what_generate_makes_however_it_is_cut(
     assert here(*words(files, "images.npz", tmp_path / "set.zarr", DEEPFOOL)).code == 0
     made = read(tmp_path / "set.zarr")
     assert read_provenance(tmp_path / "set.zarr")["shard_images"] == 5
-    for name in ("images", "index", "label", "attacked", "success_float32", "success_uint8", "steps"):
+    for name in ("index", "label", "attacked", "success_float32", "success_uint8", "steps"):
         assert torch.equal(getattr(made, name), getattr(expected, name)), name
+    torch.testing.assert_close(made.images, expected.images, rtol=0, atol=1e-6)  # batches of two sizes may round apart
 
 
 def test_batches_progress_and_time_are_those_of_each_call(

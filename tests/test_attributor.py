@@ -234,6 +234,15 @@ def test_what_candidates_read_is_the_closed_form_on_a_linear_victim() -> None:
     assert found[1, 6] < -0.5  # the bright pixel lies below its surroundings' mean, against the gradient of 3
 
 
+def test_bars_have_no_residual_whatever_their_grey() -> None:
+    """Its sign would be that of a rounding error, which depends on the neighbours in the batch and on the machine."""
+    bars = torch.rand(32, 3, 1, 16, generator=torch.Generator().manual_seed(0)).expand(-1, -1, 16, -1)
+    images = torch.cat([bars, bars.transpose(2, 3)])
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
+    samples = Samples(images, torch.zeros(64), ("a",), victims={"linear": linear})
+    assert not Candidates().view(samples).flatten(1)[:, 6:8].any()
+
+
 def test_heads_add_the_logits_of_victim_and_attack(samples: Samples) -> None:
     """So what speaks for one attack and against another is the same whichever victim it was."""
     sets = ("one/a", "one/b", "two/a", "two/b", "none/clean")
