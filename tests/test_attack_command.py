@@ -303,6 +303,9 @@ def test_a_set_is_what_generate_makes_however_it_is_cut(
     for name in ("index", "label", "attacked", "success_float32", "success_uint8", "steps"):
         assert torch.equal(getattr(made, name), getattr(expected, name)), name
     torch.testing.assert_close(made.images, expected.images, rtol=0, atol=1e-6)  # batches of two sizes may round apart
+    shards = zip(images.split(5), labels.split(5), strict=True)
+    parts = [redhanded.generate(model(), *shard, [parse_attack(DEEPFOOL)])[0].images for shard in shards]
+    assert torch.equal(made.images, torch.cat(parts))
 
 
 def test_batches_progress_and_time_are_those_of_each_call(
