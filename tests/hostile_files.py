@@ -359,7 +359,7 @@ def _with(value: float) -> np.ndarray:
     return image
 
 
-def _arrays() -> Iterator[Case]:
+def _array_values() -> Iterator[Case]:
     for name, value in {
         "nan": np.nan,
         "inf": np.inf,
@@ -369,6 +369,9 @@ def _arrays() -> Iterator[Case]:
         "of_255": 255.0,
     }.items():
         yield Case(f"{name}.npy", _bytes(_npy(_with(value))), "expected values in [0, 1], found others")
+
+
+def _array_types_and_shapes() -> Iterator[Case]:
     strange = (
         "float16",
         "int8",
@@ -398,35 +401,43 @@ def _arrays() -> Iterator[Case]:
         yield Case(
             f"no_pixels_{'x'.join(map(str, shape))}.npy", _bytes(_npy(np.zeros(shape, np.uint8))), "expected an image"
         )
-    wrote = "expected an array that numpy.save wrote"
-    yield Case("object.npy", _bytes(_npy(np.array([{}]), allow_pickle=True)), wrote)
-    yield Case("pickle.npy", lambda path: path.write_bytes(pickle.dumps(Canary(path))), wrote)
-    yield Case("pickle_inside.npy", _pickle_inside, wrote)
-    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (16, 16), }\n"
-    for name, text in {
-        "shape_of_terabytes": head.replace("(16, 16)", f"({10**12}, 16)"),
-        "shape_that_overflows": head.replace("(16, 16)", f"({2**62}, {2**62})"),
-        "shape_negative": head.replace("(16, 16)", "(-16, 16)"),
-        "shape_of_text": head.replace("(16, 16)", "'all'"),
-        "shape_too_large": head.replace("(16, 16)", "(16, 17)"),
-        "size_of_gigabytes": head.replace("<f4", "V2000000000"),
-        "no_dictionary": "[1, 2, 3]\n",
-        "code": head.replace("False", "__import__('pathlib').Path('canary').touch()"),
-        "keys_missing": "{'descr': '<f4'}\n",
-        "keys_surplus": head.replace("}", "'more': 1}"),
-        "long": head.replace("}", " " * 60_000 + "}"),
-        "deep": "[" * 5000 + "]" * 5000 + "\n",
-        "type_unknown": head.replace("<f4", "<q99"),
-        "type_of_code": head.replace("'<f4'", "'O'"),
-    }.items():
-        yield Case(f"header_{name}.npy", _bytes(npy_header(text)), "expected ")
-    yield Case("version_9.npy", _bytes(npy_header(head, version=(9, 9))), wrote)
-    yield Case("version_0.npy", _bytes(npy_header(head, version=(0, 0))), wrote)
-    yield Case("magic.npy", _bytes(b"\x93NUMPX" + _npy(FLOATS)[6:]), wrote)
+
+
+WROTE = "expected an array that numpy.save wrote"
+HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (16, 16), }\n"
+
+
+def _array_files() -> Iterator[Case]:
+    yield Case("object.npy", _bytes(_npy(np.array([{}]), allow_pickle=True)), WROTE)
+    yield Case("pickle.npy", lambda path: path.write_bytes(pickle.dumps(Canary(path))), WROTE)
+    yield Case("pickle_inside.npy", _pickle_inside, WROTE)
+    yield Case("version_9.npy", _bytes(npy_header(HEADER, version=(9, 9))), WROTE)
+    yield Case("version_0.npy", _bytes(npy_header(HEADER, version=(0, 0))), WROTE)
+    yield Case("magic.npy", _bytes(b"\x93NUMPX" + _npy(FLOATS)[6:]), WROTE)
     for percent in (5, 50, 99):
         data = _npy(FLOATS)
-        yield Case(f"truncated{percent}.npy", _bytes(data[: len(data) * percent // 100]), wrote)
+        yield Case(f"truncated{percent}.npy", _bytes(data[: len(data) * percent // 100]), WROTE)
     yield Case("large.npy", _bytes(lambda: _npy(np.zeros(34 << 20, np.uint8))), "expected at most 33,554,432 bytes")
+
+
+def _array_headers() -> Iterator[Case]:
+    for name, text in {
+        "shape_of_terabytes": HEADER.replace("(16, 16)", f"({10**12}, 16)"),
+        "shape_that_overflows": HEADER.replace("(16, 16)", f"({2**62}, {2**62})"),
+        "shape_negative": HEADER.replace("(16, 16)", "(-16, 16)"),
+        "shape_of_text": HEADER.replace("(16, 16)", "'all'"),
+        "shape_too_large": HEADER.replace("(16, 16)", "(16, 17)"),
+        "size_of_gigabytes": HEADER.replace("<f4", "V2000000000"),
+        "no_dictionary": "[1, 2, 3]\n",
+        "code": HEADER.replace("False", "__import__('pathlib').Path('canary').touch()"),
+        "keys_missing": "{'descr': '<f4'}\n",
+        "keys_surplus": HEADER.replace("}", "'more': 1}"),
+        "long": HEADER.replace("}", " " * 60_000 + "}"),
+        "deep": "[" * 5000 + "]" * 5000 + "\n",
+        "type_unknown": HEADER.replace("<f4", "<q99"),
+        "type_of_code": HEADER.replace("'<f4'", "'O'"),
+    }.items():
+        yield Case(f"header_{name}.npy", _bytes(npy_header(text)), "expected ")
 
 
 def _pickle_inside(path: Path) -> None:
@@ -486,7 +497,10 @@ FILES: dict[str, Case] = {
         _modes,
         _broken,
         _not_files,
-        _arrays,
+        _array_values,
+        _array_types_and_shapes,
+        _array_files,
+        _array_headers,
         _archives,
     )
     for case in part()
