@@ -22,7 +22,7 @@ from PIL import Image
 
 import hostile_worker
 from hostile_bundles import BUNDLES, CARD, mend
-from hostile_files import CANARY, FILES, GREY, ODD, SHAPE, SOUND, make_files, npy_header, npz
+from hostile_files import CANARY, FILES, GREY, HEADER, ODD, SHAPE, SOUND, make_files, npy_header, npz
 from redhanded.bundle import Bundle, BundleError, load_bundle
 from redhanded.bundle.files import read_json
 from redhanded.bundle.records import BundleCard
@@ -174,8 +174,8 @@ def test_a_sound_bundle_stays_sound_when_it_is_mended(bundle: Path, tmp_path: Pa
 
 ANY = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 SUFFIXES = ("png", "jpg", "bmp", "tif", "webp", "npy", "npz", "", "txt")
-ARRAY = npz({"images.npy": npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 16, 16), }\n")})
-WHOLE = [*SOUND.values(), ARRAY, npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (16, 16), }\n")]
+ARRAY = npz({"images.npy": npy_header(HEADER.replace("(16", "(1, 1, 16"))})
+WHOLE = [*SOUND.values(), ARRAY, npy_header(HEADER)]
 
 
 @st.composite
