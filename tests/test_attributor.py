@@ -1,6 +1,7 @@
 """What holds for every row of `ATTRIBUTORS`: fit, answer, and come back from disk the same, or be refused."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,10 +229,41 @@ def test_what_candidates_read_is_the_closed_form_on_a_linear_victim() -> None:
     margin = torch.tensor([3 * 0.5 - 0.5, 3 * 0.7 - 0.5])
     l2, l1 = torch.tensor(10**0.5), torch.tensor(4.0)  # the gradient is (3, -1, 0, ...)
     expected = [margin.log(), (margin / l2).log(), (margin / l1).log(), l2.log().expand(2), (l1 / l2).log().expand(2)]
-    torch.testing.assert_close(found[:, :5], torch.stack(expected, 1))
-    torch.testing.assert_close(found[:, 5], torch.tensor([3 * 0.5 - 0.25, 3 * 0.7 - 0.25]))
-    assert found[0, 6:8].tolist() == [0, 0]  # an even image has no residual
-    assert found[1, 6] < -0.5  # the bright pixel lies below its surroundings' mean, against the gradient of 3
+    torch.testing.assert_close(found[:, [3, 4, 5, 9, 10]], torch.stack(expected, 1))
+    torch.testing.assert_close(found[:, 11], torch.tensor([3 * 0.5 - 0.25, 3 * 0.7 - 0.25]))
+    assert found[0, 12:14].tolist() == [0, 0]  # an even image has no residual
+    assert found[1, 12] < -0.5  # the bright pixel lies below its surroundings' mean, against the gradient of 3
+
+
+@pytest.mark.parametrize("distance", [0.9e-4, 1e-4, 1.05e-4, 3e-4])
+def test_a_step_back_as_short_as_the_offset_of_deepfool_is_read_to_a_few_per_cent(distance: float) -> None:
+    layer = nn.Linear(16, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0] + [0.0] * 15, [0.0] * 16]) * 2 / 16)  # the margin is x_0 / 8
+    images = torch.zeros(1, 1, 4, 4)
+    images[0, 0, 0, 0] = distance
+    samples = Samples(images, torch.zeros(1), ("a",), victims={"linear": nn.Sequential(nn.Flatten(), layer)})
+    zoomed = Candidates().view(samples).flatten(1)[0, 6:9]
+    expected = [min(max(zoom * math.log(distance / 1e-4), -3.0), 3.0) for zoom in (4, 16, 40)]
+    torch.testing.assert_close(zoomed, torch.tensor(expected), rtol=0, atol=1e-3)
+
+
+def test_a_float_shows_candidates_the_step_along_a_victims_gradient_and_a_picture_does_not() -> None:
+    """Grey pixels and a step of a quarter of a level against the margin: it was all of what lies between levels."""
+    weights = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    layer = nn.Linear(16, 2)
+    with torch.no_grad():
+        layer.weight.copy_(weights)
+        layer.bias.copy_(torch.tensor([100.0, 0.0]))  # so that the first class stays the likeliest
+    step = (0.25 / 255) * -(weights[0] - weights[1]).sign().view(1, 1, 4, 4)
+    images = torch.stack([100 / 255 + step[0], torch.full((1, 4, 4), 100 / 255)])
+    samples = Samples(images, torch.zeros(2), ("a",), victims={"linear": nn.Sequential(nn.Flatten(), layer)})
+    stepped, picture = Candidates().view(samples).flatten(1)
+    size = torch.tensor(0.25 / 255)
+    torch.testing.assert_close(stepped[[1, 2]], torch.stack([(4 * size).log(), size.log()]), rtol=1e-4, atol=0)
+    torch.testing.assert_close(stepped[[15, 17]], torch.stack([torch.tensor(-1.0), size.log()]), rtol=1e-4, atol=0)
+    assert picture[14:16].tolist() == [0, 0]
+    assert picture[[1, 2, 16, 17]].tolist() == pytest.approx([math.log(1e-6)] * 4)
 
 
 def test_bars_have_no_residual_whatever_their_grey() -> None:
@@ -240,17 +272,51 @@ def test_bars_have_no_residual_whatever_their_grey() -> None:
     images = torch.cat([bars, bars.transpose(2, 3)])
     linear = nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
     samples = Samples(images, torch.zeros(64), ("a",), victims={"linear": linear})
-    assert not Candidates().view(samples).flatten(1)[:, 6:8].any()
+    assert not Candidates().view(samples).flatten(1)[:, 12:14].any()
 
 
-def test_heads_add_the_logits_of_victim_and_attack(samples: Samples) -> None:
+GRID = tuple(
+    f"{victim}/{attack}"
+    for victim in ("one", "two")
+    for attack in (
+        "fgsm-l2-eps=1.0",
+        "fgsm-l2-eps=0.5",
+        "fgsm-l2-eps=2.0",
+        *(f"carlini_wagner-l2-learning_rate={rate}-confidence={level}" for rate in (0.1, 1e-05) for level in (0.1, 1)),
+    )
+)
+
+
+def test_heads_know_a_sets_parts_apart(samples: Samples) -> None:
     """So what speaks for one attack and against another is the same whichever victim it was."""
-    sets = ("one/a", "one/b", "two/a", "two/b", "none/clean")
+    sets = (*GRID, "none/clean")
     labels = torch.arange(len(samples.labels)) % len(sets)
-    found = made("forensic_heads").fit(replace(samples, labels=labels, classes=sets)).predict_log_proba(samples)
-    torch.testing.assert_close(found[:, 0] - found[:, 1], found[:, 2] - found[:, 3], rtol=0, atol=1e-4)
-    assert found.std(0).min() > 0
-    assert (found[:, 0] - found[:, 1]).abs().max() > 1e-3
+    attributor = made("forensic_heads").fit(replace(samples, labels=labels, classes=sets))
+    one, two = (attributor.predict_log_proba(samples)[:, start : start + 7] for start in (0, 7))
+    assert one.std(0).min() > 0
+    torch.testing.assert_close(one - one[:, :1], two - two[:, :1], rtol=0, atol=1e-4)
+    rates = one[:, 3:].unflatten(1, (2, 2))  # (n, learning rates, confidences)
+    torch.testing.assert_close(rates[:, 0, 0] - rates[:, 0, 1], rates[:, 1, 0] - rates[:, 1, 1], rtol=0, atol=1e-4)
+
+
+def test_a_settings_head_is_ordinal() -> None:
+    """As the score rises the values follow one another in the order of their size, and share all probability."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network: Any = made("forensic_heads")
+        network.classes_, network.channels_ = GRID, 1
+        heads: Any = network.build([0.0], [1.0])[-1].eval()
+    with torch.no_grad():
+        heads.weight.zero_()
+        heads.bias.zero_()
+        heads.weight[4, 0] = 1.0  # two victims and two kinds come first: this is the score of FGSM's eps
+        features = torch.zeros(61, heads.in_features)
+        features[:, 0] = torch.linspace(-6, 6, 61)
+        eps = heads(features)[:, [1, 0, 2]]  # 0.5, 1.0, 2.0
+    low, high = torch.tensor([-0.5, 0.5])
+    expected = torch.stack([(low - features[:, 0]).sigmoid(), (high - features[:, 0]).sigmoid()], 1)
+    expected = torch.diff(expected, dim=1, prepend=torch.zeros(61, 1), append=torch.ones(61, 1))
+    torch.testing.assert_close(eps.exp() * 4, expected, rtol=1e-3, atol=1e-5)  # two victims, two kinds
 
 
 def test_the_floor_sees_sizes_alone(samples: Samples) -> None:

@@ -30,7 +30,7 @@ _KERNELS = ((_KV, 12), (_SQUARE, 4), (_ACROSS, 1), (_DOWN, 1))
 _PERIODS, _REACH = (8, 32), 64  # grey levels: of the waves, and how far from black or white they are seen
 RESIDUALS = len(_KERNELS)  # of each channel
 VIEWS = 1 + RESIDUALS + 2 + 2 * len(_PERIODS)  # of each channel: itself, residuals, two between levels, and the waves
-_DUST = 1e-4  # grey levels: what arithmetic in float32 leaves, an order of magnitude above its rounding
+DUST = 1e-4  # grey levels: what arithmetic in float32 leaves, an order of magnitude above its rounding
 
 
 class ResidualBank(nn.Module):
@@ -69,10 +69,15 @@ def between_levels(images: Tensor) -> Tensor:
     perturbation where that is below half a level, and elsewhere what is left of it: sin(2 pi r), which has no jump
     there, and the size of r on a logarithmic scale from 0 (below 1e-4) to 0.92. After rounding to 8 bits both are 0.
     """
-    levels = images * LEVELS
-    apart = levels - levels.round()
-    size = (1 + apart.abs().clamp_min(_DUST).log10() / -math.log10(_DUST)).clamp_min(0)
+    apart = from_levels(images)
+    size = (1 + apart.abs().clamp_min(DUST).log10() / -math.log10(DUST)).clamp_min(0)
     return torch.cat([(2 * math.pi * apart).sin(), size], 1)
+
+
+def from_levels(images: Tensor) -> Tensor:
+    """How far each value lies above its nearest grey level, in grey levels from -0.5 to 0.5; below DUST it is none."""
+    levels = images * LEVELS
+    return levels - levels.round()
 
 
 def waves(images: Tensor) -> Tensor:

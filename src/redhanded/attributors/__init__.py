@@ -63,14 +63,14 @@ ATTRIBUTORS: dict[str, AttributorKind] = {
     "forensic_heads": AttributorKind(
         ForensicHeads,
         NetworkSettings,
-        "forensic's layers, a head for the victim and one for the attack",
+        "forensic's layers, a head each for victim, family and norm, and every setting",
         "none: ours",
         whole=True,
     ),
     "candidates": AttributorKind(
         Candidates,
         NetworkSettings,
-        "nine numbers of each victim's margin and gradient at the image",
+        "fifteen numbers of each victim's margin and gradient at the image, three of the image",
         "none: ours",
         whole=True,
     ),

@@ -1,5 +1,7 @@
 """For a defender who owns the victims: what each of them says of the image."""
 
+import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -10,17 +12,20 @@ from redhanded.attributors.network import NetworkAttributor
 from redhanded.attributors.perceptron import perceptron
 from redhanded.norms import dual_norm_of, norm_of
 from redhanded.prepare import SAMPLE, prepare
+from redhanded.residuals import DUST, LEVELS, from_levels
 from redhanded.results import Knowledge
 from redhanded.samples import Samples
 from redhanded.training import as_float, device_of
 
 _BATCH = 256
 _SMALLEST = 1e-6  # keeps logarithms of zero finite
-_HIDDEN = 128  # at width 1
+_HIDDEN, _DROPOUT = 256, 0.2  # at width 1
+_OFFSET = 1e-4  # DeepFool's, which it adds to every step: about so far behind the boundary its small steps end
+_ZOOMS, _REACH = (4, 16, 40), 3  # the distance once more, seen from there; how far each of these goes
 
 
 class Candidates(NetworkAttributor):
-    """Two hidden layers on nine numbers for each candidate victim.
+    """Two hidden layers on what each candidate victim says of the image.
 
     Of the two likeliest classes' margin at the image and its gradient: C&W's confidence is such a margin, DeepFool's
     overshoot is how far behind a boundary the image lies, and a perturbation follows the gradient of its own victim.
@@ -30,48 +35,76 @@ class Candidates(NetworkAttributor):
     knowledge: ClassVar[Knowledge] = "candidates"
 
     def view(self, samples: Samples) -> Tensor:
-        """The numbers of every victim side by side, (n, 9 * victims, 1, 1); ValueError where no victim is given."""
+        """(n, 3 + 15 * victims, 1, 1): three numbers of the image, those of each victim; ValueError without victims."""
         if not samples.victims:
             raise ValueError("expected samples with candidate victims, found none; only their owner has them")
-        columns = [_numbers(victim, samples.images) for victim in samples.victims.values()]
-        return torch.cat(columns, 1)[:, :, None, None]
+        victims = [_ready(victim, samples.images) for victim in samples.victims.values()]
+        return torch.cat([_numbers(victims, batch) for batch in samples.images.split(_BATCH)])[:, :, None, None]
 
     def build(self, mean: list[float], deviation: list[float]) -> nn.Module:
         """See NetworkAttributor."""
-        return perceptron(mean, deviation, self.channels_, round(_HIDDEN * self.settings.width), len(self.classes_))
+        hidden = round(_HIDDEN * self.settings.width)
+        return perceptron(mean, deviation, self.channels_, hidden, len(self.classes_), _DROPOUT)
 
 
-def _numbers(victim: nn.Module, images: Tensor) -> Tensor:
-    """(n, c, h, w) in [0, 1] -> (n, 9) on the CPU."""
-    device = device_of(victim)
-    victim = prepare(victim, images[:SAMPLE].to(device))
-    return torch.cat([_of_batch(victim, as_float(batch.to(device))).cpu() for batch in images.split(_BATCH)])
+def _ready(victim: nn.Module, images: Tensor) -> nn.Module:
+    return prepare(victim, images[:SAMPLE].to(device_of(victim)))
 
 
-def _of_batch(victim: nn.Module, images: Tensor) -> Tensor:
+def _numbers(victims: Sequence[nn.Module], images: Tensor) -> Tensor:
+    """A batch, (n, c, h, w) in [0, 1] -> (n, 3 + 15 * victims) on the CPU."""
+    images = as_float(images.to(device_of(victims[0])))
+    views = _residual(images), _between_levels(images)
+    sizes = [_log(norm_of(view, "l2")) for view in views] + [_log(views[1].abs().flatten(1).mean(1))]
+    asked = [number for victim in victims for number in _of_victim(victim, images, views)]
+    return torch.stack(sizes + asked, 1).cpu()
+
+
+def _of_victim(victim: nn.Module, images: Tensor, views: Sequence[Tensor]) -> list[Tensor]:
+    """What a victim says of a batch, fifteen times (n,); `views` are what the perturbation left in the image."""
     with torch.enable_grad():
         x = images.detach().requires_grad_()
         ranked = victim(x).sort(dim=1, descending=True).values  # (n, k)
         margin = ranked[:, 0] - ranked[:, 1]
         (gradient,) = torch.autograd.grad(margin.sum(), x)
-    ranked, margin, residual = ranked.detach(), margin.detach(), _residual(images)
+    ranked, margin = ranked.detach(), margin.detach()
     l2, l1 = (dual_norm_of(gradient, norm).clamp_min(_SMALLEST) for norm in ("l2", "linf"))
-    columns = [
+    back = _log(margin / l1)  # one linear step back to the boundary in linf
+    return [
         _log(margin),
-        _log(margin / l2),  # one linear step back to the boundary in l2
-        _log(margin / l1),  # and in linf
+        _log(margin / l2),  # and in l2
+        back,
+        *(((back - math.log(_OFFSET)) * zoom).clamp(-_REACH, _REACH) for zoom in _ZOOMS),
         _log(l2),
         _log(l1 / l2),
         ranked[:, 0] - ranked[:, min(2, ranked.shape[1] - 1)],
-        functional.cosine_similarity(gradient.flatten(1), residual.flatten(1)),
-        (gradient.sign() * residual.sign()).flatten(1).mean(1),
-        _log(norm_of(residual, "l2")),
+        *(agreement(gradient, view) for view in views for agreement in (_cosine, _same_signs)),
+        *(_log(size) for size in _along(gradient, views[1])),
     ]
-    return torch.stack(columns, 1)
+
+
+def _cosine(gradient: Tensor, view: Tensor) -> Tensor:
+    return functional.cosine_similarity(gradient.flatten(1), view.flatten(1))
+
+
+def _same_signs(gradient: Tensor, view: Tensor) -> Tensor:
+    return (gradient.sign() * view.sign()).flatten(1).mean(1)
+
+
+def _along(gradient: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+    """How far a step down the margin went, in l2 and in linf, if the view shows it."""
+    down, seen = -gradient.flatten(1), view.flatten(1)
+    return (functional.normalize(down) * seen).sum(1), (down.sign() * seen).mean(1)
 
 
 def _log(values: Tensor) -> Tensor:
     return values.clamp_min(_SMALLEST).log()
+
+
+def _between_levels(images: Tensor) -> Tensor:
+    """What lies between grey levels, in units of the image, (n, c, h, w): all of a float's small perturbation."""
+    apart = from_levels(images)
+    return apart.masked_fill(apart.abs() < DUST, 0) / LEVELS
 
 
 def _residual(images: Tensor) -> Tensor:

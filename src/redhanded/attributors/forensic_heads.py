@@ -1,18 +1,25 @@
 """`forensic` with a head for each part of a set's name, to compare with its one softmax over all sets."""
 
+import re
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from redhanded.attributors.forensic import Forensic
 
+_SETTING = re.compile(r"([a-z_]+)=(\d+(?:\.\d+)?(?:e-?\d+)?)")  # in the name of a set
+_ONE = 0.5413  # softplus of it is 1
+_INFINITY = torch.tensor([torch.inf])
+
 
 class ForensicHeads(Forensic):
-    """The same layers, but the logit of a set is that of its victim plus that of its attack.
+    """The same layers, but a set's logarithm of probability is the sum of those of its parts, each from its own head.
 
-    So victim and attack are independent given the image (and that it was attacked), and each head learns its own part
-    of the name from all images that have it.
+    One head tells the victims, one what was done (family and norm), and given that each setting has one of its own:
+    ordinal, since the values of `eps` or `confidence` have an order. So victim, attack and settings are independent
+    given the image, and a head learns its part of the name from all images that have it.
     """
 
     kind: ClassVar[str] = "forensic_heads"
@@ -25,18 +32,65 @@ class ForensicHeads(Forensic):
 
 
 class _Heads(nn.Linear):
-    """A linear layer to the victims' and the attacks' logits, and their sums."""
+    """One linear layer to all heads' outputs, and the sum of what they say of each set.
 
-    places: Tensor
+    A setting's head is a proportional-odds model (McCullagh, "Regression models for ordinal data", 1980): one score,
+    and between neighbouring values a threshold. The heads are weighted by their uncertainty: each one's logits are
+    divided by a learned variance, the likelihood that Kendall, Gal, Cipolla, "Multi-task learning using uncertainty
+    to weigh losses", CVPR 2018, approximate by weights.
+    """
+
+    places: Tensor  # (classes, 2): of its victim and of what was done, among the outputs
+    terms: Tensor  # (settings of all classes, 4): the class, the setting's head, its two thresholds
 
     def __init__(self, inputs: int, classes: tuple[str, ...]) -> None:
-        names = [name.partition("/") for name in classes]
-        victims, attacks = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 2))
-        super().__init__(inputs, len(victims) + len(attacks))
-        places = [(victims.index(victim), len(victims) + attacks.index(attack)) for victim, _, attack in names]
-        self.register_buffer("places", torch.tensor(places), persistent=False)  # (classes, 2)
+        names = [_parts(name) for name in classes]
+        victims, kinds = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
+        values: dict[tuple[str, str], set[float]] = {}
+        for _, kind, settings in names:
+            for name, value in settings.items():
+                values.setdefault((kind, name), set()).add(value)
+        scales = {scale: sorted(found) for scale, found in values.items()}
+        super().__init__(inputs, len(victims) + len(kinds) + len(scales))
+        self.sizes = (len(victims), len(kinds), len(scales))
+        most = max(2, *map(len, scales.values()), 0)
+        places = [(victims.index(victim), len(victims) + kinds.index(kind)) for victim, kind, _ in names]
+        terms = [
+            (place, list(scales).index(scale), level, level + 1 if level + 1 < len(scales[scale]) else most)
+            for place, (_, kind, settings) in enumerate(names)
+            for scale, level in (((kind, name), scales[kind, name].index(value)) for name, value in settings.items())
+        ]
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+        self.register_buffer("terms", torch.tensor(terms, dtype=torch.int64).view(-1, 4), persistent=False)
+        self.first = nn.Parameter(torch.full((len(scales), 1), 1 - most / 2))
+        self.gaps = nn.Parameter(torch.full((len(scales), max(0, most - 2)), _ONE))
+        self.log_variances = nn.Parameter(torch.zeros(3))  # of victims, kinds and settings
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, inputs) -> (n, classes)."""
-        logits: Tensor = super().forward(features)
-        return logits[:, self.places].sum(2)
+        weights = (-self.log_variances).exp()
+        outputs = super().forward(features).split(self.sizes, 1)
+        victim, kind, scores = (output * weight for output, weight in zip(outputs, weights, strict=True))
+        named = torch.cat([victim.log_softmax(1), kind.log_softmax(1)], 1)[:, self.places].sum(2)
+        own, scale, below, above = self.terms.T
+        thresholds = self._thresholds()
+        settings = _log_between(scores[:, scale], thresholds[scale, below], thresholds[scale, above])
+        return named.index_add(1, own, settings)
+
+    def _thresholds(self) -> Tensor:
+        """In order from -inf to inf, (settings' heads, 1 + most values)."""
+        inner = torch.cat([self.first, functional.softplus(self.gaps)], 1).cumsum(1)
+        ends = _INFINITY.to(inner).expand(len(inner), 1)
+        return torch.cat([-ends, inner, ends], 1)
+
+
+def _log_between(scores: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    """log(sigmoid(above - score) - sigmoid(below - score)), without taking a difference of nearly equal numbers."""
+    outside = functional.logsigmoid(above - scores) + functional.logsigmoid(scores - below)
+    return outside + torch.log1p(-(below - above).exp())
+
+
+def _parts(name: str) -> tuple[str, str, dict[str, float]]:
+    """A set's name -> its victim, what was done, its settings."""
+    victim, _, attack = name.partition("/")
+    return victim, _SETTING.sub(r"\1", attack), {found[1]: float(found[2]) for found in _SETTING.finditer(attack)}

@@ -5,14 +5,23 @@ from torch import nn
 from redhanded.networks import Normalise
 
 
-def perceptron(mean: list[float], deviation: list[float], inputs: int, hidden: int, classes: int) -> nn.Sequential:
-    """Standardised numbers, two hidden layers with ReLU, logits: (n, inputs, 1, 1) -> (n, classes)."""
+def perceptron(
+    mean: list[float], deviation: list[float], inputs: int, hidden: int, classes: int, dropout: float | None = None
+) -> nn.Sequential:
+    """Standardised numbers, two hidden layers with ReLU, logits: (n, inputs, 1, 1) -> (n, classes).
+
+    With `dropout`, the share of a hidden layer that is left out in training, each is batch-normalised as well.
+    """
     return nn.Sequential(
         Normalise(mean, deviation),
         nn.Flatten(),
-        nn.Linear(inputs, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
+        *_layer(inputs, hidden, dropout),
+        *_layer(hidden, hidden, dropout),
         nn.Linear(hidden, classes),
     )
+
+
+def _layer(inputs: int, outputs: int, dropout: float | None) -> list[nn.Module]:
+    if dropout is None:
+        return [nn.Linear(inputs, outputs), nn.ReLU()]
+    return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout)]
