@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     """What an attributor says of n images, and what it says it by."""
 
     log_proba: Tensor  # (n, classes) natural logarithms of probabilities
-    features: Tensor  # (n, f) what its last layer sees
+    features: Tensor  # (n, f) what its last layer sees, or that of the first of its parts
 
 
 class Attributor(ABC):

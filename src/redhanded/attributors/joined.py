@@ -71,9 +71,8 @@ class Joined(Attributor):
         return self
 
     def combine(self, answers: Sequence[Answer]) -> Answer:
-        """The answers of the parts, in their order -> the joined one, and their features side by side."""
-        features = torch.cat([answer.features for answer in answers], 1)
-        return Answer(_product([answer.log_proba for answer in answers], self.powers_), features)
+        """The answers of the parts, in their order -> the joined one, with the features of the first."""
+        return Answer(_product([answer.log_proba for answer in answers], self.powers_), answers[0].features)
 
     def answer(self, samples: Samples) -> Answer:
         """See Attributor."""
