@@ -287,6 +287,15 @@ GRID = tuple(
 )
 
 
+def test_what_arithmetic_leaves_between_levels_is_nothing() -> None:
+    """Through C&W's tanh and back a value that did not move is off by as much, and its sign is anything."""
+    images = (torch.arange(256) / 255 * (1 - 2e-7)).view(1, 1, 16, 16)
+    assert (images * 255 != (images * 255).round()).any()
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+    found = Candidates().view(Samples(images, torch.zeros(1), ("a",), victims={"linear": linear})).flatten(1)[0]
+    assert found[14:16].tolist() == [0, 0]
+
+
 def test_heads_know_a_sets_parts_apart(samples: Samples) -> None:
     """So what speaks for one attack and against another is the same whichever victim it was."""
     sets = (*GRID, "none/clean")
