@@ -51,9 +51,10 @@ def headline() -> str:
             seeds += [one["seeds"] for one in found if one]
             cells = " | ".join(percent(one) if one else "—" for one in found)
             lines.append(f"| {title}: {asked}? | {100 * paper_mean(source, tables[place]):.1f} | {cells} |")
+    trainings = " to ".join(str(count) for count in sorted({min(seeds), max(seeds)}))
     caption = (
         f"Mean accuracy over the cells of a table in per cent, float32 pixels, narrow networks (laptop scale), "
-        f"{min(seeds)} to {max(seeds)} trainings of each attributor; at least {min(counts)} test images a class."
+        f"{trainings} trainings of each attributor; at least {min(counts)} test images a class."
     )
     left_out = f" {STAR} leaves out cells in which it collapsed or had too few images."
     return "\n".join([*lines, "", caption + left_out * any(STAR in line for line in lines)])
