@@ -28,6 +28,7 @@ from redhanded.desk.attribute import How, Judged
 from redhanded.desk.conformal import Conformal
 from redhanded.desk.evidence import Evidence, read_files
 from redhanded.desk.panel import COVERAGE, unknown_reason
+from redhanded.desk.picture import draw_evidence
 from redhanded.desk.printing import CSV_COLUMNS
 from redhanded.desk.records import Failure, Verdict
 from redhanded.desk.words import ICD_203, words_for
@@ -758,3 +759,13 @@ def test_victims_are_prepared_once(desk: redhanded.Attributor) -> None:
     for victim in desk.bundle.victims.values():
         assert prepare(victim, images) is victim
         assert torch.isfinite(victim(images)).all()
+
+
+def test_captions_of_neighbours_keep_apart_however_long_the_names() -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    known = ("known: resnet50/carlini_wagner-l2-learning_rate=0.5-confidence=0.01", image[0])
+    with Image.open(io.BytesIO(draw_evidence(image, image - 0.5, "estimated", [known] * 3, "a.png"))) as picture:
+        shown = np.asarray(picture.convert("L"))
+    gap = shown.shape[1] * 5 // 6  # between the last two of six panels
+    assert (shown[:, gap] == 255).all()
+    assert (shown[:, gap + 40] < 255).any()

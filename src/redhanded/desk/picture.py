@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 _AMPLIFIED = 0.45  # how far from grey the largest value of a perturbation is drawn
+_LINE = 40  # characters of a caption that are as wide as its panel
 
 
 def draw_evidence(
@@ -32,7 +34,7 @@ def draw_evidence(
     for place, (caption, pixels) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), place)
         axes.imshow(_for_screen(pixels), cmap="gray", interpolation="nearest", vmin=0, vmax=1)
-        axes.set_title(_literal(caption), fontsize=6, wrap=True, parse_math=False)
+        axes.set_title(fill(_literal(caption), _LINE), fontsize=6, parse_math=False)
         axes.set_axis_off()
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
