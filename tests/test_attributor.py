@@ -275,6 +275,15 @@ def test_bars_have_no_residual_whatever_their_grey() -> None:
     assert not Candidates().view(samples).flatten(1)[:, 12:14].any()
 
 
+def test_what_arithmetic_leaves_between_levels_is_nothing() -> None:
+    """Through C&W's tanh and back a value that did not move is off by as much, and its sign is anything."""
+    images = (torch.arange(256) / 255 * (1 - 2e-7)).view(1, 1, 16, 16)
+    assert (images * 255 != (images * 255).round()).any()
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+    found = Candidates().view(Samples(images, torch.zeros(1), ("a",), victims={"linear": linear})).flatten(1)[0]
+    assert found[14:16].tolist() == [0, 0]
+
+
 GRID = tuple(
     f"{victim}/{attack}"
     for victim in ("one", "two")
@@ -285,15 +294,6 @@ GRID = tuple(
         *(f"carlini_wagner-l2-learning_rate={rate}-confidence={level}" for rate in (0.1, 1e-05) for level in (0.1, 1)),
     )
 )
-
-
-def test_what_arithmetic_leaves_between_levels_is_nothing() -> None:
-    """Through C&W's tanh and back a value that did not move is off by as much, and its sign is anything."""
-    images = (torch.arange(256) / 255 * (1 - 2e-7)).view(1, 1, 16, 16)
-    assert (images * 255 != (images * 255).round()).any()
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
-    found = Candidates().view(Samples(images, torch.zeros(1), ("a",), victims={"linear": linear})).flatten(1)[0]
-    assert found[14:16].tolist() == [0, 0]
 
 
 def test_heads_know_a_sets_parts_apart(samples: Samples) -> None:

@@ -11,7 +11,6 @@ from redhanded.attributors.forensic import Forensic
 
 _SETTING = re.compile(r"([a-z_]+)=(\d+(?:\.\d+)?(?:e-?\d+)?)")  # in the name of a set
 _ONE = 0.5413  # softplus of it is 1
-_INFINITY = torch.tensor([torch.inf])
 
 
 class ForensicHeads(Forensic):
@@ -46,24 +45,25 @@ class _Heads(nn.Linear):
     def __init__(self, inputs: int, classes: tuple[str, ...]) -> None:
         names = [_parts(name) for name in classes]
         victims, kinds = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
-        values: dict[tuple[str, str], set[float]] = {}
-        for _, kind, settings in names:
-            for name, value in settings.items():
-                values.setdefault((kind, name), set()).add(value)
-        scales = {scale: sorted(found) for scale, found in values.items()}
+        settings = [
+            (place, (kind, name), value)
+            for place, (_, kind, found) in enumerate(names)
+            for name, value in found.items()
+        ]
+        scales = {scale: sorted({value for _, one, value in settings if one == scale}) for _, scale, _ in settings}
         super().__init__(inputs, len(victims) + len(kinds) + len(scales))
         self.sizes = (len(victims), len(kinds), len(scales))
         most = max(2, *map(len, scales.values()), 0)
         places = [(victims.index(victim), len(victims) + kinds.index(kind)) for victim, kind, _ in names]
-        terms = [
-            (place, list(scales).index(scale), level, level + 1 if level + 1 < len(scales[scale]) else most)
-            for place, (_, kind, settings) in enumerate(names)
-            for scale, level in (((kind, name), scales[kind, name].index(value)) for name, value in settings.items())
-        ]
+        terms = []
+        for place, scale, value in settings:
+            level = scales[scale].index(value)
+            above = level + 1 if level + 1 < len(scales[scale]) else most
+            terms.append((place, list(scales).index(scale), level, above))
         self.register_buffer("places", torch.tensor(places), persistent=False)
         self.register_buffer("terms", torch.tensor(terms, dtype=torch.int64).view(-1, 4), persistent=False)
         self.first = nn.Parameter(torch.full((len(scales), 1), 1 - most / 2))
-        self.gaps = nn.Parameter(torch.full((len(scales), max(0, most - 2)), _ONE))
+        self.gaps = nn.Parameter(torch.full((len(scales), most - 2), _ONE))
         self.log_variances = nn.Parameter(torch.zeros(3))  # of victims, kinds and settings
 
     def forward(self, features: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _Heads(nn.Linear):
     def _thresholds(self) -> Tensor:
         """In order from -inf to inf, (settings' heads, 1 + most values)."""
         inner = torch.cat([self.first, functional.softplus(self.gaps)], 1).cumsum(1)
-        ends = _INFINITY.to(inner).expand(len(inner), 1)
+        ends = torch.full_like(self.first, torch.inf)
         return torch.cat([-ends, inner, ends], 1)
 
 
