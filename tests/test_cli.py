@@ -5,13 +5,14 @@ import json
 import os
 import pty
 import re
+import runpy
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ class Answer:
         return self.err
 
 
-def redhanded(*words: object) -> Answer:
-    command = [str(word) for word in (REDHANDED, *words)]
+def redhanded(*words: object, program: Sequence[object] = (REDHANDED,)) -> Answer:
+    command = [str(word) for word in (*program, *words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -306,8 +307,15 @@ def test_a_mistake_is_told_in_one_line(
     assert not (tmp_path / "sub").exists()
 
 
-def test_a_mistake_in_a_process_of_its_own() -> None:
-    assert "expected a study's name" in redhanded("run", "nope").one_line()
+@pytest.mark.parametrize("program", [(REDHANDED,), (sys.executable, "-m", "redhanded")], ids=["script", "module"])
+def test_a_mistake_in_a_process_of_its_own(program: Sequence[object]) -> None:
+    assert "expected a study's name" in redhanded("run", "nope", program=program).one_line()
+
+
+def test_a_spawned_worker_does_not_start_the_command_again() -> None:
+    runpy.run_module(
+        "redhanded", run_name="__mp_main__"
+    )  # what multiprocessing does with the main module of its parent
 
 
 # --- list, --help
