@@ -20,7 +20,7 @@ from redhanded.attacks import (
     JPEG,
     MIFGSM,
     PGD,
-    Attacked,
+    AttackOutput,
     AttackSpec,
     CarliniWagner,
     CarliniWagnerLinf,
@@ -113,7 +113,7 @@ def batch(n: int = 7, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tenso
         return images, network(dtype)(images).argmax(1)
 
 
-def run(spec: AttackSpec, model: nn.Module, images: Tensor, labels: Tensor) -> Attacked:
+def run(spec: AttackSpec, model: nn.Module, images: Tensor, labels: Tensor) -> AttackOutput:
     (attacked,) = ATTACKS[spec.family].run(model, images, labels, [spec])
     return attacked
 

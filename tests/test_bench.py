@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from redhanded.attacks import FGSM, Attacked, CarliniWagner, DeepFool
+from redhanded.attacks import FGSM, AttackOutput, CarliniWagner, DeepFool
 from redhanded.attacks.toolchains import TOOLCHAINS, attack_function, installed
 from redhanded.bench import rounds
 from redhanded.bench.attribute_page import attribute_page
@@ -82,7 +82,7 @@ def test_counts_of_an_attack_are_known() -> None:
 
 def judged(network: nn.Module, images: Tensor, made: dict[Any, Tensor]) -> Any:
     labels = network(images).argmax(1)
-    attacked = {spec: Attacked(found, torch.zeros_like(labels)) for spec, found in made.items()}
+    attacked = {spec: AttackOutput(found, torch.zeros_like(labels)) for spec, found in made.items()}
     return judge(network, images, labels, list(made), attacked)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from redhanded.attacks import ATTACKS, FGSM, Attacked, AttackSpec, CarliniWagner, DeepFool
+from redhanded.attacks import ATTACKS, FGSM, AttackOutput, AttackSpec, CarliniWagner, DeepFool
 from redhanded.errors import AttackError
 from redhanded.generation import frozen, generate, make_sets
 from redhanded.norms import norm_of
@@ -95,8 +95,8 @@ class Fickle(nn.Module):
 def faked(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -> None:
     """Let FGSM return what `change` makes of its input."""
 
-    def run(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Any]) -> list[Attacked]:
-        return [Attacked(change(images), torch.ones_like(labels)) for _ in attacks]
+    def run(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Any]) -> list[AttackOutput]:
+        return [AttackOutput(change(images), torch.ones_like(labels)) for _ in attacks]
 
     monkeypatch.setitem(ATTACKS, "fgsm", ATTACKS["fgsm"]._replace(run=run))
 

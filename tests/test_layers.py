@@ -110,7 +110,7 @@ def test_a_module_imports_only_from_above(module: str) -> None:
         ("norms", "def f():\n    from redhanded.cli import main", True),
         ("attacks.fgsm", "from ..generation import frozen", True),
         ("norms", "from redhanded.nowhere import x", True),
-        ("attacks.fgsm", "from redhanded.attacks.spec import Attacked\nfrom .spec import Attacked", False),
+        ("attacks.fgsm", "from redhanded.attacks.spec import AttackOutput\nfrom .spec import AttackOutput", False),
         ("attacks.fgsm", "from redhanded.norms import norm_of\nfrom redhanded import __version__", False),
         ("cli", "import torch\nfrom torch import nn\nimport redhanded", False),
     ],

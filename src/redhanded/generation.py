@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from redhanded.advset import AdversarialSet
-from redhanded.attacks import ATTACKS, Attacked, AttackSpec
+from redhanded.attacks import ATTACKS, AttackOutput, AttackSpec
 from redhanded.attacks.toolchains import attack_function
 from redhanded.data import Source
 from redhanded.errors import AttackError
@@ -79,13 +79,13 @@ def run_attacks(
     *,
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
-) -> dict[AttackSpec, Attacked]:
+) -> dict[AttackSpec, AttackOutput]:
     """Run each attack on all the images, in batches; nothing is checked and nothing measured.
 
     Our own attacks run on a prepared copy of the model (`prepare.prepare`) and on images in channels-last memory; a
     toolchain's on the model itself and plain images, as its users run it.
     """
-    made: dict[AttackSpec, Attacked] = {}
+    made: dict[AttackSpec, AttackOutput] = {}
     with frozen(model):
         sample = images[:SAMPLE].to(device_of(model))
         ours = prepare(model, sample) if any(spec.toolchain == "redhanded" for spec in attacks) else model
@@ -162,24 +162,26 @@ def _run(
     specs: Sequence[AttackSpec],
     batch_size: int,
     on_batch: Callable[[int], None],
-) -> dict[AttackSpec, Attacked]:
+) -> dict[AttackSpec, AttackOutput]:
     """Run one attack function, in batches; what it makes comes back to the CPU."""
     device, function = device_of(model), attack_function(specs[0])
-    parts: list[list[Attacked]] = []
+    parts: list[list[AttackOutput]] = []
     for batch, own in zip(images.split(batch_size), labels.split(batch_size), strict=True):
         batch = batch.to(device).contiguous(memory_format=layout)
         parts.append(function(model, batch, own.to(device), specs))
         on_batch(len(batch))
     return {
-        spec: Attacked(*(torch.cat([getattr(part, field).cpu() for part in made]) for field in Attacked._fields))
+        spec: AttackOutput(
+            *(torch.cat([getattr(part, field).cpu() for part in made]) for field in AttackOutput._fields)
+        )
         for spec, made in zip(specs, zip(*parts, strict=True), strict=True)
     }
 
 
-def _spread(attacked: Attacked, images: Tensor, rows: Tensor) -> Attacked:
+def _spread(attacked: AttackOutput, images: Tensor, rows: Tensor) -> AttackOutput:
     """What an attack made of the images at `rows`, put back among the others, which stay as they are."""
     steps = torch.zeros(len(images), dtype=torch.int64)
-    return Attacked(images.index_copy(0, rows, attacked.images), steps.index_copy(0, rows, attacked.steps))
+    return AttackOutput(images.index_copy(0, rows, attacked.images), steps.index_copy(0, rows, attacked.steps))
 
 
 def _measure(
@@ -189,7 +191,7 @@ def _measure(
     clean: Tensor,
     index: Tensor,
     spec: AttackSpec,
-    attacked: Attacked,
+    attacked: AttackOutput,
     batch_size: int,
 ) -> AdversarialSet:
     """Distances and success of stored images: no attack's own word is taken for either."""

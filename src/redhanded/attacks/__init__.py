@@ -18,7 +18,7 @@ from redhanded.attacks.noise import (
     uniform_noise,
 )
 from redhanded.attacks.pgd import BIM, PGD, bim, pgd
-from redhanded.attacks.spec import Attacked, AttackFunction, AttackKind, AttackSpec
+from redhanded.attacks.spec import AttackFunction, AttackKind, AttackOutput, AttackSpec
 from redhanded.attacks.square import Square, square
 
 ATTACKS: dict[str, AttackKind] = {
@@ -157,8 +157,8 @@ __all__ = [
     "PGD",
     "AttackFunction",
     "AttackKind",
+    "AttackOutput",
     "AttackSpec",
-    "Attacked",
     "CarliniWagner",
     "CarliniWagnerLinf",
     "Clean",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ball import project
 from redhanded.attacks.gradients import cross_entropy, logits_and_gradient
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 
 
 class AscentSpec(AttackSpec):
@@ -28,7 +28,7 @@ def ascend(
     attack: AscentSpec,
     start: Tensor,
     direction: Callable[[Tensor], Tensor],
-) -> Attacked:
+) -> AttackOutput:
     """The last of the points `x <- clip(x0 + project(x + step_size * direction(dJ/dx) - x0), 0, 1)` from `start`."""
     radius = torch.full_like(labels, attack.eps, dtype=images.dtype)  # (n,)
     x = start
@@ -36,4 +36,4 @@ def ascend(
         gradient = logits_and_gradient(model, x, cross_entropy(labels))[-1]
         offset = x + attack.step_size * direction(gradient) - images
         x = (images + project(offset, attack.norm, radius)).clamp_(0, 1)
-    return Attacked(x, torch.full_like(labels, attack.steps))
+    return AttackOutput(x, torch.full_like(labels, attack.steps))

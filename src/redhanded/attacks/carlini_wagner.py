@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.deepfool import DeepFool, deepfool
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.attacks.tanh_space import to_image, to_tanh_space
 from redhanded.norms import norm_of, per_image
 
@@ -47,7 +47,7 @@ class CarliniWagner(AttackSpec):
 
 def carlini_wagner(
     model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[CarliniWagner]
-) -> list[Attacked]:
+) -> list[AttackOutput]:
     """Minimise `|x' - x|^2 + c * max(0, z_label - max other z + confidence)`, `x' = (tanh(w) + 1) / 2`.
 
     A search step runs Adam over `w` with `c` fixed; it ends after `steps` iterations, or with `abort_early` at one
@@ -104,7 +104,7 @@ class _State(NamedTuple):
 
 
 @torch.no_grad()
-def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> Attacked:
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> AttackOutput:
     result, used = images.clone(), torch.zeros_like(labels)
     adam = _adam_table(attack, images)
     state = _start(model, images, labels, attack)
@@ -119,7 +119,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
             result[state.row[finished]] = state.nearest[finished]
             used[state.row[finished]] = state.used[finished]
             state = state.keep(~finished)
-    return Attacked(result, used)
+    return AttackOutput(result, used)
 
 
 class _Beginning(NamedTuple):

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.gradients import margin
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.attacks.tanh_space import to_image, to_tanh_space
 from redhanded.norms import norm_of, per_image
 
@@ -39,7 +39,7 @@ class CarliniWagnerLinf(AttackSpec):
 
 def carlini_wagner_linf(
     model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[CarliniWagnerLinf]
-) -> list[Attacked]:
+) -> list[AttackOutput]:
     """Minimise `sum max(0, |x' - x| - t) + c * max(0, z_label - max other z)` with `x' = (tanh(w) + 1) / 2`.
 
     A search step runs Adam over `w` with the bound `t` and the constant `c` fixed, from where the last one ended; it
@@ -85,7 +85,7 @@ class _State(NamedTuple):
 
 
 @torch.no_grad()
-def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> Attacked:
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> AttackOutput:
     result, used = images.clone(), torch.zeros_like(labels)
     state = _start(images, labels, attack)
     while len(state.row):
@@ -100,7 +100,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
         result[state.row[finished]] = state.nearest[finished]
         used[state.row[finished]] = state.used[finished]
         state = state.keep(~finished)
-    return Attacked(result, used)
+    return AttackOutput(result, used)
 
 
 def _start(images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> _State:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 
 
 class Clean(AttackSpec):
@@ -17,7 +17,7 @@ class Clean(AttackSpec):
     norm: Literal["none"] = "none"
 
 
-def clean(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Clean]) -> list[Attacked]:
+def clean(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Clean]) -> list[AttackOutput]:
     """The images themselves; the model is not asked.
 
     Args:
@@ -29,4 +29,4 @@ def clean(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Cl
     Returns:
         For each control a copy of the images, and 0 for each: the model was not asked.
     """
-    return [Attacked(images.detach().clone(), torch.zeros_like(labels)) for _ in attacks]
+    return [AttackOutput(images.detach().clone(), torch.zeros_like(labels)) for _ in attacks]

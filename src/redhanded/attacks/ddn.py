@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.gradients import cosine_decay, cross_entropy, logits_and_gradient, unit
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.norms import norm_of, per_image
 
 _FIRST, _LAST = 1.0, 0.01  # the step's size at the beginning and at the end
@@ -31,7 +31,7 @@ class DDN(AttackSpec):
     levels: int | None = Field(default=None, ge=2)
 
 
-def ddn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DDN]) -> list[Attacked]:
+def ddn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DDN]) -> list[AttackOutput]:
     """Search the nearest image that fools by steps whose direction and size are decided apart.
 
     With the offset `d = x - x0`, a step adds the unit gradient of the cross-entropy, scaled by a cosine that falls
@@ -55,7 +55,7 @@ def ddn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DDN]
 
 
 @torch.no_grad()
-def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DDN) -> Attacked:
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DDN) -> AttackOutput:
     farthest = norm_of(torch.maximum(images, 1 - images), "l2")  # (n,) to the corner of the box
     radius = torch.full_like(farthest, attack.init_norm)
     x, nearest, distance = images, images.clone(), farthest
@@ -69,7 +69,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DDN) -> At
         radius = torch.minimum(radius * torch.where(fools, 1 - attack.gamma, 1 + attack.gamma), farthest)
         offset = offset + cosine_decay(_FIRST, _LAST, step, attack.steps) * unit(gradient)
         x = _quantise((images + _resize(offset, radius)).clamp_(0, 1), attack.levels)
-    return Attacked(nearest, torch.full_like(labels, attack.steps))
+    return AttackOutput(nearest, torch.full_like(labels, attack.steps))
 
 
 def _resize(offset: Tensor, radius: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.errors import AttackError
 from redhanded.norms import Norm, dual_norm_of, norm_of, per_image
 
@@ -33,7 +33,7 @@ class DeepFool(AttackSpec):
     box_from: int | None = Field(default=None, ge=0)
 
 
-def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DeepFool]) -> list[Attacked]:
+def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DeepFool]) -> list[AttackOutput]:
     """Walk to the nearest boundary of the classifier, linearised anew at each step, until the class changes.
 
     With `f_k = logit_k - logit_label` and `w_k = df_k/dx`, a step goes to the rival `k` with the smallest
@@ -61,10 +61,10 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence
 
 
 @torch.no_grad()
-def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) -> Attacked:
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) -> AttackOutput:
     result, used = images.clone(), torch.zeros_like(labels)
     if not len(images):
-        return Attacked(result, used)
+        return AttackOutput(result, used)
     active = torch.arange(len(images), device=images.device)  # the rows of the batch still worked on
     x, logits = _forward(model, images)
     rivals = _rivals(logits, labels, attack.candidates)  # (n, candidates - 1)
@@ -76,7 +76,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) 
             result[active[~holds]] = x[~holds]
             active, path, x, holds = active[holds], path[holds], x[holds], holds[holds]
             if not len(active):
-                return Attacked(result, used)
+                return AttackOutput(result, used)
             x, logits = _forward(model, x)
         if attack.box_from is not None:
             path = (x - images[active]) / (1 + attack.overshoot)
@@ -87,7 +87,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) 
         x, logits = _forward(model, torch.where(per_image(holds, x), moved, x))
     fooled = logits.argmax(1) != labels[active]
     result[active[fooled]] = x[fooled]
-    return Attacked(result, used)
+    return AttackOutput(result, used)
 
 
 def _worth_leaving(holds: Tensor, rivals: int) -> bool:

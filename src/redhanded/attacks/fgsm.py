@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.gradients import cross_entropy, direction, logits_and_gradient
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 
 
 class FGSM(AttackSpec):
@@ -23,7 +23,7 @@ class FGSM(AttackSpec):
     eps: float = Field(gt=0)
 
 
-def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGSM]) -> list[Attacked]:
+def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGSM]) -> list[AttackOutput]:
     """One step uphill on the cross-entropy `J`, clipped to [0, 1]; one gradient serves all `attacks`.
 
     linf: `x + eps * sign(dJ/dx)`; l2: `x + eps * dJ/dx / |dJ/dx|`. A gradient of zero moves nothing.
@@ -42,7 +42,7 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGS
     gradient = logits_and_gradient(model, images, cross_entropy(labels))[-1]  # (n, c, h, w)
     directions = {norm: direction(gradient, norm) for norm in {attack.norm for attack in attacks}}
     return [
-        Attacked(
+        AttackOutput(
             (images + attack.eps * directions[attack.norm]).clamp_(0, 1).detach(),
             torch.ones(len(images), dtype=torch.int64, device=images.device),
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ball import project
 from redhanded.attacks.gradients import cosine_decay, logits_and_gradient, margin, unit
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.norms import dual_norm_of, norm_of, per_image
 
 _SHRINKS_TO = 0.01  # the last step's size as a share of the first
@@ -31,7 +31,7 @@ class FMN(AttackSpec):
     gamma: float = Field(default=0.05, ge=_LAST_GAMMA, lt=1)
 
 
-def fmn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FMN]) -> list[Attacked]:
+def fmn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FMN]) -> list[AttackOutput]:
     """Search the nearest image that fools, in a ball that is widened to the boundary and then tightened.
 
     The margin is `m = max other logit - logit of the label`. Till an image first fools, the radius of its ball is
@@ -56,7 +56,7 @@ def fmn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FMN]
 
 
 @torch.no_grad()
-def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: FMN) -> Attacked:
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: FMN) -> AttackOutput:
     farthest = norm_of(torch.maximum(images, 1 - images), attack.norm)  # (n,) to the corner of the box
     radius, found = torch.full_like(farthest, torch.inf), torch.zeros_like(labels, dtype=torch.bool)
     x, nearest, distance = images, images.clone(), farthest
@@ -74,4 +74,4 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: FMN) -> At
         radius = torch.where(fools, torch.minimum(radius * (1 - gamma), distance), outside).minimum(farthest)
         pace = cosine_decay(attack.step_size, attack.step_size * _SHRINKS_TO, step, attack.steps)
         x = (images + project(offset + pace * unit(slope), attack.norm, radius)).clamp_(0, 1)
-    return Attacked(nearest, torch.full_like(labels, attack.steps))
+    return AttackOutput(nearest, torch.full_like(labels, attack.steps))

@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.errors import AttackError
 
 _CHANNELS = (1, 3)  # grey and RGB
@@ -25,7 +25,7 @@ class JPEG(AttackSpec):
     quality: int = Field(ge=1, le=100)
 
 
-def jpeg(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[JPEG]) -> list[Attacked]:
+def jpeg(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[JPEG]) -> list[AttackOutput]:
     """Round to 256 levels, write as JPEG in memory and read again; the model is not asked.
 
     Args:
@@ -43,7 +43,7 @@ def jpeg(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[JPE
     """
     if images.shape[1] not in _CHANNELS:
         raise AttackError(f"expected images of 1 or 3 channels for jpeg, found {images.shape[1]}")
-    return [Attacked(_compress(images.detach(), attack.quality), torch.zeros_like(labels)) for attack in attacks]
+    return [AttackOutput(_compress(images.detach(), attack.quality), torch.zeros_like(labels)) for attack in attacks]
 
 
 def _compress(images: Tensor, quality: int) -> Tensor:

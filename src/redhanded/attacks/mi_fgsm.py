@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ascent import AscentSpec, ascend
 from redhanded.attacks.gradients import direction
-from redhanded.attacks.spec import Attacked
+from redhanded.attacks.spec import AttackOutput
 from redhanded.norms import Norm, dual_norm_of, per_image
 
 _TINY = 1e-30  # below any gradient's L1 size that means something, and not zero in float32
@@ -23,7 +23,7 @@ class MIFGSM(AscentSpec):
     decay: float = Field(default=1.0, ge=0)
 
 
-def mi_fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[MIFGSM]) -> list[Attacked]:
+def mi_fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[MIFGSM]) -> list[AttackOutput]:
     """BIM along a momentum `g <- decay * g + dJ/dx / |dJ/dx|_1` of the cross-entropy's gradients.
 
     `x <- clip(x0 + project(x + step_size * direction(g) - x0), 0, 1)`, the direction being `sign(g)` in linf and

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.draws import generators, normal, uniform
 from redhanded.attacks.gradients import unit
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 
 
 class NoiseSpec(AttackSpec):
@@ -48,7 +48,7 @@ class SaltAndPepper(AttackSpec):
 
 def gaussian_noise(
     model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[GaussianNoise]
-) -> list[Attacked]:
+) -> list[AttackOutput]:
     """Add `eps * z / |z|` with normal `z`, clipped to [0, 1]; the model is not asked.
 
     Args:
@@ -65,7 +65,9 @@ def gaussian_noise(
     ]
 
 
-def uniform_noise(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[UniformNoise]) -> list[Attacked]:
+def uniform_noise(
+    model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[UniformNoise]
+) -> list[AttackOutput]:
     """Add `eps * u / |u|` with `u` even in [-1, 1], clipped to [0, 1]; otherwise as `gaussian_noise`."""
     return [
         _add(images, labels, attack, 2 * uniform(generators(images, attack), images.shape[1:], images) - 1)
@@ -75,7 +77,7 @@ def uniform_noise(model: nn.Module, images: Tensor, labels: Tensor, attacks: Seq
 
 def salt_and_pepper(
     model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[SaltAndPepper]
-) -> list[Attacked]:
+) -> list[AttackOutput]:
     """Set `round(amount * h * w)` pixels, drawn without replacement, to 0 or 1 by the toss of a coin each.
 
     Args:
@@ -90,13 +92,13 @@ def salt_and_pepper(
     return [_sprinkle(images, labels, attack) for attack in attacks]
 
 
-def _add(images: Tensor, labels: Tensor, attack: NoiseSpec, noise: Tensor) -> Attacked:
-    return Attacked((images.detach() + attack.eps * unit(noise)).clamp_(0, 1), torch.zeros_like(labels))
+def _add(images: Tensor, labels: Tensor, attack: NoiseSpec, noise: Tensor) -> AttackOutput:
+    return AttackOutput((images.detach() + attack.eps * unit(noise)).clamp_(0, 1), torch.zeros_like(labels))
 
 
-def _sprinkle(images: Tensor, labels: Tensor, attack: SaltAndPepper) -> Attacked:
+def _sprinkle(images: Tensor, labels: Tensor, attack: SaltAndPepper) -> AttackOutput:
     rngs, pixels = generators(images, attack), images.shape[2:].numel()
     order = uniform(rngs, (pixels,), images).argsort(1).argsort(1)  # (n, h * w) a random rank for each pixel
     hit = (order < round(attack.amount * pixels)).reshape(-1, 1, *images.shape[2:])
     grains = uniform(rngs, (pixels,), images).round_().reshape(hit.shape)
-    return Attacked(torch.where(hit, grains, images.detach()), torch.zeros_like(labels))
+    return AttackOutput(torch.where(hit, grains, images.detach()), torch.zeros_like(labels))

@@ -11,7 +11,7 @@ from redhanded.attacks.ascent import AscentSpec, ascend
 from redhanded.attacks.ball import point_in_ball
 from redhanded.attacks.draws import generators, normal, uniform
 from redhanded.attacks.gradients import direction
-from redhanded.attacks.spec import Attacked
+from redhanded.attacks.spec import AttackOutput
 
 
 class PGD(AscentSpec):
@@ -34,7 +34,7 @@ class BIM(AscentSpec):
     setting_names: ClassVar[tuple[str, ...]] = ("eps",)
 
 
-def pgd(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[PGD]) -> list[Attacked]:
+def pgd(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[PGD]) -> list[AttackOutput]:
     """Climb the cross-entropy `J` inside a ball, from a random point of it; the last point is the result.
 
     `x <- clip(x0 + project(x + step_size * direction - x0), 0, 1)`; linf: the direction is `sign(dJ/dx)` and the
@@ -56,7 +56,7 @@ def pgd(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[PGD]
     return [_climb(model, images.detach(), labels, attack, _start(images.detach(), attack)) for attack in attacks]
 
 
-def bim(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[BIM]) -> list[Attacked]:
+def bim(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[BIM]) -> list[AttackOutput]:
     """PGD's steps from the clean image itself, without a draw; see `pgd` for the formula and the arguments.
 
     Returns:
@@ -67,7 +67,7 @@ def bim(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[BIM]
     return [_climb(model, images.detach(), labels, attack, images.detach()) for attack in attacks]
 
 
-def _climb(model: nn.Module, images: Tensor, labels: Tensor, attack: AscentSpec, start: Tensor) -> Attacked:
+def _climb(model: nn.Module, images: Tensor, labels: Tensor, attack: AscentSpec, start: Tensor) -> AttackOutput:
     return ascend(model, images, labels, attack, start, lambda gradient: direction(gradient, attack.norm))
 
 

@@ -46,7 +46,7 @@ class AttackSpec(BaseModel):
         return f"{self.family}({', '.join(f'{name}={value}' for name, value in parameters.items())})"
 
 
-class Attacked(NamedTuple):
+class AttackOutput(NamedTuple):
     """What an attack made of a batch."""
 
     images: Tensor  # (n, c, h, w), [0, 1], the dtype of the input; the input itself where nothing was found
@@ -54,7 +54,7 @@ class Attacked(NamedTuple):
 
 
 # One call serves several settings of one family, so that they can share work (FGSM: one gradient for all).
-AttackFunction = Callable[[nn.Module, Tensor, Tensor, Sequence[Any]], list[Attacked]]
+AttackFunction = Callable[[nn.Module, Tensor, Tensor, Sequence[Any]], list[AttackOutput]]
 
 
 class AttackKind(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.draws import generators, uniform
 from redhanded.attacks.gradients import margin, unit
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.attacks.windows import corner, peak_at, window_at
 from redhanded.norms import norm_of
 
@@ -34,7 +34,7 @@ class Square(AttackSpec):
     seed: int = Field(default=0, ge=0)
 
 
-def square(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Square]) -> list[Attacked]:
+def square(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Square]) -> list[AttackOutput]:
     """Change a random square and keep the change where the label's lead over the other classes falls.
 
     linf: the start is `+eps` or `-eps` for each column and channel; a query sets a square to `+eps` or `-eps` in
@@ -72,7 +72,7 @@ class _Search(NamedTuple):
 
 
 @torch.no_grad()
-def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) -> Attacked:
+def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) -> AttackOutput:
     search, rngs, (channels, height, width) = _SEARCHES[attack.norm], generators(images, attack), images.shape[1:]
     result = search.start(images, attack.eps, uniform(rngs, search.start_shape(channels, height, width), images))
     lead, used = -margin(model(result), labels), torch.ones_like(labels)  # (n,) of the label
@@ -87,7 +87,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) ->
         better = found < lead[active]
         result[active[better]], lead[active[better]] = x[better], found[better]
         used[active] += 1
-    return Attacked(result, used)
+    return AttackOutput(result, used)
 
 
 def _share(query: int, attack: Square) -> float:

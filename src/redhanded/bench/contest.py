@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from redhanded.attacks import Attacked, AttackSpec
+from redhanded.attacks import AttackOutput, AttackSpec
 from redhanded.bench.counting import Counts, counted
 from redhanded.bench.outcomes import Judged, compare, judge, outcome
 from redhanded.bench.records import Engine, Pair, Row, spread
@@ -33,7 +33,7 @@ class _Ran(NamedTuple):
     """What a call did."""
 
     counts: Counts
-    made: dict[AttackSpec, Attacked]
+    made: dict[AttackSpec, AttackOutput]
 
 
 class _Seen(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from redhanded.attacks import Attacked, AttackSpec
+from redhanded.attacks import AttackOutput, AttackSpec
 from redhanded.bench.records import Comparison, Distances, Outcome
 from redhanded.norms import norm_of
 from redhanded.training import predict_logits
@@ -31,7 +31,7 @@ def judge(
     images: Tensor,
     labels: Tensor,
     specs: Sequence[AttackSpec],
-    made: Mapping[AttackSpec, Attacked],
+    made: Mapping[AttackSpec, AttackOutput],
 ) -> Judged:
     """Ask the plain network about what an attack made of n images that it classified rightly."""
     parts = [_judge_one(network, images, labels, spec, made[spec].images) for spec in specs]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rich.console import Console
 from torch import Tensor
 
-from redhanded.attacks import Attacked, AttackSpec
+from redhanded.attacks import AttackOutput, AttackSpec
 from redhanded.bench.contest import WARM
 from redhanded.bench.machine import peers, threads
 from redhanded.bench.outcomes import Judged, compare, judge, outcome
@@ -32,7 +32,7 @@ RECORD, PAGE = "study.json", "study.md"
 TRIAL = 32  # images on which the best peer of a family is chosen
 CLOSE = 0.05  # by which the best peer's success may lie below the best one's
 
-Made = dict[AttackSpec, Attacked]
+Made = dict[AttackSpec, AttackOutput]
 
 
 class _Best(NamedTuple):
@@ -98,7 +98,7 @@ def make_ours(
     subject: Subject, attacks: Sequence[AttackSpec], workers: int, batch_size: int
 ) -> tuple[Made, dict[AttackSpec, float], float]:
     """What ours makes of every attack, the seconds that a process was busy with each, and those on the clock."""
-    started, made, busy = time.perf_counter(), dict[AttackSpec, Attacked](), dict[AttackSpec, float]()
+    started, made, busy = time.perf_counter(), dict[AttackSpec, AttackOutput](), dict[AttackSpec, float]()
     work = partial(_work, subject.folder, subject.images, subject.labels, batch_size)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
@@ -149,7 +149,7 @@ def _make_theirs(
     """What a peer makes of the settings, one call after the other, by our specification, and how long it took."""
     if peer is None:
         return {}, None
-    started, made = time.perf_counter(), dict[AttackSpec, Attacked]()
+    started, made = time.perf_counter(), dict[AttackSpec, AttackOutput]()
     for spec, asked in zip(specs, asked_of(peer, tuple(specs)), strict=True):
         made[spec] = run_attacks(subject.network, subject.images, subject.labels, [asked], batch_size=batch_size)[asked]
     return made, time.perf_counter() - started

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from redhanded.attacks.spec import Attacked, AttackSpec
+from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.attacks.toolchains.guard import guard
 from redhanded.attacks.toolchains.untouched import untouched_model, untouched_random_state
 from redhanded.errors import AttackError
@@ -39,7 +39,7 @@ class Adapter:
 
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, specifications: Sequence[AttackSpec]
-    ) -> list[Attacked]:
+    ) -> list[AttackOutput]:
         """Run the specifications one after the other; `steps` is 0 for every image."""
         for attack in specifications:
             self.check(attack)
@@ -48,7 +48,8 @@ class Adapter:
                 f"expected torch.float32 images for an attack library, found {images.dtype}; convert the images"
             )
         return [
-            Attacked(self._run(model, images, labels, attack), torch.zeros_like(labels)) for attack in specifications
+            AttackOutput(self._run(model, images, labels, attack), torch.zeros_like(labels))
+            for attack in specifications
         ]
 
     def check(self, attack: AttackSpec) -> None:
