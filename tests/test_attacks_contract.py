@@ -1,6 +1,8 @@
 """What holds for every row of `ATTACKS`: the calling convention, and that neighbours do not matter."""
 
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -8,9 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
+import redhanded.attacks
 from redhanded.attacks import (
     ATTACKS,
     BIM,
@@ -32,6 +36,7 @@ from redhanded.attacks import (
     UniformNoise,
 )
 from redhanded.attacks.parse import make_attack, parse_attack
+from redhanded.attacks.toolchains import attack_function, installed
 from redhanded.errors import AttackError
 from redhanded.norms import norm_of
 
@@ -380,6 +385,7 @@ def test_parsing_inverts_str(spec: AttackSpec) -> None:
     ("text", "expected"),
     [
         ("deepfool", DeepFool()),
+        ("pgd", PGD(norm="linf", eps=8 / 255, steps=40, step_size=2.5 * 8 / 255 / 40)),
         ("deepfool()", DeepFool()),
         (" fgsm( eps = 8e-3 ) ", FGSM(eps=0.008)),
         ("deepfool(candidates=None,steps=5)", DeepFool(steps=5)),
@@ -396,7 +402,6 @@ def test_defaults_and_spaces_may_be_left_out(text: str, expected: AttackSpec) ->
         ("pixie", f"one of {', '.join(ATTACKS)}, found 'pixie'"),
         ("deepfool(overshot=1)", "found 'overshot'; did you mean 'overshoot'?"),
         ("fgsm(family=1)", "parameter of fgsm to be one of norm, toolchain, eps, found 'family'"),
-        ("fgsm", "expected the parameter eps of fgsm, found none"),
         ("fgsm(eps=0)", "expected eps of fgsm to be greater than 0, found '0'"),
         ("fgsm(eps=inf)", "expected eps of fgsm to be a finite number, found 'inf'"),
         ("fgsm(eps=nan)", "expected eps of fgsm to be a finite number, found 'nan'"),
@@ -428,6 +433,136 @@ def test_make_attack_takes_values_and_makes_the_same_errors() -> None:
         make_attack("fgsm", eps=-1)
     with pytest.raises(AttackError, match="did you mean 'confidence'"):
         make_attack("carlini_wagner", confidenc=1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"norm": "l3"}, "expected norm of pgd to be 'l2' or 'linf', found 'l3'"),
+        ({"eps": -1}, "expected eps of pgd to be greater than 0, found -1"),
+        ({"eps": None}, "expected eps of pgd to be a valid number, found None"),
+        ({"step_size": 0}, "expected step_size of pgd to be greater than 0, found 0"),
+        ({"toolchain": "fool"}, "expected toolchain of pgd to be 'redhanded', 'foolbox', 'art', "),
+        ({"epsilon": 1}, "one of norm, toolchain, eps, steps, step_size, random_start, seed, found 'epsilon'; did you "
+         "mean 'eps'?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_python_is_told_in_the_same_line(parameters: dict[str, Any], message: str) -> None:
+    for build in (PGD, partial(make_attack, "pgd"), lambda **given: PGD.model_validate(given)):
+        with pytest.raises(AttackError) as caught:
+            build(**parameters)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_parameter_without_a_default_is_asked_for() -> None:
+    class Needing(AttackSpec):
+        family = "needing"
+        setting_names = ("eps",)
+        norm: str = "l2"
+        eps: float
+
+    with pytest.raises(AttackError, match=r"^expected the parameter eps of needing, found none$"):
+        Needing()
+
+
+def test_defaults_that_depend_on_others_are_numbers() -> None:
+    assert [kind(norm="l2").eps for kind in (FGSM, PGD, BIM, MIFGSM, Square)] == [1.0] * 5
+    assert FGSM() == FGSM(norm="linf", eps=8 / 255)
+    assert str(FGSM(norm="l2")) == "fgsm(norm=l2, eps=1.0)"
+    assert str(PGD(norm="l2", eps=3, steps=5)) == (
+        "pgd(norm=l2, eps=3.0, steps=5, step_size=1.5, random_start=True, seed=0)"
+    )
+    assert (BIM(eps=0.5, steps=4).step_size, MIFGSM(eps=0.5, steps=4).step_size) == (0.1, 0.125)
+    assert PGD(eps=0.5, step_size=0.25) == PGD(eps=0.5, steps=40, step_size=0.25)
+    assert hash(PGD(eps=0.4)) == hash(PGD(eps=0.4, step_size=PGD(eps=0.4).step_size))
+
+
+class Holding(BaseModel):
+    attack: PGD
+
+
+def test_a_model_of_pydantic_can_hold_a_specification() -> None:
+    held = Holding(attack=PGD(eps=0.5))
+    assert Holding.model_validate_json(held.model_dump_json()) == held
+    assert Holding(attack={"eps": 0.5}) == held
+    assert pickle.loads(pickle.dumps(held)) == held  # noqa: S301 (our own)
+    with pytest.raises(AttackError, match=r"^expected eps of pgd to be greater than 0, found -1$"):
+        Holding(attack={"eps": -1})
+
+
+LABELS_OF_STORED_ATTACKS = {
+    "fgsm(norm=l2, eps=1.0)": "fgsm-l2-eps=1.0",
+    "deepfool(norm=linf, overshoot=0.1, steps=50, candidates=3, box_from=2)": (
+        "deepfool-linf-overshoot=0.1-candidates=3-box_from=2"
+    ),
+    "pgd(norm=linf, eps=0.1, steps=40, step_size=0.01, random_start=True, seed=0)": "pgd-linf-eps=0.1",
+    "bim(norm=l2, eps=0.5, steps=10, step_size=0.1)": "bim-l2-eps=0.5",
+    "mi_fgsm(norm=linf, eps=0.1, steps=10, step_size=0.01, decay=1.0)": "mi_fgsm-linf-eps=0.1-decay=1.0",
+    "square(norm=linf, eps=0.1, steps=5000, p_init=0.8, seed=0)": "square-linf-eps=0.1",
+    "gaussian_noise(norm=l2, eps=0.5, seed=0)": "gaussian_noise-l2-eps=0.5",
+    "salt_and_pepper(norm=l0, amount=0.1, seed=0)": "salt_and_pepper-l0-amount=0.1",
+    "jpeg(norm=none, quality=75)": "jpeg-none-quality=75",
+}
+
+
+@pytest.mark.parametrize(("text", "label"), LABELS_OF_STORED_ATTACKS.items())
+def test_texts_that_seed_draws_and_name_files_stay_as_they_are(text: str, label: str) -> None:
+    assert str(parse_attack(text)) == text
+    assert parse_attack(text).label == label
+
+
+@pytest.mark.parametrize("family", ATTACKS)
+def test_a_default_specification_can_be_called_alone(family: str) -> None:
+    kind, (images, labels) = ATTACKS[family].spec, batch(2)
+    assert getattr(redhanded.attacks, kind.__name__) is kind
+    assert kind.__name__ in redhanded.attacks.__all__
+    assert parse_attack(family) == kind()
+    spec = kind(steps=50) if getattr(kind(), "steps", 0) >= 1000 else kind()  # C&W's would take a minute
+    called, expected = spec(network(), images, labels), run(spec, network(), images, labels)
+    assert isinstance(called, AttackOutput)
+    assert torch.equal(called.images, expected.images)
+    assert torch.equal(called.steps, expected.steps)
+
+
+def test_a_call_runs_the_code_of_the_toolchain() -> None:
+    images, labels = batch(dtype=torch.float32)
+    spec = FGSM(norm="l2", toolchain="foolbox")
+    if not installed("foolbox"):
+        pytest.skip("foolbox is not installed")
+    (expected,) = attack_function(spec)(network(torch.float32), images, labels, [spec])
+    called = spec(network(torch.float32), images, labels)
+    assert torch.equal(called.images, expected.images)
+    assert (called.steps == 0).all()
+    with pytest.raises(AttackError, match="for the toolchain advlib, found fgsm"):
+        FGSM(toolchain="advlib")(network(torch.float32), images, labels)
+
+
+WRONG_CALLS: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], tuple[Any, Any, Any]], str]] = {
+    "no module": (lambda m, x, y: (abs, x, y), "the model as a torch.nn.Module, found builtin_function_or_method"),
+    "training": (lambda m, x, y: (m.train(), x, y), "in evaluation mode, found Sequential in training mode; call"),
+    "array": (lambda m, x, y: (m, x.numpy(), y), "expected images as a torch.Tensor, found ndarray"),
+    "list": (lambda m, x, y: (m, x, y.tolist()), "expected labels as a torch.Tensor, found list"),
+    "bytes": (lambda m, x, y: (m, x.byte(), y), "images as torch.float32 or torch.float64 of shape (n, c, h, w)"),
+    "one image": (lambda m, x, y: (m, x[0], y), "found torch.float64 of shape (3, 8, 8)"),
+    "range": (lambda m, x, y: (m, x * 255, y), "expected images in [0, 1], found 0 to 255; normalise inside the model"),
+    "nan": (lambda m, x, y: (m, x / 0, y), "expected images in [0, 1], found nan to nan"),
+    "few labels": (lambda m, x, y: (m, x, y[1:]), "expected labels as torch.int64 of shape (7,), found torch.int64 of"),
+    "int32": (lambda m, x, y: (m, x, y.int()), "expected labels as torch.int64 of shape (7,), found torch.int32"),
+    "negative": (lambda m, x, y: (m, x, -y - 1), "expected labels of 0 or more, found -4; number"),
+    "device": (lambda m, x, y: (m.to("meta"), x, y), "model, images and labels on one device, found cpu, meta"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG_CALLS)
+def test_a_call_with_other_inputs_is_told_in_one_line(name: str) -> None:
+    change, message = WRONG_CALLS[name]
+    arguments = change(network(), *batch())
+    with pytest.raises(AttackError) as caught:
+        FGSM()(*arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", CHEAP, ids=str)

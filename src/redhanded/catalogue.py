@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from redhanded.attacks import ATTACKS
+from redhanded.attacks.spec import default_text
 from redhanded.attacks.toolchains import TOOLCHAINS, installed, toolchain_version
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import SOURCES
@@ -15,8 +16,9 @@ Rows = Iterator[dict[str, str]]
 
 def _attacks() -> Rows:
     for name, kind in ATTACKS.items():
+        fields = kind.spec.model_fields.items()
         parameters = ", ".join(
-            field if info.is_required() else f"{field}={info.default}" for field, info in kind.spec.model_fields.items()
+            name if field.is_required() else f"{name}={default_text(field)}" for name, field in fields
         )
         label = ", ".join(kind.spec.setting_names) or "none"
         yield {"attack": name, "does": kind.summary, "parameters": parameters, "setting": label, "paper": kind.paper}

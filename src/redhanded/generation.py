@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from redhanded.advset import AdversarialSet
 from redhanded.attacks import ATTACKS, AttackOutput, AttackSpec
+from redhanded.attacks.spec import check_batch
 from redhanded.attacks.toolchains import attack_function
 from redhanded.data import Source
-from redhanded.errors import AttackError
 from redhanded.identity import seed_for
 from redhanded.model_checks import check_model
 from redhanded.norms import norm_of
@@ -45,7 +45,7 @@ def generate(
     Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked or
     the model makes attacks meaningless, and gives a ModelWarning where it makes them doubtful (`model_checks`).
     """
-    _check_inputs(images, labels=labels, index=labels if index is None else index)
+    check_batch(images, (torch.float32,), labels=labels, index=labels if index is None else index)
     check_model(model, images, labels, needs_gradient(attacks))
     index = torch.arange(len(images)) if index is None else index
     return make_sets(model, images, labels, index, attacks, batch_size=batch_size, on_batch=on_batch)
@@ -128,19 +128,6 @@ def frozen(model: nn.Module) -> Iterator[None]:
 def needs_gradient(attacks: Sequence[AttackSpec]) -> bool:
     """Whether a model must be differentiable for these attacks."""
     return any(ATTACKS[spec.family].uses_gradient for spec in attacks)
-
-
-def _check_inputs(images: Tensor, **per_image: Tensor) -> None:
-    if images.ndim != 4 or images.dtype != torch.float32:
-        found = f"{images.dtype} of shape {tuple(images.shape)}"
-        raise AttackError(f"expected images as torch.float32 of shape (n, c, h, w), found {found}")
-    if len(images) and not (images.min() >= 0 and images.max() <= 1):  # written so that NaN fails too
-        found = f"{images.min():.3g} to {images.max():.3g}"
-        raise AttackError(f"expected images in [0, 1], found {found}; normalise inside the model")
-    for name, values in per_image.items():
-        if values.shape != images.shape[:1] or values.dtype != torch.int64:
-            found = f"{values.dtype} of shape {tuple(values.shape)}"
-            raise AttackError(f"expected {name} as torch.int64 of shape ({len(images)},), found {found}")
 
 
 def calls(attacks: Sequence[AttackSpec]) -> Iterator[tuple[AttackSpec, ...]]:

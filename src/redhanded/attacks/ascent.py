@@ -9,16 +9,18 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ball import project
 from redhanded.attacks.gradients import cross_entropy, logits_and_gradient
-from redhanded.attacks.spec import AttackOutput, AttackSpec
+from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
+
+STEP_SIZE = "size of a step in `norm`"
 
 
 class AscentSpec(AttackSpec):
-    """`steps` steps of `step_size` > 0 inside the ball of radius `eps` > 0 in `norm`."""
+    """`steps` steps of `step_size` > 0 inside the ball of radius `eps` > 0 in `norm`; subclasses default the size."""
 
-    norm: Literal["l2", "linf"] = "linf"
-    eps: float = Field(gt=0)
-    steps: int = Field(default=10, gt=0)
-    step_size: float = Field(gt=0)
+    norm: Literal["l2", "linf"] = Field(default="linf", description="of the ball")
+    eps: float = Field(default_factory=USUAL_EPS, gt=0, description="radius of the ball")
+    steps: int = Field(default=10, gt=0, description="steps")
+    step_size: float = Field(gt=0, description=STEP_SIZE)
 
 
 def ascend(

@@ -30,19 +30,25 @@ class CarliniWagner(AttackSpec):
     `init` is where each search begins. "deepfool" is a shortcut of ours: it begins at DeepFool's point, with
     `initial_const` in units of what makes that point the optimum of the linearised problem, so that one search of
     few iterations is enough (with `initial_const` about 2).
+
+    Defaults: those of the authors' code, but for `steps`, of which it has 10,000.
     """
 
     family: ClassVar[str] = "carlini_wagner"
     setting_names: ClassVar[tuple[str, ...]] = ("learning_rate", "confidence")
     shortcut_names: ClassVar[tuple[str, ...]] = ("init",)
-    norm: Literal["l2"] = "l2"
-    learning_rate: float = Field(default=0.01, gt=0)
-    confidence: float = Field(default=0.0, ge=0)
-    steps: int = Field(default=1000, gt=0)
-    binary_search_steps: int = Field(default=9, gt=0)
-    initial_const: float = Field(default=1e-3, gt=0, le=_CEILING)
-    abort_early: bool = True
-    init: Literal["image", "deepfool"] = "image"
+    norm: Literal["l2"] = Field(default="l2", description="of the distance")
+    learning_rate: float = Field(default=0.01, gt=0, description="Adam's")
+    confidence: float = Field(default=0.0, ge=0, description="the margin that counts as a success")
+    steps: int = Field(default=1000, gt=0, description="most iterations of a search step")
+    binary_search_steps: int = Field(default=9, gt=0, description="search steps")
+    initial_const: float = Field(default=1e-3, gt=0, le=_CEILING, description="the first `c`")
+    abort_early: bool = Field(
+        default=True, description="end a search step whose loss did not fall by 0.01 % in a tenth of its iterations"
+    )
+    init: Literal["image", "deepfool"] = Field(
+        default="image", description="where a search step starts: the image, or DeepFool's point"
+    )
 
 
 def carlini_wagner(

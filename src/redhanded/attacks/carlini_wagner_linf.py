@@ -23,18 +23,20 @@ class CarliniWagnerLinf(AttackSpec):
     The constant begins at `initial_const` > 0 and is multiplied by `const_factor` > 1 after a failure, up to
     `largest_const` > 0; the bound is multiplied by `decrease_factor` in (0, 1) after a success. `abort_early` ends a
     search step when its loss is zero.
+
+    Defaults: adv-lib's.
     """
 
     family: ClassVar[str] = "carlini_wagner_linf"
     setting_names: ClassVar[tuple[str, ...]] = ("learning_rate",)
-    norm: Literal["linf"] = "linf"
-    learning_rate: float = Field(default=0.01, gt=0)
-    steps: int = Field(default=1000, gt=0)
-    initial_const: float = Field(default=1e-5, gt=0)
-    largest_const: float = Field(default=20.0, gt=0)
-    const_factor: float = Field(default=2.0, gt=1)
-    decrease_factor: float = Field(default=0.9, gt=0, lt=1)
-    abort_early: bool = True
+    norm: Literal["linf"] = Field(default="linf", description="of the distance")
+    learning_rate: float = Field(default=0.01, gt=0, description="Adam's")
+    steps: int = Field(default=1000, gt=0, description="most iterations of a search step")
+    initial_const: float = Field(default=1e-5, gt=0, description="the first `c`")
+    largest_const: float = Field(default=20.0, gt=0, description="the `c` at which an image is given up")
+    const_factor: float = Field(default=2.0, gt=1, description="growth of `c` after a failure")
+    decrease_factor: float = Field(default=0.9, gt=0, lt=1, description="what is left of the bound after a success")
+    abort_early: bool = Field(default=True, description="end a search step when its loss is below `c / 10,000`")
 
 
 def carlini_wagner_linf(

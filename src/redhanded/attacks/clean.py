@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.spec import AttackOutput, AttackSpec
@@ -14,7 +15,7 @@ class Clean(AttackSpec):
 
     family: ClassVar[str] = "clean"
     setting_names: ClassVar[tuple[str, ...]] = ()
-    norm: Literal["none"] = "none"
+    norm: Literal["none"] = Field(default="none", description="nothing changes")
 
 
 def clean(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Clean]) -> list[AttackOutput]:

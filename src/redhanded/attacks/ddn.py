@@ -20,15 +20,19 @@ class DDN(AttackSpec):
 
     The radius changes by the share `gamma` in (0, 1) at each step. `levels` >= 2 rounds every point to so many
     evenly spaced values, e.g. 256 (None: not at all).
+
+    Defaults: the paper's, as in Foolbox and adv-lib, but for `levels`, which adv-lib sets to 256.
     """
 
     family: ClassVar[str] = "ddn"
     setting_names: ClassVar[tuple[str, ...]] = ("gamma",)
-    norm: Literal["l2"] = "l2"
-    steps: int = Field(default=100, gt=0)
-    gamma: float = Field(default=0.05, gt=0, lt=1)
-    init_norm: float = Field(default=1.0, gt=0)
-    levels: int | None = Field(default=None, ge=2)
+    norm: Literal["l2"] = Field(default="l2", description="of the distance")
+    steps: int = Field(default=100, gt=0, description="gradients")
+    gamma: float = Field(default=0.05, gt=0, lt=1, description="change of the radius at each step")
+    init_norm: float = Field(default=1.0, gt=0, description="first radius")
+    levels: int | None = Field(
+        default=None, ge=2, description="values that every point is rounded to, e.g. 256; None: not at all"
+    )
 
 
 def ddn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DDN]) -> list[AttackOutput]:

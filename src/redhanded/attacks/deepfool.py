@@ -21,16 +21,22 @@ class DeepFool(AttackSpec):
     `candidates` limits the classes looked at, the image's own included, to the most likely ones (None: all).
     `box_from` >= 0 makes the path keep to the box [0, 1], and steps from that one on, the first being 0, count on the
     pixels alone that can still move (None: neither).
+
+    Defaults: those of the authors' code and of Foolbox, but for `candidates`, which both set to 10.
     """
 
     family: ClassVar[str] = "deepfool"
     setting_names: ClassVar[tuple[str, ...]] = ("overshoot",)
     shortcut_names: ClassVar[tuple[str, ...]] = ("candidates", "box_from")
-    norm: Literal["l2", "linf"] = "l2"
-    overshoot: float = Field(default=0.02, ge=0)
-    steps: int = Field(default=50, gt=0)
-    candidates: int | None = Field(default=None, ge=2)
-    box_from: int | None = Field(default=None, ge=0)
+    norm: Literal["l2", "linf"] = Field(default="l2", description="of the distance")
+    overshoot: float = Field(default=0.02, ge=0, description="share by which the whole path is lengthened at each step")
+    steps: int = Field(default=50, gt=0, description="most steps")
+    candidates: int | None = Field(
+        default=None, ge=2, description="most likely classes looked at, the own one included; None: all"
+    )
+    box_from: int | None = Field(
+        default=None, ge=0, description="from this step on (the first is 0) a step keeps to pixels that can still move"
+    )
 
 
 def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DeepFool]) -> list[AttackOutput]:

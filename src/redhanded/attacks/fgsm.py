@@ -8,19 +8,21 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.gradients import cross_entropy, direction, logits_and_gradient
-from redhanded.attacks.spec import AttackOutput, AttackSpec
+from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
 
 
 class FGSM(AttackSpec):
     """Fast gradient (sign) method of size `eps` > 0 in `norm`.
 
     The size is that of the step: pixels that the step carries out of [0, 1] are clipped, so less may arrive.
+
+    Defaults: `norm` is the paper's; `eps` is torchattacks' (that of its PGDL2 in l2).
     """
 
     family: ClassVar[str] = "fgsm"
     setting_names: ClassVar[tuple[str, ...]] = ("eps",)
-    norm: Literal["l2", "linf"] = "linf"
-    eps: float = Field(gt=0)
+    norm: Literal["l2", "linf"] = Field(default="linf", description="of the step")
+    eps: float = Field(default_factory=USUAL_EPS, gt=0, description="size of the step, before clipping")
 
 
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGSM]) -> list[AttackOutput]:

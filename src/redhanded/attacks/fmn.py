@@ -21,14 +21,16 @@ class FMN(AttackSpec):
     """Fast minimum-norm attack: `steps` steps, the first of L2 size `step_size` > 0, the last a hundredth of it.
 
     The radius of the ball changes at each step by the share `gamma` in [0.001, 1), which falls to 0.001.
+
+    Defaults: Foolbox's; adv-lib takes 10 steps.
     """
 
     family: ClassVar[str] = "fmn"
     setting_names: ClassVar[tuple[str, ...]] = ("step_size", "gamma")
-    norm: Literal["l2", "linf"] = "l2"
-    steps: int = Field(default=100, gt=0)
-    step_size: float = Field(default=1.0, gt=0)
-    gamma: float = Field(default=0.05, ge=_LAST_GAMMA, lt=1)
+    norm: Literal["l2", "linf"] = Field(default="l2", description="of the distance")
+    steps: int = Field(default=100, gt=0, description="gradients")
+    step_size: float = Field(default=1.0, gt=0, description="first step, in L2 in both norms")
+    gamma: float = Field(default=0.05, ge=_LAST_GAMMA, lt=1, description="first change of the radius")
 
 
 def fmn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FMN]) -> list[AttackOutput]:

@@ -17,12 +17,15 @@ _CHANNELS = (1, 3)  # grey and RGB
 
 
 class JPEG(AttackSpec):
-    """JPEG compression at Pillow's `quality`, 1 to 100; the result is of 256 levels."""
+    """JPEG compression at Pillow's `quality`, 1 to 100; the result is of 256 levels.
+
+    Defaults: Pillow's.
+    """
 
     family: ClassVar[str] = "jpeg"
     setting_names: ClassVar[tuple[str, ...]] = ("quality",)
-    norm: Literal["none"] = "none"
-    quality: int = Field(ge=1, le=100)
+    norm: Literal["none"] = Field(default="none", description="it has no size of its own")
+    quality: int = Field(default=75, ge=1, le=100, description="Pillow's")
 
 
 def jpeg(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[JPEG]) -> list[AttackOutput]:

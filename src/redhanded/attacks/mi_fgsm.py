@@ -7,20 +7,26 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.ascent import AscentSpec, ascend
+from redhanded.attacks.ascent import STEP_SIZE, AscentSpec, ascend
 from redhanded.attacks.gradients import direction
-from redhanded.attacks.spec import AttackOutput
+from redhanded.attacks.spec import AttackOutput, Rule
 from redhanded.norms import Norm, dual_norm_of, per_image
 
 _TINY = 1e-30  # below any gradient's L1 size that means something, and not zero in float32
 
 
 class MIFGSM(AscentSpec):
-    """Momentum iterative FGSM: BIM along the sum of all gradients so far, each weighted by `decay` >= 0 a step."""
+    """Momentum iterative FGSM: BIM along the sum of all gradients so far, each weighted by `decay` >= 0 a step.
+
+    Defaults: `eps` is torchattacks' (that of its PGDL2 in l2); `steps`, `step_size` and `decay` are the paper's.
+    """
 
     family: ClassVar[str] = "mi_fgsm"
     setting_names: ClassVar[tuple[str, ...]] = ("eps", "decay")
-    decay: float = Field(default=1.0, ge=0)
+    step_size: float = Field(
+        default_factory=Rule("eps / steps", lambda given: given["eps"] / given["steps"]), gt=0, description=STEP_SIZE
+    )
+    decay: float = Field(default=1.0, ge=0, description="weight of the gradients before")
 
 
 def mi_fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[MIFGSM]) -> list[AttackOutput]:

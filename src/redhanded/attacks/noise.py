@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.draws import generators, normal, uniform
 from redhanded.attacks.gradients import unit
-from redhanded.attacks.spec import AttackOutput, AttackSpec
+from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
 
 
 class NoiseSpec(AttackSpec):
@@ -19,31 +19,40 @@ class NoiseSpec(AttackSpec):
     """
 
     setting_names: ClassVar[tuple[str, ...]] = ("eps",)
-    norm: Literal["l2"] = "l2"
-    eps: float = Field(gt=0)
-    seed: int = Field(default=0, ge=0)
+    norm: Literal["l2"] = Field(default="l2", description="of the noise")
+    eps: float = Field(default_factory=USUAL_EPS, gt=0, description="its size, before clipping")
+    seed: int = Field(default=0, ge=0, description="decides the draw")
 
 
 class GaussianNoise(NoiseSpec):
-    """Independent normal noise on every value, scaled to the L2 size `eps` > 0 before clipping."""
+    """Independent normal noise on every value, scaled to the L2 size `eps` > 0 before clipping.
+
+    Defaults: `eps` is that of FGSM in l2, so that the noise is as large as an attack.
+    """
 
     family: ClassVar[str] = "gaussian_noise"
 
 
 class UniformNoise(NoiseSpec):
-    """Noise drawn evenly from [-1, 1] on every value, scaled to the L2 size `eps` > 0 before clipping."""
+    """Noise drawn evenly from [-1, 1] on every value, scaled to the L2 size `eps` > 0 before clipping.
+
+    Defaults: `eps` is that of FGSM in l2, so that the noise is as large as an attack.
+    """
 
     family: ClassVar[str] = "uniform_noise"
 
 
 class SaltAndPepper(AttackSpec):
-    """The share `amount` in (0, 1] of the pixels becomes black or white, in all channels; `seed` >= 0."""
+    """The share `amount` in (0, 1] of the pixels becomes black or white, in all channels; `seed` >= 0.
+
+    Defaults: `amount` is that of scikit-image's `random_noise`.
+    """
 
     family: ClassVar[str] = "salt_and_pepper"
     setting_names: ClassVar[tuple[str, ...]] = ("amount",)
-    norm: Literal["l0"] = "l0"
-    amount: float = Field(gt=0, le=1)
-    seed: int = Field(default=0, ge=0)
+    norm: Literal["l0"] = Field(default="l0", description="pixels that change")
+    amount: float = Field(default=0.05, gt=0, le=1, description="share of the pixels")
+    seed: int = Field(default=0, ge=0, description="decides the draw")
 
 
 def gaussian_noise(

@@ -1,13 +1,10 @@
 """Attack specifications from text and from names, with errors that say what was expected."""
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
-
 from redhanded.attacks import ATTACKS, AttackSpec
+from redhanded.attacks.spec import expected_one_of
 from redhanded.errors import AttackError
 
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*")
@@ -39,24 +36,5 @@ def parse_attack(text: str) -> AttackSpec:
 def make_attack(family: str, /, **parameters: Any) -> AttackSpec:
     """The specification of a family in `ATTACKS` with these parameters; AttackError as in `parse_attack`."""
     if family not in ATTACKS:
-        raise AttackError(_unknown("attack", family, ATTACKS))
-    kind = ATTACKS[family].spec
-    for name in parameters:
-        if name not in kind.model_fields:
-            raise AttackError(_unknown(f"parameter of {family}", name, kind.model_fields))
-    try:
-        return kind(**parameters)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        if first["type"] == "missing":
-            raise AttackError(f"expected the parameter {where} of {family}, found none") from None
-        reason = first["msg"].removeprefix("Input should be ")
-        raise AttackError(f"expected {where} of {family} to be {reason}, found {first['input']!r}") from None
-
-
-def _unknown(what: str, found: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = get_close_matches(found, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"expected the {what} to be one of {', '.join(names)}, found {found!r}{hint}"
+        raise AttackError(expected_one_of("attack", family, ATTACKS))
+    return ATTACKS[family].spec(**parameters)

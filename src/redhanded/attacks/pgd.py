@@ -7,31 +7,46 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.ascent import AscentSpec, ascend
+from redhanded.attacks.ascent import STEP_SIZE, AscentSpec, ascend
 from redhanded.attacks.ball import point_in_ball
 from redhanded.attacks.draws import generators, normal, uniform
 from redhanded.attacks.gradients import direction
-from redhanded.attacks.spec import AttackOutput
+from redhanded.attacks.spec import AttackOutput, Rule
 
 
 class PGD(AscentSpec):
     """Projected gradient ascent: `steps` steps of `step_size` > 0 in the ball of radius `eps` > 0 in `norm`.
 
     With `random_start` the first point is drawn evenly from the ball; `seed` >= 0 decides the draw.
+
+    Defaults: `eps` is torchattacks' (that of its PGDL2 in l2), `steps` are Foolbox's in linf and the paper's on MNIST,
+    and `step_size` is the paper's where it varies `eps` (2.5 * eps / 100 in 100 steps), which leads to the ball's
+    boundary from any point of the ball.
     """
 
     family: ClassVar[str] = "pgd"
     setting_names: ClassVar[tuple[str, ...]] = ("eps",)
-    steps: int = Field(default=40, gt=0)
-    random_start: bool = True
-    seed: int = Field(default=0, ge=0)
+    steps: int = Field(default=40, gt=0, description="steps")
+    step_size: float = Field(
+        default_factory=Rule("2.5 * eps / steps", lambda given: 2.5 * given["eps"] / given["steps"]),
+        gt=0,
+        description=STEP_SIZE,
+    )
+    random_start: bool = Field(default=True, description="begin at a random point and not at the image")
+    seed: int = Field(default=0, ge=0, description="decides the point")
 
 
 class BIM(AscentSpec):
-    """Basic iterative method: `steps` steps of `step_size` > 0 in the ball of radius `eps` > 0 in `norm`."""
+    """Basic iterative method: `steps` steps of `step_size` > 0 in the ball of radius `eps` > 0 in `norm`.
+
+    Defaults: `eps` is torchattacks' (that of its PGDL2 in l2), `steps` and `step_size` are Foolbox's.
+    """
 
     family: ClassVar[str] = "bim"
     setting_names: ClassVar[tuple[str, ...]] = ("eps",)
+    step_size: float = Field(
+        default_factory=Rule("0.2 * eps", lambda given: 0.2 * given["eps"]), gt=0, description=STEP_SIZE
+    )
 
 
 def pgd(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[PGD]) -> list[AttackOutput]:

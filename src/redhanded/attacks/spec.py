@@ -1,20 +1,36 @@
 """What every attack shares: the specification (which is the label to recover) and the calling convention."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
+from redhanded.errors import AttackError
+
 ToolchainName = Literal["redhanded", "foolbox", "art", "torchattacks", "advlib", "cleverhans"]
+_DTYPES = (torch.float32, torch.float64)  # of images that an attack is called with
+
+
+class AttackOutput(NamedTuple):
+    """What an attack made of a batch."""
+
+    images: Tensor  # (n, c, h, w), [0, 1], the dtype of the input; the input itself where nothing was found
+    steps: Tensor  # (n,) int64: how often the model was asked for this image; 0 where a toolchain does not tell
 
 
 class AttackSpec(BaseModel):
-    """A frozen, hashable attack specification; subclasses add the parameters.
+    """A frozen, hashable attack specification, which can be called; subclasses add the parameters.
 
     `family` is the algorithm's name in `ATTACKS`; `setting_names` are the parameters that attribution must
     recover beside the norm; `shortcut_names` are those that leave the reference algorithm when they are not at
     their defaults. `toolchain` is the library whose code runs the attack.
+
+    Raises AttackError, in one line, for an unknown parameter, a missing one, and a value out of range.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -23,7 +39,50 @@ class AttackSpec(BaseModel):
     setting_names: ClassVar[tuple[str, ...]]
     shortcut_names: ClassVar[tuple[str, ...]] = ()
     norm: str
-    toolchain: ToolchainName = "redhanded"
+    toolchain: ToolchainName = Field(default="redhanded", description="the library whose code runs the attack")
+
+    def __init__(self, **parameters: Any) -> None:
+        fields = type(self).model_fields
+        for name in parameters:
+            if name not in fields:
+                raise AttackError(expected_one_of(f"parameter of {self.family}", name, fields))
+        try:
+            super().__init__(**parameters)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            if first["type"] == "missing":
+                raise AttackError(f"expected the parameter {where} of {self.family}, found none") from None
+            reason = first["msg"].removeprefix("Input should be ")
+            raise AttackError(f"expected {where} of {self.family} to be {reason}, found {first['input']!r}") from None
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> AttackOutput:
+        """Run the attack on a batch, with the code of its toolchain; success is not measured.
+
+        Args:
+            model: in evaluation mode, from images (n, c, h, w) in [0, 1] to logits (n, k).
+            images: (n, c, h, w) float32 or float64 in [0, 1], on the model's device.
+            labels: (n,) int64, the true classes, on the same device.
+
+        Returns:
+            What the row of `ATTACKS` for this family makes: the images and how often the model was asked for each.
+
+        Raises AttackError, in one line, for inputs of another form, for a family without a row, and where the
+        toolchain lacks the attack or is not installed.
+        """
+        from redhanded.attacks.toolchains import attack_function  # knows `ATTACKS`, whose rows are made of this class
+
+        _check_model(model)
+        check_batch(images, _DTYPES, labels=labels)
+        devices = {tensor.device for tensor in (images, labels, *model.parameters())}
+        if len(devices) > 1:
+            found = ", ".join(sorted(map(str, devices)))
+            raise AttackError(f"expected model, images and labels on one device, found {found}; move them to one")
+        if len(labels) and labels.min() < 0:
+            raise AttackError(
+                f"expected labels of 0 or more, found {labels.min()}; number the classes as the model does"
+            )
+        return attack_function(self)(model, images, labels, [self])[0]
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -46,13 +105,6 @@ class AttackSpec(BaseModel):
         return f"{self.family}({', '.join(f'{name}={value}' for name, value in parameters.items())})"
 
 
-class AttackOutput(NamedTuple):
-    """What an attack made of a batch."""
-
-    images: Tensor  # (n, c, h, w), [0, 1], the dtype of the input; the input itself where nothing was found
-    steps: Tensor  # (n,) int64: how often the model was asked for this image; 0 where a toolchain does not tell
-
-
 # One call serves several settings of one family, so that they can share work (FGSM: one gradient for all).
 AttackFunction = Callable[[nn.Module, Tensor, Tensor, Sequence[Any]], list[AttackOutput]]
 
@@ -62,9 +114,69 @@ class AttackKind(NamedTuple):
 
     spec: type[AttackSpec]
     run: AttackFunction
+    title: str  # as tables and sentences name it
     summary: str
     paper: str
     reference: str  # the implementation that ours follows and is tested against
+    differs: str = ""  # where ours leaves it
     shares_work: bool = False  # several settings in one call cost less than one call each
     uses_gradient: bool = True
     control: bool = False  # no attack: a disturbance that attribution must tell from one
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A default that depends on the parameters before it, for `Field(default_factory=Rule(...))`."""
+
+    text: str  # for the documentation
+    value: Callable[[dict[str, Any]], float]
+
+    def __call__(self, parameters: dict[str, Any]) -> float:
+        """The default beside these parameters, which are valid."""
+        return self.value(parameters)
+
+
+USUAL_EPS = Rule("8/255 (l2: 1.0)", lambda parameters: {"linf": 8 / 255, "l2": 1.0}[parameters["norm"]])
+
+
+def default_text(field: FieldInfo) -> str:
+    """A parameter's default as text, e.g. `40` or `2.5 * eps / steps`; `required` where there is none."""
+    if field.is_required():
+        return "required"
+    return field.default_factory.text if isinstance(field.default_factory, Rule) else str(field.default)
+
+
+def expected_one_of(what: str, found: str, known: Iterable[str]) -> str:
+    """What is wrong with a name that is not among those known, with the nearest of them."""
+    names = list(known)
+    near = get_close_matches(found, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"expected the {what} to be one of {', '.join(names)}, found {found!r}{hint}"
+
+
+def check_batch(images: Tensor, dtypes: Sequence[torch.dtype], **per_image: Tensor) -> None:
+    """Raise AttackError unless images are (n, c, h, w) of one of the types in [0, 1], and the others (n,) int64."""
+    for name, values in {"images": images, **per_image}.items():
+        if not isinstance(values, Tensor):
+            raise AttackError(f"expected {name} as a torch.Tensor, found {type(values).__name__}; use torch.as_tensor")
+    if images.ndim != 4 or images.dtype not in dtypes:
+        found = f"{images.dtype} of shape {tuple(images.shape)}"
+        expected = f"expected images as {' or '.join(map(str, dtypes))} of shape (n, c, h, w)"
+        raise AttackError(f"{expected}, found {found}")
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):  # written so that NaN fails too
+        found = f"{images.min():.3g} to {images.max():.3g}"
+        raise AttackError(f"expected images in [0, 1], found {found}; normalise inside the model")
+    for name, values in per_image.items():
+        if values.shape != images.shape[:1] or values.dtype != torch.int64:
+            found = f"{values.dtype} of shape {tuple(values.shape)}"
+            raise AttackError(f"expected {name} as torch.int64 of shape ({len(images)},), found {found}")
+
+
+def _check_model(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise AttackError(f"expected the model as a torch.nn.Module, found {type(model).__name__}; wrap it in one")
+    # A frozen TorchScript module has no mode: it evaluates for good.
+    training = next((part for part in model.modules() if getattr(part, "training", False)), None)
+    if training is not None:
+        found = f"{type(training).__name__} in training mode"
+        raise AttackError(f"expected a model in evaluation mode, found {found}; call model.eval() first")

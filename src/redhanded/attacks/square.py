@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.draws import generators, uniform
 from redhanded.attacks.gradients import margin, unit
-from redhanded.attacks.spec import AttackOutput, AttackSpec
+from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
 from redhanded.attacks.windows import corner, peak_at, window_at
 from redhanded.norms import norm_of
 
@@ -23,15 +23,17 @@ class Square(AttackSpec):
     """Square attack: at most `steps` queries inside the ball of radius `eps` > 0 in `norm`.
 
     The first squares cover the share `p_init` in (0, 1] of the image; `seed` >= 0 decides the draws.
+
+    Defaults: torchattacks', whose `eps` in l2 is that of its PGDL2.
     """
 
     family: ClassVar[str] = "square"
     setting_names: ClassVar[tuple[str, ...]] = ("eps",)
-    norm: Literal["l2", "linf"] = "linf"
-    eps: float = Field(gt=0)
-    steps: int = Field(default=5000, gt=0)
-    p_init: float = Field(default=0.8, gt=0, le=1)
-    seed: int = Field(default=0, ge=0)
+    norm: Literal["l2", "linf"] = Field(default="linf", description="of the ball")
+    eps: float = Field(default_factory=USUAL_EPS, gt=0, description="radius of the ball")
+    steps: int = Field(default=5000, gt=0, description="most queries")
+    p_init: float = Field(default=0.8, gt=0, le=1, description="share of the image that the first squares cover")
+    seed: int = Field(default=0, ge=0, description="decides the draws")
 
 
 def square(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Square]) -> list[AttackOutput]:

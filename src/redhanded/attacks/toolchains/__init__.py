@@ -101,7 +101,7 @@ def attack_function(spec: AttackSpec) -> AttackFunction:
     """
     runs = TOOLCHAINS[spec.toolchain].runs
     if spec.family not in runs:
-        having = ", ".join(name for name, row in TOOLCHAINS.items() if spec.family in row.runs)
+        having = ", ".join(name for name, row in TOOLCHAINS.items() if spec.family in row.runs) or "none"
         raise AttackError(
             f"expected one of {', '.join(runs)} for the toolchain {spec.toolchain}, found {spec.family}; "
             f"toolchains that have it: {having}"
