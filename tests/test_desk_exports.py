@@ -211,10 +211,10 @@ def test_an_attack_is_sighted_with_its_likelihood(
     }
     findings = verdicts[kind].findings
     adversarial, family = findings["adversarial"].ranked[0], findings["family"].ranked[0]
-    title = {"deepfool": "DeepFool", "square": "square", "fgsm": "FGSM"}[family.name]
+    title = {"deepfool": "DeepFool", "square": "Square", "fgsm": "FGSM"}[family.name]
     expected = {"Craft Adversarial Data": adversarial.probability, title: family.probability}
     if kind == "black box":
-        expected = {"Black-Box Optimization": 0.9, "square": 0.9}
+        expected = {"Black-Box Optimization": 0.9, "Square": 0.9}
     if kind == "toolchain":
         expected |= {"Adversarial AI Attack Implementations": 0.7, "foolbox": 0.7}
     assert sightings == {name: min(99, round(100 * share)) for name, share in expected.items()}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redhanded.attacks import FGSM, AttackSpec, CarliniWagner, Clean, DeepFool, GaussianNoise
 from redhanded.choice import Choice, choose_settings
 from redhanded.identity import seed_for
-from redhanded.questions import QUESTIONS, Grid, Question, Selector, SetRef, build_questions
+from redhanded.questions import QUESTIONS, Grid, Question, Selector, SetRef, build_questions, title
 from redhanded.results import SetCard
 
 VICTIM_NAMES = ("alexnet", "vgg16", "resnet50")
@@ -104,6 +104,20 @@ def test_every_table_has_exactly_its_questions(place: int) -> None:
 
 def test_without_the_paper_the_kinds_name_the_items() -> None:
     assert {question.item for question in questions(None)} == set(QUESTIONS) - {"architecture"}
+
+
+@pytest.mark.parametrize(
+    ("family", "norm", "expected"),
+    [
+        ("carlini_wagner", "l2", "C&W L2"),
+        ("carlini_wagner_linf", "linf", "C&W Linf"),
+        ("pgd", "linf", "PGD Linf"),
+        ("salt_and_pepper", "l0", "salt and pepper l0"),
+        ("of a third party", "l2", "of a third party L2"),
+    ],
+)
+def test_an_attack_is_called_by_its_title_and_norm(family: str, norm: str, expected: str) -> None:
+    assert title(family, norm) == expected
 
 
 def test_kinds_come_alone() -> None:

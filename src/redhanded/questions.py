@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from redhanded.attacks import AttackSpec
+from redhanded.attacks import AttackSpec, title_of
 from redhanded.choice import Choice
 from redhanded.results import NO_VICTIM
 from redhanded.samples import Split
 
-FAMILY_TITLES = {"carlini_wagner": "C&W", "deepfool": "DeepFool", "fgsm": "FGSM"}
 NORM_TITLES = {"l2": "L2", "linf": "Linf"}
 SEEN = "every checkpoint seen"
 
@@ -109,8 +108,9 @@ class Grid(NamedTuple):
 
 
 def title(family: str, norm: str) -> str:
-    """E.g. `C&W L2`."""
-    return f"{FAMILY_TITLES.get(family, family)} {NORM_TITLES.get(norm, norm)}"
+    """E.g. `C&W L2`; a family whose title ends with its norm is not told it twice."""
+    name, of_norm = title_of(family), NORM_TITLES.get(norm, norm)
+    return name if name.endswith(f" {of_norm}") else f"{name} {of_norm}"
 
 
 def setting_title(setting: Mapping[str, Any]) -> str:
@@ -176,7 +176,7 @@ def norm(grid: Grid, item: str) -> Iterator[Question]:
         norms = [norm for other, norm in grid.attack_norms if other == family]
         for name in grid.victims if len(norms) > 1 else ():
             classes = {norm: Selector(name, family, norm) for norm in norms}
-            yield Question(f"norm/{family}/{name}", item, FAMILY_TITLES.get(family, family), name, classes)
+            yield Question(f"norm/{family}/{name}", item, title_of(family), name, classes)
 
 
 def attack_and_victim(grid: Grid, item: str) -> Iterator[Question]:

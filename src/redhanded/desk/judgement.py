@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from redhanded.attacks import title_of
 from redhanded.bundle import Bundle
 from redhanded.desk.atlas import CRAFTED, technique_of
 from redhanded.desk.records import Alternative, Verdict
-from redhanded.questions import FAMILY_TITLES, NORM_TITLES
+from redhanded.questions import NORM_TITLES
 from redhanded.results import NO_VICTIM
 
 Confidence = Literal["high", "moderate", "low"]
@@ -23,7 +24,6 @@ CLAIMS = {
     "victim": "the gradients were those of {}",
     "toolchain": "the code was that of {}",
 }
-TITLES = FAMILY_TITLES | NORM_TITLES
 OPENINGS = {"almost no chance": "There is almost no chance", "roughly even chance": "There is a roughly even chance"}
 # (smallest accuracy of naming the family on test images, confidence), read top to bottom.
 CONFIDENCE: tuple[tuple[float, Confidence], ...] = ((0.9, "high"), (0.7, "moderate"), (0.0, "low"))
@@ -109,12 +109,12 @@ class Judgement:
         for dimension, claim in CLAIMS.items() if self.named else ():
             best = self.likeliest(dimension)
             if best is not None:
-                yield f"{_likelihood(best)} that {claim.format(TITLES.get(best.name, best.name))}."
+                yield f"{_likelihood(best)} that {claim.format(title(best.name))}."
 
     def _alternatives(self) -> Iterator[str]:
         finding = self.verdict.findings["family"]
         if finding.not_told_apart and not self.verdict.unknown:
-            names = ", ".join(TITLES.get(name, name) for name in finding.not_told_apart)
+            names = ", ".join(title(name) for name in finding.not_told_apart)
             yield f"Not ruled out: {names} (such sets hold the true name for {finding.coverage:.0%} of known images)."
         if self.named and self.verdict.estimates:
             numbers = ", ".join(
@@ -130,8 +130,13 @@ class Judgement:
         if self.verdict.condition.remarks:
             yield f"Condition of the evidence: {'; '.join(self.verdict.condition.remarks)}."
         if self.verdict.prior:
-            shares = ", ".join(f"{TITLES.get(name, name)} {share:.3g}" for name, share in self.verdict.prior.items())
+            shares = ", ".join(f"{title(name)} {share:.3g}" for name, share in self.verdict.prior.items())
             yield f"The analyst's own prior was used: {shares}."
+
+
+def title(name: str) -> str:
+    """What a sentence calls a family, a norm or another name of a finding."""
+    return NORM_TITLES.get(name) or title_of(name)
 
 
 def _likelihood(one: Alternative) -> str:

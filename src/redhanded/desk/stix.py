@@ -15,7 +15,7 @@ from typing import Any
 from redhanded import __version__
 from redhanded.bundle import Bundle
 from redhanded.desk.atlas import ATLAS_VERSION, IMPLEMENTATION, TECHNIQUES
-from redhanded.desk.judgement import TITLES, Confidence, Judgement
+from redhanded.desk.judgement import Confidence, Judgement, title
 from redhanded.desk.records import Failure, Verdict
 from redhanded.results import Record
 
@@ -103,8 +103,8 @@ class Writer:
         yield _attack_pattern(technique), likelihood
         family, toolchain = judgement.likeliest("family"), judgement.likeliest("toolchain")
         if family is not None:
-            title = TITLES.get(family.name, family.name)
-            yield self._tool(title, f"An implementation of the attack {title}."), family.probability
+            name = title(family.name)
+            yield self._tool(name, f"An implementation of the attack {name}."), family.probability
         if toolchain is not None:
             yield _attack_pattern(IMPLEMENTATION), toolchain.probability
             yield self._tool(toolchain.name, "A library of attacks on classifiers."), toolchain.probability
