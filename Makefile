@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test check clean
+.PHONY: quickstart test coverage check clean
 
 quickstart: .venv/installed
 	$(BIN)/redhanded run quick
@@ -10,6 +10,9 @@ quickstart: .venv/installed
 
 test: .venv/tested
 	$(BIN)/pytest -n auto --dist loadfile
+
+coverage: .venv/tested
+	$(BIN)/pytest -n auto --dist loadfile --cov
 
 check: .venv/checked
 	$(BIN)/ruff check

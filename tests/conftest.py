@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import settings
 from torch import Tensor
 
 from redhanded.report import write_report
@@ -12,6 +13,8 @@ from report_run import make_run
 from tiny_bundle import make_bundle
 
 torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
+settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
+settings.load_profile("no clock")
 
 
 @pytest.fixture(scope="session")
