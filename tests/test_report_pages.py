@@ -87,7 +87,7 @@ def test_figures_decode(run: Path) -> None:
     for name in drawn:
         with Image.open(figures / f"{name}.png") as image:
             image.load()
-            assert min(image.size) > 600
+            assert min(image.size) > 450
             assert len(image.convert("L").getcolors(256) or []) > 20
     svg = next(figures.glob("figure5-float32*.svg")).read_text()
     counts = next(r for r in read_records(Result, run / QUESTIONS_BELOW) if r.question == "attack-and-victim")

@@ -72,7 +72,7 @@ def figure2(attacked: Attacked) -> Drawing:
         "setting chosen for float32; it fooled the victim each time. Below it the perturbation, scaled to its own "
         "largest value, which is given in grey levels of 255.",
         alt=f"One image, unchanged and under {names}; below each its perturbation around grey.",
-        png=to_png(figure),
+        png=to_png(figure, colours=None),  # images, not a drawing
         svg=to_svg(figure),
     )
 
