@@ -12,11 +12,13 @@ import torch
 import typer
 from torch import nn
 
+from redhanded.attacked import FILE
 from redhanded.cli import app
 from redhanded.data import load_source
+from redhanded.packed import PACKED, read_run_records
 from redhanded.questions import build_questions
 from redhanded.report.paper import printed_numbers
-from redhanded.results import Result, RunCard, SetCard, read_record, read_records
+from redhanded.results import RunCard, read_record
 from redhanded.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -67,8 +69,7 @@ def percent(one: dict[str, Any]) -> str:
 
 def paper_mean(source: str, item: str) -> float:
     """Over the printed numbers that stand beside a question of ours."""
-    records = read_records(Result, KEPT / source / "results" / "questions")
-    asked = {result.question for result in records if result.item == item}
+    asked = {result.question for result in read_run_records(KEPT / source).results if result.item == item}
     printed = printed_numbers(source)
     return fmean(printed[question].accuracy for question in asked if question in printed)
 
@@ -84,13 +85,23 @@ def test_a_kept_run_answers_every_question(run: Path) -> None:
     assert card.finished != unfinished  # more seeds may be wanted than there are, and it is said
     study = Study.model_validate(card.study)
     made = len(study.victims) * len(study.attacks) + len(study.controls)
-    assert len(read_records(SetCard, run / "results" / "sets")) == 2 * made
+    records = read_run_records(run)
+    assert len(records.sets) == 2 * made
     asked = build_questions(study.questions, study.grid, study.paper)
     wanted = {(question.id, pixels) for question in asked for pixels in study.pixels}
-    answered = {(result.question, result.pixels) for result in read_records(Result, run / "results" / "questions")}
+    answered = {(result.question, result.pixels) for result in records.results}
     assert wanted == answered
-    assert not list(run.rglob("*.safetensors"))
-    assert not list(run.rglob("*.zarr"))
+    assert {path.name for path in run.iterdir()} <= {"run.json", PACKED, FILE, "report"}  # no weights, no sets
+
+
+def test_what_is_kept_stays_small() -> None:
+    sizes = [path.stat().st_size for path in KEPT.rglob("*") if path.is_file() and not drawn_anew(path)]
+    assert sum(sizes) < 8_000_000
+
+
+def drawn_anew(path: Path) -> bool:
+    """Whether a file is one of those that `redhanded report` adds, which git ignores."""
+    return path.name in ("report.html", "results.csv") or path.suffix == ".svg"
 
 
 def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,7 @@ from redhanded.engine.steps.answers import StoredAnswers, read_answers, write_an
 from redhanded.engine.steps.shown import SHOWN
 from redhanded.errors import RunError, StudyError
 from redhanded.generation import attacked_index
+from redhanded.packed import read_run_records
 from redhanded.questions import Grid, SetRef, build_questions
 from redhanded.results import (
     Record,
@@ -55,7 +56,6 @@ from redhanded.results import (
     Unknown,
     VictimCard,
     read_record,
-    read_records,
     write_record,
 )
 from redhanded.samples import Samples, Split
@@ -184,12 +184,12 @@ def test_a_run_makes_every_record(finished: RunFolder) -> None:
 
 def test_the_victims_are_good_and_the_questions_put(finished: RunFolder) -> None:
     """So that the other tests here stand on real numbers."""
-    cards = read_records(VictimCard, finished.results / "victims")
+    cards = read_run_records(finished.root).victims
     assert [(card.name, card.accuracy >= 0.9, card.n_test) for card in cards] == [
         ("alexnet", True, TEST),
         ("other", True, TEST),
     ]
-    results = read_records(Result, finished.results / "questions")
+    results = read_run_records(finished.root).results
     assert {result.status for result in results} <= {"measured", "collapsed"}  # FEWEST is reached in each
     assert all(50 <= result.n_train <= 60 for result in results)
     assert all(25 <= result.n_test <= 30 for result in results)

@@ -26,7 +26,7 @@ PACKAGE = Path(redhanded.__file__).parent
 
 # Top to bottom; a package is one layer, whose modules may import one another.
 LAYERS = (
-    *("errors", "norms", "metrics", "identity", "provenance", "results", "image_files"),
+    *("errors", "norms", "metrics", "identity", "provenance", "results", "packed", "image_files"),
     *("calibration", "sizes", "projection", "attacked"),
     *("data", "networks", "prepare", "weights", "training"),
     "attacks",

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from redhanded.errors import RunError
+from redhanded.packed import read_run_records
 from redhanded.report import write_report
 from redhanded.report.paper import printed_numbers
 from redhanded.report.records import read_run
 from redhanded.report.tables import build_sections
 from redhanded.report.wording import percent
-from redhanded.results import Result, read_records
 from report_run import (
     COLLAPSED,
     QUESTIONS_BELOW,
@@ -41,7 +41,7 @@ def holm_by_hand(values: list[float]) -> list[float]:
 def test_every_number_stands_in_all_three(run: Path) -> None:
     page, text = Page(html(run)), markdown(run)
     rows = {(row["question"], row["pixels"]): row for row in sheet(run)}
-    results = read_records(Result, run / QUESTIONS_BELOW)
+    results = read_run_records(run).results
     assert len(rows) == len(results) == 86
     names = {"figure5": "Figure 5", "joint": "Joint", "attack-and-setting": "Algorithm and setting"}
     for result in results:
@@ -214,7 +214,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no results": (lambda run: shutil.rmtree(run / QUESTIONS_BELOW), "expected results below .*, found none"),
     "no victim": (lambda run: (run / "results/victims/vgg16.json").unlink(), "VictimCard for vgg16"),
     "no set": (lambda run: shutil.rmtree(run / "results/sets/vgg16"), "SetCard for vgg16/deepfool-l2"),
-    "cut short": (cut_short, r"expected a Result in .*vgg16\.json"),
+    "cut short": (cut_short, r"expected a record in JSON in .*vgg16\.json"),
     "unknown key": (damage_key, "surprise"),
     "no p-value": (damage_number, r"measured result for norm/fgsm/vgg16 .* found no p_value"),
     "crooked": (damage_shape, "found a confusion of sides"),

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from redhanded.attacked import FILE
 from redhanded.errors import RunError
+from redhanded.packed import read_run_records
 from redhanded.report import main_table, write_report
 from redhanded.report.drawings import reliabilities
 from redhanded.report.figures import cell_texts, draw_comparison, draw_reliability, row_shares
@@ -18,7 +19,7 @@ from redhanded.report.markdown import escape_markdown
 from redhanded.report.records import read_run
 from redhanded.report.tables import build_sections
 from redhanded.report.wording import p_text, percent, signed
-from redhanded.results import ReliabilityBin, Result, read_records
+from redhanded.results import ReliabilityBin
 from report_run import QUESTIONS_BELOW, WEAK, Page, change, html, markdown, sheet
 
 
@@ -90,7 +91,7 @@ def test_figures_decode(run: Path) -> None:
             assert min(image.size) > 450
             assert len(image.convert("L").getcolors(256) or []) > 20
     svg = next(figures.glob("figure5-float32*.svg")).read_text()
-    counts = next(r for r in read_records(Result, run / QUESTIONS_BELOW) if r.question == "attack-and-victim")
+    counts = next(r for r in read_run_records(run).results if r.question == "attack-and-victim")
     for texts in cell_texts(counts.confusion):
         assert all(f">{text}<" in svg for text in texts if text)
 
@@ -131,7 +132,7 @@ def test_the_terminal_shows_the_algorithm_table(run: Path) -> None:
     console = Console(width=140, record=True, file=StringIO())
     console.print(main_table(run))
     text = console.export_text()
-    result = next(r for r in read_records(Result, run / QUESTIONS_BELOW) if r.question == "algorithm-l2/vgg16")
+    result = next(r for r in read_run_records(run).results if r.question == "algorithm-l2/vgg16")
     assert "Table 3" in text
     assert percent(result.accuracy) in text
     assert "chance 33.3, paper 78.0" in text

@@ -1,6 +1,8 @@
 """The page of results and summary.json are made from the kept records, and hold their numbers."""
 
 import json
+import lzma
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -9,9 +11,9 @@ from statistics import fmean
 import pytest
 
 from redhanded.errors import RunError
+from redhanded.packed import PACKED, read_run_records
 from redhanded.report.paper import printed_numbers
 from redhanded.report.summary import write_summary
-from redhanded.results import Result, VictimCard, read_records
 from report_run import make_run
 
 KEPT = Path(__file__).parents[1] / "docs" / "results"
@@ -38,7 +40,7 @@ def test_a_mean_is_that_of_the_tables_cells(copied: Path, table: str, cells: int
     numbers = json.loads((copied / "summary.json").read_text())
     results = [
         result
-        for result in read_records(Result, KEPT / "cifar10" / "results" / "questions")
+        for result in read_run_records(KEPT / "cifar10").results
         if (result.item, result.attributor, result.pixels) == (table, "cnn6", "float32")
     ]
     by_question: dict[str, list[float | None]] = defaultdict(list)  # -> the accuracy of each training
@@ -74,10 +76,11 @@ def test_an_attributor_that_was_asked_a_part_of_a_table_hides_nothing(copied: Pa
     folder = tmp_path / "partial"
     shutil.copytree(copied, folder)
     whole = (folder / "README.md").read_text().splitlines()
-    gone = list((folder / "mnist" / "results" / "questions" / "norm" / "fgsm").glob("*/cnn6-float32-*.json"))
-    assert gone
-    for path in gone:
-        path.unlink()
+    packed = folder / "mnist" / PACKED
+    records = lzma.decompress(packed.read_bytes()).splitlines(keepends=True)
+    left = [line for line in records if not re.match(rb'{"path":"questions/norm/fgsm/.*?/cnn6-float32-', line)]
+    assert len(left) < len(records)
+    packed.write_bytes(lzma.compress(b"".join(left)))
     lines = write_summary(folder).read_text().splitlines()
     assert len(lines) == len(whole)
     changed = [(now, before) for now, before in zip(lines, whole, strict=True) if now != before]
@@ -96,7 +99,7 @@ def test_a_folder_without_runs_is_told_in_one_line(tmp_path: Path) -> None:
 def test_the_page_has_what_is_left_without_size_and_with_several_images(copied: Path) -> None:
     found = [
         result
-        for result in read_records(Result, KEPT / "cifar10" / "results" / "questions")
+        for result in read_run_records(KEPT / "cifar10").results
         if (result.item, result.attributor, result.pixels) == ("table7", "forensic", "float32")
     ]
     assert len({result.question for result in found}) == 6
@@ -113,7 +116,7 @@ def test_the_page_has_what_is_left_without_size_and_with_several_images(copied: 
 def test_a_mean_says_how_many_places_it_leaves_out(tmp_path: Path) -> None:
     make_run(tmp_path / "run", kinds=["setting"])
     page = write_summary(tmp_path).read_text()
-    results = read_records(Result, tmp_path / "run" / "results" / "questions")
+    results = read_run_records(tmp_path / "run").results
     assert sum(one.status != "measured" for one in results) == 1
     assert page.count("without a number)") == page.count("; 1 without a number)") == 1
 
@@ -132,7 +135,7 @@ def test_seen_and_unseen_checkpoints_stand_beside_each_other_and_leave_the_sourc
     run = make_run(tmp_path / "checkpoints", source="cifar10", kinds=("architecture",), **names)
     page = write_summary(tmp_path).read_text()
     assert json.loads((tmp_path / "summary.json").read_text()) == alone
-    results = read_records(Result, run / "results" / "questions")
+    results = read_run_records(run).results
     for attack in ("carlini_wagner-l2", "fgsm-linf"):
         found = {
             one.question.split("/")[2]: one.accuracy
@@ -153,9 +156,9 @@ def test_victims_of_one_architecture_in_two_widths_stand_beside_each_other(tmp_p
     both = dict.fromkeys(names, "resnet50")
     run = make_run(tmp_path / "widths", source="other", names=names, kinds=("algorithm",), architectures=both)
     page = write_summary(tmp_path).read_text()
-    widths = [card.width for card in read_records(VictimCard, run / "results" / "victims")]
+    widths = [card.width for card in read_run_records(run).victims]
     assert page.count("## Does narrow carry over?") == len(set(widths)) - 1 == 1
-    results = read_records(Result, run / "results" / "questions")
+    results = read_run_records(run).results
     for row, pixels in {(result.row, result.pixels) for result in results}:
         here = {one.column: one for one in results if (one.row, one.pixels) == (row, pixels)}
         line = next(line for line in page.splitlines() if line.startswith(f"| {row} | {pixels} | "))
@@ -166,7 +169,7 @@ def test_victims_of_one_architecture_in_two_widths_stand_beside_each_other(tmp_p
 def test_an_answer_over_all_sets_is_the_mean_over_its_seeds(copied: Path) -> None:
     found = [
         result
-        for result in read_records(Result, KEPT / "mnist" / "results" / "questions")
+        for result in read_run_records(KEPT / "mnist").results
         if (result.question, result.attributor, result.pixels) == ("joint", "forensic", "float32")
     ]
     assert len(found) == 3

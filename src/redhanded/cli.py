@@ -154,6 +154,17 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> Non
     Console().print(f"report: {write_report(run)}", soft_wrap=True)
 
 
+@app.command()
+def keep(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path, typer.Option(help="The folder of the kept run, e.g. docs/results/NAME.")],
+) -> None:
+    """Write what is worth keeping of a run: its card, all records as one compressed file, and the report."""
+    from redhanded.report import keep_run
+
+    Console().print(f"report: {keep_run(run, out)}", soft_wrap=True)
+
+
 @app.command(name="list")
 def list_(what: Annotated[ListTopic, typer.Argument(help="Which table.")]) -> None:
     """Print a table that the code is built on."""

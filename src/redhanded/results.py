@@ -200,15 +200,17 @@ def write_record(record: Record, path: Path) -> None:
 def read_record(kind: type[R], path: Path) -> R:
     """Read a record; raises RunError where the file is missing or not such a record."""
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return validate_record(kind, path.read_bytes(), str(path))
     except FileNotFoundError:
         raise RunError(f"expected a {kind.__name__} at {path}, found no file; is this a run's directory?") from None
+
+
+def validate_record(kind: type[R], content: Any, where: str) -> R:
+    """Make a record of JSON, as bytes or parsed; raises RunError, which names `where`, unless it is such a record."""
+    try:
+        return kind.model_validate_json(content) if isinstance(content, bytes) else kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RunError(f"expected a {kind.__name__} in {path}, found: {where}: {first['msg']}") from None
-
-
-def read_records(kind: type[R], folder: Path) -> list[R]:
-    """Read every record below a folder, in the order of their paths."""
-    return [read_record(kind, path) for path in sorted(folder.rglob("*.json"))]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        place = place if place.isprintable() else ascii(place)  # a key of the file's own may be anything
+        raise RunError(f"expected a {kind.__name__} in {where}, found: {place}: {first['msg']}") from None

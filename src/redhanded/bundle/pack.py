@@ -22,8 +22,9 @@ from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.answers import read_answers
 from redhanded.errors import RunError
 from redhanded.identity import file_digest, seed_for
+from redhanded.packed import read_run_records
 from redhanded.questions import SetRef
-from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_record, read_records, write_record
+from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_record, write_record
 from redhanded.study import Study
 from redhanded.unknown import DETECTORS, OF_FEATURES
 
@@ -84,10 +85,9 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
 
 def _best_results(folder: RunFolder, without_victims: bool) -> list[Result]:
     """For each pixel protocol and knowledge the whole attributor and seed that names families best."""
-    results = read_records(Result, folder.results / "questions")
     asked = [
         result
-        for result in results
+        for result in read_run_records(folder.root).results
         if result.question == _RANKED_BY and result.status == "measured" and ATTRIBUTORS[result.attributor].whole
     ]
     best: dict[tuple[str, str], Result] = {}

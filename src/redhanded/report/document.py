@@ -1,12 +1,18 @@
 """What both renderings of a report are made of, and the writing of its files."""
 
+import gzip
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from redhanded.attacked import FILE
 from redhanded.choice import Choice, choose_settings
+from redhanded.errors import RunError
+from redhanded.packed import PACKED, pack_records
 from redhanded.report import paper, wording
 from redhanded.report.drawings import Drawing, comparison, figure2, pictures, protocol_words, slug
 from redhanded.report.findings import Tally, caveats, tally
@@ -15,7 +21,7 @@ from redhanded.report.palette import THEMED
 from redhanded.report.records import Records, read_run
 from redhanded.report.sheet import results_csv
 from redhanded.report.tables import PIXELS, Section, Table, build_sections
-from redhanded.results import Pixels, SetCard
+from redhanded.results import Pixels, SetCard, write_record
 
 PIXELS_MEAN = {
     "float32": "Images as the attack left them",
@@ -50,20 +56,57 @@ class SectionPart:
 
 def write_report(run: Path) -> Path:
     """Write RUN/report from the records of RUN alone; returns the path of report.html."""
-    records = read_run(run)
+    report = run / "report"
+    _write(read_run(run), report, pages=("report.md", "report.html"), sheet="results.csv")
+    return report / "report.html"
+
+
+def keep_run(run: Path, out: Path) -> Path:
+    """Write into the folder `out` what is kept of a run: its card, its packed records, figure 2 and the report.
+
+    Of the report only what is small: report.md, its figures as PNG and the sheet, compressed. What an earlier call left
+    in `out` is replaced, also where `out` is `run`. Raises RunError where `out` holds anything else, or cannot be
+    written. Returns the path of report.md.
+    """
+    records, packed = read_run(run), pack_records(run)
+    if out.exists() and not (out / PACKED).is_file():
+        raise RunError(f"expected a new folder or a kept run at {out}, found another; name a new one")
+    torn = out.with_name(out.name + ".part")
+    try:
+        shutil.rmtree(torn, ignore_errors=True)
+        _write(records, torn / "report", pages=("report.md",), sheet="results.csv.gz")
+        (torn / PACKED).write_bytes(packed)
+        write_record(records.run, torn / "run.json")
+        if records.attacked:
+            shutil.copyfile(run / FILE, torn / FILE)
+        if out.exists():
+            shutil.rmtree(out)
+        torn.replace(out)
+    except OSError as error:
+        raise RunError(f"expected to write {out}, found: {error.strerror or error}") from None
+    return out / "report" / "report.md"
+
+
+def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) -> None:
+    """Write pages, their figures (a page of HTML wants SVG too) and the sheet of all numbers."""
     sections = build_sections(records)
     parts = [_section_part(section) for section in sections]
     first = figure2(records.attacked) if records.attacked else None
-    context = {**_context(records, parts), "figure2": first}
+    context = {**_context(records, parts), "figure2": first, "sheet": sheet}
     environment = make_environment()
-    report = run / "report"
-    drawings = [drawing for part in parts for drawing in part.drawings]
-    _write_figures(report / "figures", [first, *drawings] if first else drawings)
-    for name in ("report.md", "report.html"):
+    figures = report / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for old in [*figures.glob("*.png"), *figures.glob("*.svg")]:
+        old.unlink()
+    for drawing in [*([first] if first else []), *(drawing for part in parts for drawing in part.drawings)]:
+        (figures / f"{drawing.name}.png").write_bytes(drawing.png)
+        if "report.html" in pages:
+            (figures / f"{drawing.name}.svg").write_bytes(drawing.svg)
+    for name in pages:
         text = environment.get_template(f"{name}.j2").render(context)
         (report / name).write_text(text, encoding="utf-8", newline="\n")
-    (report / "results.csv").write_text(results_csv(sections), encoding="utf-8", newline="\n")
-    return report / "report.html"
+    numbers = results_csv(sections).encode()
+    (report / sheet).write_bytes(gzip.compress(numbers, mtime=0) if sheet.endswith(".gz") else numbers)
 
 
 def _section_part(section: Section) -> SectionPart:
@@ -102,15 +145,6 @@ def _choices(records: Records, pixels: Pixels) -> list[Choice]:
     cards = [card for card in records.sets if card.split == "train"]
     chosen = choose_settings(cards, pixels) if cards else {}
     return [chosen[key] for key in sorted(chosen)]
-
-
-def _write_figures(folder: Path, drawings: list[Drawing]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in [*folder.glob("*.png"), *folder.glob("*.svg")]:
-        old.unlink()
-    for drawing in drawings:
-        (folder / f"{drawing.name}.png").write_bytes(drawing.png)
-        (folder / f"{drawing.name}.svg").write_bytes(drawing.svg)
 
 
 def make_environment() -> Environment:

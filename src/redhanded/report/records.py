@@ -5,8 +5,9 @@ from pathlib import Path
 
 from redhanded.attacked import FILE, Attacked
 from redhanded.errors import RunError
+from redhanded.packed import read_run_records
 from redhanded.report.paper import victim_rank
-from redhanded.results import NO_VICTIM, Result, RunCard, SetCard, Unknown, VictimCard, read_record, read_records
+from redhanded.results import NO_VICTIM, Result, RunCard, SetCard, Unknown, VictimCard, read_record
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,11 @@ class Records:
 
 
 def read_run(run: Path) -> Records:
-    """Read every record of a run; raises RunError where one is missing, damaged or contradicts itself."""
+    """Read every record of a live or a kept run; raises RunError where one is missing, damaged or contradicts itself."""
     card = read_record(RunCard, run / "run.json")
-    victims = read_records(VictimCard, run / "results" / "victims")
-    sets = read_records(SetCard, run / "results" / "sets")
-    results = read_records(Result, run / "results" / "questions")
+    victims, sets, results, unknown = read_run_records(run)
     if not results:
-        raise RunError(f"expected results below {run / 'results' / 'questions'}, found none; has this run ended?")
+        raise RunError(f"expected results below {run}, found none; has this run ended?")
     for result in results:
         _check_shape(result)
     _check_named(results, victims, sets, run)
@@ -46,7 +45,7 @@ def read_run(run: Path) -> Records:
         victims=sorted(victims, key=lambda victim: victim_rank(victim.name)),
         sets=sorted(sets, key=_set_order),
         results=sorted(results, key=lambda result: (result.question, result.seed)),
-        unknown=read_records(Unknown, run / "results" / "unknown"),
+        unknown=unknown,
         attacked=Attacked.load(run / FILE) if (run / FILE).exists() else None,
     )
 
@@ -77,11 +76,11 @@ def _check_named(results: list[Result], victims: list[VictimCard], sets: list[Se
     known_sets = {f"{card.victim}/{card.label}" for card in sets}
     for result in results:
         named = {name for names in result.sets.values() for name in names}
-        lost = [("VictimCard", name, "victims") for name in sorted(victims_of(result) - known_victims)]
-        lost += [("SetCard", name, "sets") for name in sorted(named - known_sets)]
+        lost = [("VictimCard", name) for name in sorted(victims_of(result) - known_victims)]
+        lost += [("SetCard", name) for name in sorted(named - known_sets)]
         if lost:
-            kind, name, folder = lost[0]
+            kind, name = lost[0]
             raise RunError(
-                f"expected a {kind} for {name} below {run / 'results' / folder}, found none, "
+                f"expected a {kind} for {name} among the records of {run}, found none, "
                 f"but {result.question} is asked about it; run the study again"
             )
