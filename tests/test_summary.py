@@ -9,11 +9,14 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from typer.testing import CliRunner
 
+from redhanded.cli import app
 from redhanded.errors import RunError
 from redhanded.packed import PACKED, read_run_records
 from redhanded.report.paper import printed_numbers
 from redhanded.report.summary import write_summary
+from redhanded.results import RunCard, read_record, write_record
 from report_run import make_run
 
 KEPT = Path(__file__).parents[1] / "docs" / "results"
@@ -94,6 +97,60 @@ def test_an_attributor_that_was_asked_a_part_of_a_table_hides_nothing(copied: Pa
 def test_a_folder_without_runs_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"expected runs below .*, found none"):
         write_summary(tmp_path)
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path) -> Path:
+    """A folder with a whole run and one that was stopped before its first result."""
+    make_run(tmp_path / "whole", kinds=["norm"])
+    run = make_run(tmp_path / "stopped", kinds=["norm"])
+    shutil.rmtree(run / "results" / "questions")
+    card = read_record(RunCard, run / "run.json")
+    write_record(card.model_copy(update={"finished": False}), run / "run.json")
+    return tmp_path
+
+
+def test_an_unfinished_run_is_named_and_left_out(unfinished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.warns(UserWarning, match="stopped is unfinished, has no results yet and is left out"):
+        page = write_summary(unfinished).read_text()
+    assert page.count("| stopped | not finished, and no results yet: left out |") == page.count("stopped") == 1
+    numbers = (unfinished / "summary.json").read_text()
+    shutil.rmtree(unfinished / "stopped")
+    assert write_summary(unfinished).read_text() == "".join(
+        line for line in page.splitlines(keepends=True) if not line.startswith("| stopped |")
+    )
+    assert (unfinished / "summary.json").read_text() == numbers
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_command_names_an_unfinished_run_in_one_line(unfinished: Path) -> None:
+    shutil.rmtree(unfinished / "whole")
+    done = CliRunner().invoke(app, ["summary", str(unfinished)])
+    assert (done.exit_code, done.stdout) == (0, f"{unfinished / 'README.md'}\n")
+    warning = f"redhanded: warning: {unfinished / 'stopped'} is unfinished, has no results yet and is left out\n"
+    assert done.stderr == warning
+
+
+def test_an_unfinished_run_counts_with_the_results_that_it_has(unfinished: Path) -> None:
+    shutil.rmtree(unfinished / "stopped")
+    whole = write_summary(unfinished).read_text()
+    card = read_record(RunCard, unfinished / "whole" / "run.json")
+    write_record(card.model_copy(update={"finished": False}), unfinished / "whole" / "run.json")
+    page = write_summary(unfinished).read_text()
+    assert page.replace(" (not finished)", "") == whole != page
+
+
+@pytest.mark.parametrize("damage", ["questions gone", "a record cut short"])
+def test_a_damaged_run_stops_the_summary_in_one_line(unfinished: Path, damage: str) -> None:
+    whole = unfinished / "whole" / "results"
+    if damage == "questions gone":  # though its card says that it has ended
+        shutil.rmtree(whole / "questions")
+    else:
+        (whole / "victims" / "vgg16.json").write_text("{")
+    with pytest.raises(RunError, match="whole") as caught:
+        write_summary(unfinished)
+    assert "\n" not in str(caught.value)
+    assert not (unfinished / "README.md").exists()
 
 
 def test_the_page_has_what_is_left_without_size_and_with_several_images(copied: Path) -> None:

@@ -143,7 +143,8 @@ def summary(
     """Write the page of results and summary.json of all runs in a folder, from their records alone."""
     from redhanded.report.summary import write_summary
 
-    typer.echo(write_summary(folder))
+    with _warnings_in_one_line():
+        typer.echo(write_summary(folder))
 
 
 @app.command()

@@ -31,11 +31,14 @@ class Records:
         return next((card for card in self.sets if f"{card.victim}/{card.label}" == name), None)
 
 
-def read_run(run: Path) -> Records:
-    """Read every record of a live or a kept run; raises RunError where one is missing, damaged or contradicts itself."""
+def read_run(run: Path, *, unfinished: bool = False) -> Records:
+    """Read every record of a live or a kept run; raises RunError where one is missing, damaged or contradicts itself.
+
+    unfinished: return a run that has not ended without results, instead of raising where it has none yet.
+    """
     card = read_record(RunCard, run / "run.json")
     victims, sets, results, unknown = read_run_records(run)
-    if not results:
+    if not results and (card.finished or not unfinished):
         raise RunError(f"expected results below {run}, found none; has this run ended?")
     for result in results:
         _check_shape(result)

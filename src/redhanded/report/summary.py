@@ -1,6 +1,7 @@
 """All runs below a folder beside one another: the page of results and its numbers, from the records alone."""
 
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -26,17 +27,23 @@ SMALL = "quick"  # a scale whose numbers show that all works, and are not compar
 def write_summary(folder: Path) -> Path:
     """Write FOLDER/summary.json and FOLDER/README.md from the records of the runs in FOLDER; returns the page.
 
-    Raises RunError where there is no run, or one contradicts itself.
+    An unfinished run counts with the results that it has; one without any is named on the page, in a warning, and left
+    out. Raises RunError where there is no run, or one is damaged or contradicts itself.
     """
-    runs = {path.parent.name: read_run(path.parent) for path in sorted(folder.glob("*/run.json"))}
-    if not runs:
+    every = {path.parent.name: read_run(path.parent, unfinished=True) for path in sorted(folder.glob("*/run.json"))}
+    if not every:
         raise RunError(f"expected runs below {folder}, found none; name a folder that holds run directories")
+    runs = {name: records for name, records in every.items() if records.results}
+    left_out = [name for name in every if name not in runs]
+    for name in left_out:
+        warnings.warn(f"{folder / name} is unfinished, has no results yet and is left out", stacklevel=2)
     compared = [records for records in runs.values() if records.run.scale != SMALL]
     standings = [standing for records in compared for standing in _standings(records)]
     numbers = _numbers(standings, compared)
     (folder / "summary.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8", newline="\n")
     context = {
         "runs": runs,
+        "left_out": left_out,
         "claims": _by_table(standings),
         "numbers": numbers,
         "order": [name for name in ATTRIBUTORS if any(standing.attributor == name for standing in standings)],
