@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +19,16 @@ from redhanded import generate
 from redhanded.attacks import FGSM, GaussianNoise
 from redhanded.errors import AttackError
 from redhanded.generation import make_sets
-from redhanded.model_checks import CHECKS, ENOUGH, MANY, PAGE, ModelWarning, check_model, spread_over
+from redhanded.model_checks import (
+    CHECKS,
+    ENOUGH,
+    MANY,
+    PAGE,
+    TRAINS_OTHERWISE,
+    ModelWarning,
+    check_model,
+    spread_over,
+)
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / PAGE).read_text()
@@ -265,6 +274,7 @@ def failing(images: Tensor, logits: Tensor) -> Tensor:
     raise ValueError("no\n\x1b" + "o" * 1000)
 
 
+@settings(deadline=None)
 @given(
     st.integers(2, 300),
     st.floats(0.01, 30),
@@ -286,11 +296,13 @@ def test_probabilities_are_told_from_logits_in_every_type(
         assert ("logits", True) not in told(plain, None, needs_gradient=False)
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 4), st.floats(-10, 10))
 def test_scale_and_offset_of_the_logits_do_not_matter(scale: float, offset: float) -> None:
     assert told(then(lambda images, logits: scale * logits + offset)) == []
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9), st.integers(1, 70))
 def test_the_images_that_are_asked_for_go_from_the_first_to_the_last(count: int, most: int) -> None:
     places = spread_over(count, most).tolist()
@@ -424,3 +436,9 @@ def test_a_repair_of_the_page_repairs(row: str) -> None:
             return 3 * SOUND.linear(names["rounded"].flatten(1))
 
         assert told(then(rounded)) == []
+
+
+def test_every_layer_of_torch_that_draws_or_keeps_statistics_is_known() -> None:
+    kinds = [kind for name, kind in vars(nn).items() if re.search("Drop|BatchNorm|InstanceNorm|RReLU", name)]
+    assert len(kinds) >= 17
+    assert all(issubclass(kind, TRAINS_OTHERWISE) for kind in kinds)

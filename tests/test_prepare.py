@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 from redhanded.networks import VICTIMS, build_network, cnn6
-from redhanded.prepare import StridedStem, prepare
+from redhanded.prepare import Prepared, StridedStem, prepare
 
 BUILDERS = {name: kind.build for name, kind in VICTIMS.items()} | {"cnn6": cnn6}
 
@@ -53,8 +53,6 @@ def test_the_copy_computes_the_same(name: str, channels: int) -> None:
     images = images_of(6, channels, 32, 32)
     for mine, theirs in zip(answers(prepare(model), images), answers(model, images), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-10)
-    again = prepare(prepare(model))
-    torch.testing.assert_close(answers(again, images), answers(model, images), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -77,12 +75,26 @@ def test_the_copy_has_fewer_operations(name: str) -> None:
     kinds = [type(module) for module in copy.modules()]
     assert nn.BatchNorm2d not in kinds
     assert (StridedStem in kinds) == (name in {"alexnet", "resnet50"})  # the others' first stride is 1
-    assert isinstance(copy, fx.GraphModule)
-    nodes = list(copy.graph.nodes)
-    named = dict(copy.named_modules())
+    assert isinstance(copy, Prepared)
+    assert isinstance(copy.network, fx.GraphModule)
+    nodes = list(copy.network.graph.nodes)
+    named = dict(copy.network.named_modules())
     relus = [node for node in nodes if isinstance(named.get(str(node.target)), nn.ReLU)]
     assert relus
     assert not any(isinstance(named.get(str(user.target)), nn.MaxPool2d) for relu in relus for user in relu.users)
+
+
+def test_what_is_prepared_is_not_prepared_again() -> None:
+    copy = prepare(built("resnet50"))
+    assert prepare(copy, images_of(2, 3, 32, 32, dtype=torch.float32)) is copy
+
+
+def test_part_of_a_model_may_be_prepared_already() -> None:
+    model, images = built("alexnet").double(), images_of(6, 3, 32, 32)
+    whole = prepare(nn.Sequential(prepare(model), nn.LogSoftmax(1)))
+    torch.testing.assert_close(
+        answers(whole, images), answers(nn.Sequential(model, nn.LogSoftmax(1)), images), rtol=1e-9, atol=1e-10
+    )
 
 
 def test_the_model_stays_as_it_was() -> None:
@@ -167,7 +179,9 @@ def check_copy(model: nn.Module, sample: Tensor | None) -> None:
 
 
 def test_nothing_to_agree_on_is_no_disagreement() -> None:
-    assert isinstance(prepare(built("vgg16"), images_of(0, 3, 32, 32, dtype=torch.float32)), fx.GraphModule)
+    copy = prepare(built("vgg16"), images_of(0, 3, 32, 32, dtype=torch.float32))
+    assert isinstance(copy, Prepared)
+    assert isinstance(copy.network, fx.GraphModule)
 
 
 @given(

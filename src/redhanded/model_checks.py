@@ -25,7 +25,13 @@ BY_CHANCE = 0.01  # p-value above which right answers may be luck
 SUM = 1e-4  # how near to 1 probabilities sum
 REPEATED = 1e-3  # of the logits' spread: a GPU may sum in another order, and with 10 bits of mantissa
 ALONE = 1e-2  # of the logits' spread: another batch size may take another algorithm
-_TRAINS_OTHERWISE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)  # than it evaluates
+TRAINS_OTHERWISE = (  # than it evaluates
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RReLU),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(nn.LazyBatchNorm1d, nn.LazyBatchNorm2d, nn.LazyBatchNorm3d),
+    *(nn.LazyInstanceNorm1d, nn.LazyInstanceNorm2d, nn.LazyInstanceNorm3d),
+)
 
 
 class ModelWarning(UserWarning):
@@ -125,7 +131,7 @@ def _see(name: str) -> str:
 
 def _evaluation_mode(probe: Probe) -> str | None:
     training = [(name, part) for name, part in probe.model.named_modules() if _is_training(part)]
-    differing = [pair for pair in training if isinstance(pair[1], _TRAINS_OTHERWISE)]
+    differing = [pair for pair in training if isinstance(pair[1], TRAINS_OTHERWISE)]
     if not differing and not _is_training(probe.model):
         return None
     name, part = [*differing, *training][0]

@@ -1,5 +1,6 @@
 """A frozen copy of a classifier that computes the same logits and the same input gradients with less work."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import product
 from typing import Any, NamedTuple, TypeGuard
@@ -7,12 +8,32 @@ from typing import Any, NamedTuple, TypeGuard
 import torch
 from torch import Tensor, fx, nn
 from torch.autograd.function import once_differentiable
-from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 SAMPLE = 8  # images on which callers have a copy agree with its model
 _ROUNDING = 1e-3  # of the logits' spread
+# Layers and the batch normalisation that may stand behind them, with what makes one layer of the two.
+_FOLDED: dict[tuple[type[nn.Module], type[nn.Module]], Callable[[Any, Any], nn.Module]] = {
+    (nn.Conv1d, nn.BatchNorm1d): fuse_conv_bn_eval,
+    (nn.Conv2d, nn.BatchNorm2d): fuse_conv_bn_eval,
+    (nn.Conv3d, nn.BatchNorm3d): fuse_conv_bn_eval,
+    (nn.Linear, nn.BatchNorm1d): fuse_linear_bn_eval,
+}
 _FEW = 4  # input channels: below, the gradient of a strided convolution leaves most of a vector unit idle
+
+
+class Prepared(nn.Module):
+    """What `prepare` made of a model."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, c, h, w) in [0, 1] -> logits, (n, classes)."""
+        logits: Tensor = self.network(images)
+        return logits
 
 
 def prepare(model: nn.Module, sample: Tensor | None = None) -> nn.Module:
@@ -22,15 +43,17 @@ def prepare(model: nn.Module, sample: Tensor | None = None) -> nn.Module:
     work), the input gradient of a strided first convolution takes a faster way, memory is channels-last, and the
     parameters are frozen. A model whose graph cannot be traced (control flow that depends on the input) keeps its
     own operations, and so does one whose copy disagrees on `sample`, (n, c, h, w) on the model's device. One that
-    cannot be copied (it holds a lock, say) is returned itself.
+    cannot be copied (it holds a lock, say) is returned itself, and so is one that is prepared already.
     """
+    if isinstance(model, Prepared):
+        return model
     try:
         plain = deepcopy(model).eval().requires_grad_(False)
     except Exception:  # copying runs the model's own Python, which may do anything
         return model
     copy = _rewritten(deepcopy(plain)) or plain
     agree = sample is None or not len(sample) or _agree(plain, copy, sample)
-    return (copy if agree else plain).to(memory_format=torch.channels_last)
+    return Prepared((copy if agree else plain).to(memory_format=torch.channels_last)).eval()
 
 
 @torch.no_grad()
@@ -42,15 +65,29 @@ def _agree(model: nn.Module, copy: nn.Module, sample: Tensor) -> bool:
 
 def _rewritten(model: nn.Module) -> nn.Module | None:
     try:
-        traced = fuse(model, inplace=True)
+        traced = fx.symbolic_trace(model)
+        _fold_normalisation(traced)
     except Exception:  # tracing runs the model's own Python, which may do anything
         return None
-    assert isinstance(traced, fx.GraphModule)  # noqa: S101 - `fuse` promises less
     _pool_before_relu(traced)
     _quicken_strided(traced)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced.eval().requires_grad_(False)
+
+
+def _fold_normalisation(traced: fx.GraphModule) -> None:
+    """Batch normalisation behind a layer that nothing else reads becomes part of that layer's weights."""
+    modules = dict(traced.named_modules())
+    for pair, fold in _FOLDED.items():
+        for normed in list(traced.graph.nodes):
+            layer = normed.args[0] if normed.args and _is(normed, pair[1], modules) else None
+            if _is(layer, pair[0], modules) and _is_used_once(layer) and modules[normed.target].track_running_stats:
+                owner, _, name = str(layer.target).rpartition(".")
+                modules[layer.target] = fold(modules[layer.target], modules[normed.target])
+                setattr(modules[owner], name, modules[layer.target])
+                normed.replace_all_uses_with(layer)
+                traced.graph.erase_node(normed)
 
 
 def _pool_before_relu(traced: fx.GraphModule) -> None:
