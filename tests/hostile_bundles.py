@@ -129,23 +129,23 @@ def _cards() -> Iterator[tuple[str, Case]]:
     yield text("a list", b"[]", "expected a JSON object")
     yield text("a number", b"1", "expected a JSON object")
     yield text("binary", bytes(range(256)))
-    yield text("in UTF-16", '{"format": 1}'.encode("utf-16"))
+    yield text("in UTF-16", '{"format": 2}'.encode("utf-16"))
     yield text("with a mark in front", b"\xef\xbb\xbf{}")
     yield text("nested deeply", b"[" * 200_000 + b"]" * 200_000)
     yield text("nested deeply in names", b'{"study":' * 50_000 + b"1" + b"}" * 50_000)
-    yield text("too large", b'{"format": 1, "study": "' + b"a" * (9 << 20) + b'"}', "at most 8,388,608 bytes")
-    yield text("of many names", b"{" + b",".join(b'"%d":1' % place for place in range(400_000)) + b"}", "format 1")
+    yield text("too large", b'{"format": 2, "study": "' + b"a" * (9 << 20) + b'"}', "at most 8,388,608 bytes")
+    yield text("of many names", b"{" + b",".join(b'"%d":1' % place for place in range(400_000)) + b"}", "format 2")
     yield text("with one name many times", b"{" + b'"a":1,' * 600_000 + b'"a":1}', "a name twice: a")
-    yield text("with a pickle", pickle.dumps({"format": 1}))
-    yield replaced("with NaN", '"format": 1', '"format": NaN')
+    yield text("with a pickle", pickle.dumps({"format": 2}))
+    yield replaced("with NaN", '"format": 2', '"format": NaN')
     yield replaced("with Infinity", '"ece": ', '"ece": Infinity, "a": ', "not finite: Infinity")
     yield replaced("with a number too large", '"accuracy": ', '"accuracy": 1e999, "a": ', "not finite: 1e999")
     yield replaced("with a long number", '"n": ', f'"n": {"9" * 5000}, "a": ', "a number of 5000 digits")
-    yield replaced("with a name twice", '"format": 1', '"format": 1, "format": 1', "a name twice: format")
+    yield replaced("with a name twice", '"format": 2', '"format": 2, "format": 2', "a name twice: format")
     yield replaced("torn", '"sets"', "\0", "expected plain JSON")
     yield replaced("with half a surrogate", '"source": "', '"source": "\\ud800', "BundleCard")
-    for value in ("", 0, 2, "1", None, 1.5, [1]):
-        yield f"format {value!r}", Case(_card(_set("format", to=value)), "expected a bundle of format 1")
+    for value in ("", 0, 1, 3, "2", None, 1.5, [1]):
+        yield f"format {value!r}", Case(_card(_set("format", to=value)), "expected a bundle of format 2")
     keys = ("version", "study", "commit", "source", "shape", "sets", "parts", "victims_inside", "examples", "limits")
     for key in keys:
         yield f"card without {key}", Case(_card(lambda card, key=key: card.pop(key)), key)
@@ -208,6 +208,15 @@ def _places() -> Iterator[tuple[str, Case]]:
         "endless": [0.0] * 5000,
     }.items():
         yield f"usual {name}", Case(_card(_set("parts", 0, "usual", to=usual)), "usual")
+    for value in (0, -1.0, 1e9, "hot", None):
+        change = _set("parts", 0, "temperatures", "family", to=value)
+        yield f"temperature {value!r}", Case(_card(change), "temperatures.family")
+    for name, change in {
+        "missing": lambda card: card["parts"][0]["temperatures"].pop("family"),
+        "of no dimension": _set("parts", 0, "temperatures", "colour", to=1.0),
+        "none": _set("parts", 0, "temperatures", to={}),
+    }.items():
+        yield f"temperatures {name}", Case(_card(change), "expected a temperature for each of ")
     yield "classes unknown", Case(_card(lambda card: card["sets"].popitem()), "expected classes that are sets")
     yield "one family", Case(_card(_one_family), "expected an attributor of two families or more")
     yield "too many examples", Case(_card(lambda card: card["examples"].append(card["examples"][0])), "images")
@@ -255,7 +264,7 @@ def _files() -> Iterator[tuple[str, Case]]:
     for name in ("weights.pt", "code.py", "weights.bin", "x.pkl", "weights.pt2", "model.onnx", "x.JSON", "noend"):
         yield f"file {name}", Case(_write(name, pickle.dumps(1)), plain)
     yield "pickle beside", Case(lambda folder: _pickled(folder / "x.pkl", folder), named, mended=False)
-    for name in ("weights.safetensors", "held_out.safetensors"):
+    for name in ("weights.safetensors", "held_out.safetensors", "gaussians.safetensors"):
         yield f"pickle as {name}", Case(lambda folder, name=name: _pickled(folder / BLIND / name, folder), "expected ")
     yield "link to a file", Case(lambda folder: _linked(folder / weights), plain)
     yield "link to a folder", Case(lambda folder: (folder / "more").symlink_to("/etc"), named, mended=False)
@@ -352,6 +361,25 @@ def _numbers() -> Iterator[tuple[str, Case]]:
         "features too large": lambda tensors: tensors["features"].fill_(3e38),
     }.items():
         yield f"held-out {name}", Case(_tensors(held, change), "expected ")
+    gaussians = f"{BLIND}/gaussians.safetensors"
+    for name in ("centres", "columns"):
+        yield f"gaussians' {name} not a number", Case(_tensors(gaussians, _fill(name, float("nan"))), finite)
+    for name, change in {
+        "too large": lambda tensors: tensors["columns"].fill_(3e38),
+        "of whole numbers": lambda tensors: tensors.update(centres=tensors["centres"].long()),
+        "of no class": lambda tensors: tensors.update(centres=tensors["centres"][:0]),
+        "of many classes": lambda tensors: tensors.update(centres=tensors["centres"][:1].repeat(5000, 1)),
+        "of other features": lambda tensors: tensors.update(centres=tensors["centres"][:, 1:]),
+        "with columns too short": lambda tensors: tensors.update(columns=tensors["columns"][1:]),
+        "flat": lambda tensors: tensors.update(centres=tensors["centres"].flatten()),
+        "without columns": lambda tensors: tensors.pop("columns"),
+        "more": lambda tensors: tensors.update(more=torch.zeros(1)),
+    }.items():
+        yield f"gaussians {name}", Case(_tensors(gaussians, change), "expected ")
+    yield (
+        "gaussians missing",
+        Case(lambda folder: (folder / gaussians).unlink(), "normal distributions of the features"),
+    )
     yield "examples of floats", Case(_tensors(examples, lambda t: t.update(images=t["images"].float())), "images")
     yield "examples fewer", Case(_tensors(examples, lambda t: t.update(images=t["images"][1:])), "images")
     yield "examples flat", Case(_tensors(examples, lambda t: t.update(images=t["images"].flatten())), "images")
@@ -390,6 +418,8 @@ def _networks() -> Iterator[tuple[str, Case]]:
     joined = f"{ASKS}/forensic"
     yield "joined in joined", Case(_part_card(joined, _set("kind", to="joined")), "expected ")
     yield "joined without a part", Case(lambda folder: (folder / joined / "card.json").unlink(), "expected ")
+    for powers in ([1.0], [1.0] * 3, [-1.0, 1.0], [1e9, 1.0], ["1", None], 1.0):
+        yield f"joined with powers {powers}", Case(_part_card(ASKS, _set("powers", to=powers)), "power")
     yield "joined of other images", Case(_tensors(f"{joined}/held_out.safetensors", _other_images), "held out")
     yield "classes twice", Case(_part_card(BLIND, _twice), "different classes")
     yield (

@@ -129,7 +129,7 @@ def test_the_command_answers_the_others(folder: Path, bundle: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "name", ["card empty", "format 2", "weights changed", "pickle beside", "weight nan", "width 1000000000.0"]
+    "name", ["card empty", "format 3", "weights changed", "pickle beside", "weight nan", "width 1000000000.0"]
 )
 def test_the_command_refuses_a_bundle_with_exit_code_2(
     bundle: Path,

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy.optimize import minimize_scalar
+import scipy
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,7 +25,7 @@ def fit_temperature(log_proba: Tensor, labels: Tensor) -> float:
         return _cross_entropy(with_temperature(log_proba, math.exp(log_temperature)), labels)
 
     bounds = (math.log(_COLDEST), math.log(_HOTTEST))
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x)
+    return math.exp(scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)
 
 
 def with_temperature(log_proba: Tensor, temperature: float) -> Tensor:

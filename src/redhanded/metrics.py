@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 
 def confusion_matrix(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -17,7 +17,7 @@ def wilson_interval(correct: int, total: int, level: float = 0.95) -> tuple[floa
     """Wilson score interval of a proportion; (0, 1) when nothing was counted."""
     if total == 0:
         return 0.0, 1.0
-    interval = stats.binomtest(correct, total).proportion_ci(level, method="wilson")
+    interval = scipy.stats.binomtest(correct, total).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -25,7 +25,7 @@ def p_above_chance(correct: int, total: int, classes: int) -> float:
     """Exact one-sided binomial test that the accuracy is above 1 / classes; 1 when nothing was counted."""
     if total == 0:
         return 1.0
-    return float(stats.binomtest(correct, total, 1 / classes, alternative="greater").pvalue)
+    return float(scipy.stats.binomtest(correct, total, 1 / classes, alternative="greater").pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

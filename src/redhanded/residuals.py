@@ -48,7 +48,7 @@ class ResidualBank(nn.Module):
 
     def __init__(self, mean: list[float], deviation: list[float]) -> None:
         super().__init__()
-        bank = torch.stack([torch.tensor(kernel) / divisor for kernel, divisor in _KERNELS])  # (4, 5, 5)
+        bank = torch.tensor([[[one / divisor for one in row] for row in kernel] for kernel, divisor in _KERNELS])
         self.register_buffer("kernels", bank[:, None].repeat(len(mean), 1, 1, 1))  # (4 c, 1, 5, 5)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))

@@ -1,7 +1,7 @@
 """Is this something that the attributor has not learned? Scores of strangeness, and how well they tell."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +11,9 @@ from pytorch_ood.detector import RMD, Entropy, Mahalanobis, MaxSoftmax
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from redhanded.attributors import Answer, HeldOut
+from redhanded.attributors import ACCEPTED, Answer, Gaussians, HeldOut
 from redhanded.results import OpenSet
 
-ACCEPTED = 0.95  # share of the known that a threshold lets pass
 SURE = 0.8  # a probability from which on a name counts as confident
 
 Score = Callable[[Answer], Tensor]  # n answers -> (n,), larger for what is stranger
@@ -36,16 +35,27 @@ def _entropy(held: HeldOut, controls: Tensor) -> Score:
     return lambda answer: Entropy.score(answer.log_proba)
 
 
-class _OfFeatures(Protocol):
-    def fit_features(self, z: Tensor, y: Tensor) -> object: ...
+def fit_gaussians(held: HeldOut) -> Gaussians:
+    """Fit a normal distribution to the features of each class that something was held out of."""
+    detector = Mahalanobis(None)
+    detector.fit_features(held.features, _without_gaps(held.labels))
+    return Gaussians(detector.mu, detector.precision.T.contiguous().T)
 
-    def predict_features(self, z: Tensor) -> Tensor: ...
+
+def _mahalanobis(held: HeldOut, controls: Tensor) -> Score:
+    gaussians = fit_gaussians(held)
+    return lambda answer: gaussians.score(answer.features)
 
 
-def _of_features(detector: _OfFeatures, held: HeldOut) -> Score:
-    labels = held.labels.unique(return_inverse=True)[1]  # a class that nothing was held out of has no centre
-    detector.fit_features(held.features, labels)
+def _relative_mahalanobis(held: HeldOut, controls: Tensor) -> Score:
+    detector = RMD(None)
+    detector.fit_features(held.features, _without_gaps(held.labels))
     return lambda answer: detector.predict_features(answer.features)
+
+
+def _without_gaps(labels: Tensor) -> Tensor:
+    """Labels counted anew, (n,): a class that nothing was held out of has no centre."""
+    return labels.unique(return_inverse=True)[1]
 
 
 def p_values(held: HeldOut, answer: Answer) -> NDArray[np.float64]:
@@ -90,15 +100,9 @@ DETECTORS: dict[str, DetectorKind] = {
     "max_softmax": DetectorKind(_max_softmax, "no class is probable", "Hendrycks, Gimpel 2017"),
     "entropy": DetectorKind(_entropy, "many classes are probable", "Shannon 1948"),
     "conformal": DetectorKind(_conformal, "for no class would the answer be usual", "Vovk, Gammerman, Shafer 2005"),
-    "mahalanobis": DetectorKind(
-        lambda held, controls: _of_features(Mahalanobis(None), held),
-        "far from every class's features",
-        "Lee et al. 2018",
-    ),
+    "mahalanobis": DetectorKind(_mahalanobis, "far from every class's features", "Lee et al. 2018"),
     "relative_mahalanobis": DetectorKind(
-        lambda held, controls: _of_features(RMD(None), held),
-        "the same, less the distance from all together",
-        "Ren et al. 2021",
+        _relative_mahalanobis, "the same, less the distance from all together", "Ren et al. 2021"
     ),
     "control": DetectorKind(_control, "it may be no attack at all", "Hendrycks, Mazeika, Dietterich 2019"),
     "either": DetectorKind(_either, "no attack, or far from every class's features: the likelier", "Tippett 1931"),

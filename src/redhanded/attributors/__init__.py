@@ -12,11 +12,13 @@ from redhanded.attributors.forensic_heads import ForensicHeads
 from redhanded.attributors.held_out import HeldOut
 from redhanded.attributors.joined import Joined, JoinedSettings
 from redhanded.attributors.magnitude import Magnitude
+from redhanded.attributors.mahalanobis import ACCEPTED, Gaussians
 from redhanded.attributors.marginal import Marginal, answering
 from redhanded.attributors.network import NetworkSettings
 from redhanded.attributors.oracle import Oracle
 
 __all__ = [
+    "ACCEPTED",
     "ATTRIBUTORS",
     "Answer",
     "Attributor",
@@ -26,6 +28,7 @@ __all__ = [
     "Forensic",
     "ForensicEach",
     "ForensicHeads",
+    "Gaussians",
     "HeldOut",
     "Joined",
     "JoinedSettings",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 from torch import Tensor
@@ -25,6 +25,7 @@ class AttributorCard(Record):
     attempts: int
     collapsed: bool
     files: dict[str, str]  # beside the card: name -> SHA-256
+    powers: tuple[Annotated[float, Field(ge=0, le=100)], ...] = ()  # fitted for its parts, where it joins several
 
 
 class Answer(NamedTuple):

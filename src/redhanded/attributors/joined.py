@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+import scipy
 import torch
 from pydantic import BaseModel, ConfigDict
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,6 +23,8 @@ from redhanded.samples import Samples
 from redhanded.weights import require_digest
 
 _CARDS = tuple(f"{part.kind}/card.json" for part in (Forensic, Candidates))
+
+
 _MOST = 5.0  # a power; an expert surer than that of itself is not to be had
 
 
@@ -54,8 +56,11 @@ class Joined(Attributor):
         forensic = Forensic(self.settings.forensic, self.seed).fit(samples)
         return self.join([forensic, Candidates(self.settings.candidates, self.seed).fit(samples)])
 
-    def join(self, parts: Sequence[Attributor]) -> Self:
-        """Join parts that were fitted on the same samples; raises ValueError where they held out different ones."""
+    def join(self, parts: Sequence[Attributor], powers: Sequence[float] = ()) -> Self:
+        """Join parts that were fitted on the same samples; raises ValueError where they held out different ones.
+
+        powers: of the parts, where they were fitted before.
+        """
         held = [part.held_out_ for part in parts]
         if any(
             not torch.equal(one.index, held[0].index) or not torch.equal(one.labels, held[0].labels) for one in held
@@ -65,7 +70,7 @@ class Joined(Attributor):
         self.classes_, self.shape_ = parts[0].classes_, parts[0].shape_
         self.attempts_ = max(part.attempts_ for part in parts)
         self.collapsed_ = all(part.collapsed_ for part in parts)
-        self.powers_ = _fit_powers([one.log_proba for one in held], held[0].labels)
+        self.powers_ = tuple(powers) or _fit_powers([one.log_proba for one in held], held[0].labels)
         together = self.combine([Answer(one.log_proba, one.features) for one in held])
         self.held_out_ = HeldOut(*together, held[0].labels, held[0].index)
         return self
@@ -92,6 +97,7 @@ class Joined(Attributor):
             seed=self.seed,
             attempts=self.attempts_,
             collapsed=self.collapsed_,
+            powers=self.powers_,
             files={name: file_digest(folder / name) for name in _CARDS},
         )
         write_record(card, folder / "card.json")
@@ -102,7 +108,10 @@ class Joined(Attributor):
         settings = JoinedSettings.model_validate(card.settings)
         for name in _CARDS:
             require_digest(folder / name, card.files.get(name, "none"), "cards of the parts")
-        joined = cls(settings, card.seed).join([Attributor.load((folder / name).parent) for name in _CARDS])
+        if card.powers and len(card.powers) != len(_CARDS):
+            raise RunError(f"expected a power for each of {len(_CARDS)} parts in {folder}, found {len(card.powers)}")
+        parts = [Attributor.load((folder / name).parent) for name in _CARDS]
+        joined = cls(settings, card.seed).join(parts, card.powers)
         if joined.classes_ != card.classes:
             raise RunError(f"expected the parts in {folder} to know the classes of its card, found others")
         return joined
@@ -117,5 +126,6 @@ def _fit_powers(answers: Sequence[Tensor], labels: Tensor) -> tuple[float, ...]:
         return functional.nll_loss(_product(answers, powers.tolist()), labels).item()
 
     start = np.full(len(answers), 0.5)
-    found = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, _MOST)] * len(answers), options={"xatol": 1e-3})
+    bounds = [(0.0, _MOST)] * len(answers)
+    found = scipy.optimize.minimize(loss, start, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-3})
     return tuple(found.x.tolist())

@@ -23,6 +23,7 @@ class Marginal:
 
     inner: Attributor
     members: Mapping[str, Sequence[str]]  # class -> classes of `inner`, at least one that it knows
+    fitted: float | None = None  # the temperature, where it was fitted before
 
     @property
     def classes_(self) -> tuple[str, ...]:
@@ -42,6 +43,8 @@ class Marginal:
     @cached_property
     def temperature(self) -> float:
         """What the logarithms of the probabilities are divided by."""
+        if self.fitted is not None:
+            return self.fitted
         held = self.inner.held_out_
         home = torch.full((len(self.inner.classes_),), -1)
         for place, columns in enumerate(self._columns):

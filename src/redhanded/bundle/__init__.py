@@ -1,8 +1,6 @@
 """A bundle: what `redhanded attribute` loads. safetensors and JSON alone, every file with its SHA-256."""
 
-from redhanded.bundle.errors import BundleError
-from redhanded.bundle.load import Bundle, checked_answer, load_bundle
-from redhanded.bundle.pack import pack_bundle
-from redhanded.bundle.records import BundleCard, Part, SetEntry
+import lazy_loader
 
-__all__ = ["Bundle", "BundleCard", "BundleError", "Part", "SetEntry", "checked_answer", "load_bundle", "pack_bundle"]
+# Packing a bundle needs the engine; whoever only loads one does not wait for it.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,6 +16,7 @@ from redhanded.bundle.records import BundleCard
 from redhanded.identity import file_digest
 
 CARD, EXAMPLES = "bundle.json", "examples.safetensors"
+GAUSSIANS = "gaussians.safetensors"  # beside an attributor
 SUFFIXES = (".safetensors", ".json")
 MOST_FILES = 1000
 MOST_JSON = 1 << 23  # bytes of one card

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from redhanded.attributors import Answer, Attributor
+from redhanded.attributors import Answer, Attributor, Gaussians
 from redhanded.bundle.dimensions import told_apart
 from redhanded.bundle.errors import BundleError, bad_bundle, trusting_nothing
-from redhanded.bundle.files import CARD, EXAMPLES, check_files, read_json
+from redhanded.bundle.files import CARD, EXAMPLES, GAUSSIANS, check_files, read_json
 from redhanded.bundle.networks import check_attributor, check_victim
 from redhanded.bundle.records import FORMAT, BundleCard, Part
 from redhanded.identity import file_digest
@@ -30,28 +29,10 @@ class Bundle:
     card: BundleCard
     attributors: dict[tuple[Pixels, Knowledge], Attributor]
     parts: dict[tuple[Pixels, Knowledge], Part]
+    gaussians: dict[tuple[Pixels, Knowledge], Gaussians]  # of the features of what is known
     victims: dict[str, nn.Module]  # empty where they were left out
     examples: Tensor  # (n, c, h, w) uint8
     digest: str  # SHA-256 of its card, and so of all
-
-
-class Prepared(nn.Module):
-    """A victim as it was prepared when it was loaded. It cannot be copied, so no attributor prepares it again.
-
-    That would take each image longer than all else that is done with it.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(n, c, h, w) in [0, 1] -> logits, (n, classes)."""
-        logits: Tensor = self.network(images)
-        return logits
-
-    def __deepcopy__(self, memo: dict[int, object]) -> NoReturn:
-        raise TypeError("a victim that is prepared is not copied")
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -68,15 +49,15 @@ def load_bundle(folder: Path) -> Bundle:
         for victim in inside:
             check_victim(folder / "victims" / victim.name, victim, card.shape)
         attributors = {place: Attributor.load(folder / part.folder) for place, part in parts.items()}
-        networks = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in inside}
-        victims: dict[str, nn.Module] = {name: Prepared(network) for name, network in networks.items()}
+        gaussians = {place: Gaussians.load(folder / part.folder / GAUSSIANS) for place, part in parts.items()}
+        victims = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in inside}
         examples = load_file(folder / EXAMPLES)["images"]
         if tuple(examples.shape) != (len(card.examples), *card.shape) or examples.dtype != torch.uint8:
             raise bad_bundle(folder / EXAMPLES, f"{len(card.examples)} images", str(tuple(examples.shape)))
         for place, attributor in attributors.items():
             _check_agreement(folder, card, parts[place], attributor)
             _check_answer(card, attributor)
-        return Bundle(card, attributors, parts, victims, examples, file_digest(folder / CARD))
+        return Bundle(card, attributors, parts, gaussians, victims, examples, file_digest(folder / CARD))
 
 
 def _read_card(folder: Path) -> BundleCard:
@@ -110,8 +91,12 @@ def _check_agreement(folder: Path, card: BundleCard, part: Part, attributor: Att
     strange = [name for name in attributor.classes_ if name not in card.sets]
     if strange:
         raise bad_bundle(folder / part.folder, "classes that are sets of the card", strange[0])
-    if "family" not in told_apart({name: card.sets[name] for name in attributor.classes_}):
+    dimensions = told_apart({name: card.sets[name] for name in attributor.classes_})
+    if "family" not in dimensions:
         raise bad_bundle(folder / part.folder, "an attributor of two families or more", "one of fewer")
+    if part.temperatures.keys() != dimensions.keys():
+        expected = f"a temperature for each of {', '.join(dimensions)}"
+        raise bad_bundle(folder / part.folder, expected, ", ".join(part.temperatures) or "none")
 
 
 def _check_answer(card: BundleCard, attributor: Attributor) -> None:

@@ -12,6 +12,7 @@ from redhanded.attributors import ATTRIBUTORS
 from redhanded.attributors.base import AttributorCard
 from redhanded.attributors.held_out import NAME as HELD_OUT
 from redhanded.bundle.errors import bad_bundle
+from redhanded.bundle.files import GAUSSIANS
 from redhanded.bundle.records import Part
 from redhanded.networks import VICTIMS, Normalise
 from redhanded.results import VictimCard, read_record
@@ -39,6 +40,8 @@ def check_attributor(folder: Path, part: Part) -> None:
             raise bad_bundle(place, expected, f"{card.channels} and {len(card.classes)}")
         _check_weights(partial(_network_of, card), place / WEIGHTS)
         _check_held_out(place / HELD_OUT, len(card.classes))
+    # The features of one that joins several are those of its first.
+    _check_gaussians(folder / GAUSSIANS, _shapes(next(iter(inner)) / HELD_OUT)["features"][1])
 
 
 def check_victim(folder: Path, expected: VictimCard, shape: tuple[int, int, int]) -> None:
@@ -86,6 +89,22 @@ def _check_held_out(path: Path, classes: int) -> None:
         raise bad_bundle(path, "labels and index of torch.int64", f"{labels.dtype} and {index.dtype}")
     if labels.min() < 0 or labels.max() >= classes:
         raise bad_bundle(path, f"labels from 0 to {classes - 1}", f"{int(labels.min())} to {int(labels.max())}")
+
+
+def _check_gaussians(path: Path, features: int) -> None:
+    """Centres of one class or more in the space of the features, and one precision; their numbers may be any."""
+    if not path.is_file():
+        raise bad_bundle(path, "normal distributions of the features", "no such file")
+    found = _shapes(path)
+    count = found.get("centres", (0,))[0]
+    wanted: Shapes = {"centres": (count, features), "columns": (features, features)}
+    if found != wanted or not 1 <= count <= MOST_CLASSES:
+        expected = f"1 to {MOST_CLASSES} centres and a precision of {features} features"
+        raise bad_bundle(path, expected, str(found))
+    with safe_open(path, "pt") as file:
+        kinds = {str(file.get_tensor(name).dtype) for name in wanted}
+    if kinds != {str(torch.float32)}:
+        raise bad_bundle(path, "numbers of torch.float32", " and ".join(sorted(kinds)))
 
 
 def _shapes(path: Path) -> Shapes:

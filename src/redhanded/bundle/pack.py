@@ -14,7 +14,7 @@ from redhanded.advset import read_column, read_provenance
 from redhanded.attacks import ATTACKS
 from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Marginal
 from redhanded.bundle.dimensions import told_apart
-from redhanded.bundle.files import CARD, EXAMPLES
+from redhanded.bundle.files import CARD, EXAMPLES, GAUSSIANS
 from redhanded.bundle.load import load_bundle
 from redhanded.bundle.records import FORMAT, BundleCard, Example, Measured, Part, SetEntry
 from redhanded.calibration import measure_calibration
@@ -26,7 +26,7 @@ from redhanded.packed import read_run_records
 from redhanded.questions import SetRef
 from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_record, write_record
 from redhanded.study import Study
-from redhanded.unknown import DETECTORS, OF_FEATURES
+from redhanded.unknown import fit_gaussians
 
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
@@ -123,19 +123,22 @@ def _entries(study: Study) -> dict[str, SetEntry]:
 
 def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, SetEntry]) -> Part:
     source, name = folder.attributor(result.key), f"attributors/{result.knowledge}-{result.pixels}"
-    shutil.copytree(source, out / name, ignore=shutil.ignore_patterns("answers.safetensors"))
     attributor, answers = Attributor.load(source), _asked(read_answers(source))
+    attributor.save(out / name)
     known = {ref: sets[ref] for ref in attributor.classes_}
-    found = {name: _measure(Marginal(attributor, classes), answers) for name, classes in told_apart(known).items()}
+    marginals = {name: Marginal(attributor, classes) for name, classes in told_apart(known).items()}
+    found = {name: _measure(marginal, answers) for name, marginal in marginals.items()}
     all_known = Answer(*map(torch.cat, zip(*answers.values(), strict=True)))
-    controls = torch.tensor([entry.control for entry in known.values()])
-    usual = DETECTORS[OF_FEATURES].fit(attributor.held_out_, controls)(all_known).double().numpy()
+    gaussians = fit_gaussians(attributor.held_out_)
+    gaussians.save(out / name / GAUSSIANS)
+    usual = gaussians.score(all_known.features).double().numpy()
     return Part(
         folder=name,
         attributor=result.attributor,
         knowledge=result.knowledge,
         pixels=result.pixels,
         measured={name: measured for name, measured in found.items() if measured is not None},
+        temperatures={name: marginal.temperature for name, marginal in marginals.items()},
         usual=np.quantile(usual, np.linspace(0, 1, 101)).tolist(),
     )
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from redhanded.results import Knowledge, Pixels, Record, VictimCard
 
-FORMAT = 1  # of the bundle; another one is refused
+FORMAT = 2  # of the bundle; another one is refused
 Side = Annotated[int, Field(ge=16, le=64)]  # of an image, pixels
 
 
@@ -60,6 +60,7 @@ class Part(Record):
     knowledge: Knowledge
     pixels: Pixels
     measured: dict[str, Measured]  # by dimension
+    temperatures: dict[str, Annotated[float, Field(ge=0.01, le=100)]]  # by dimension, fitted on the held-out answers
     usual: Quantiles  # strangeness of test images of what is known, in hundredths: 101 quantiles
 
 

@@ -50,7 +50,7 @@ class Attributor:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.panels = {
-            place: Panel(attributor, bundle.parts[place], bundle.card.sets)
+            place: Panel(attributor, bundle.parts[place], bundle.gaussians[place], bundle.card.sets)
             for place, attributor in bundle.attributors.items()
         }
         self._example_features: dict[tuple[Pixels, Knowledge], Tensor] = {}  # made when first asked for

@@ -10,7 +10,7 @@ from typing import Any
 
 from redhanded import __version__
 from redhanded.bundle import Bundle
-from redhanded.bundle.pack import CARD
+from redhanded.bundle.files import CARD
 from redhanded.desk.judgement import Judgement
 from redhanded.desk.records import Failure, Verdict
 

@@ -48,7 +48,6 @@ def attribute(
     """Name the attack behind each image: family, norm, victim and setting, how sure, and what cannot be told apart."""
     from redhanded.desk.attribute import Attributor, How, read_reference
     from redhanded.desk.export import check_exports, export_found
-    from redhanded.desk.pictures import write_pictures
     from redhanded.desk.printing import PRINTERS
     from redhanded.desk.records import Failure
 
@@ -72,6 +71,8 @@ def attribute(
             found.append(one.verdict)
             judged.append(one)
     if pictures is not None:
+        from redhanded.desk.pictures import write_pictures  # with matplotlib, which only a picture waits for
+
         write_pictures(desk.bundle, judged, pictures, reference)
     for name, path in exports.items():
         export_found(name, found, desk.bundle, path)

@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import Answer, Attributor, Marginal
+from redhanded.attributors import ACCEPTED, Answer, Attributor, Gaussians, Marginal
 from redhanded.bundle.dimensions import told_apart
 from redhanded.bundle.errors import bad_bundle, trusting_nothing
 from redhanded.bundle.records import Part, SetEntry
 from redhanded.desk.conformal import Conformal
 from redhanded.desk.records import Alternative, Estimate, Finding
 from redhanded.desk.words import words_for
-from redhanded.unknown import ACCEPTED, DETECTORS, OF_FEATURES, Score
 
 COVERAGE = 0.9  # of the set of names that cannot be told apart
 FAR = 0.99  # share of known images that lie nearer to the others
@@ -26,11 +25,12 @@ _TAIL = 0.05  # of an estimate's distribution, left out on either side
 class Panel:
     """What one attributor of a bundle says, dimension by dimension; a prior on families weighs all of them."""
 
-    def __init__(self, attributor: Attributor, part: Part, sets: Mapping[str, SetEntry]) -> None:
-        self.attributor, self.part = attributor, part
+    def __init__(self, attributor: Attributor, part: Part, gaussians: Gaussians, sets: Mapping[str, SetEntry]) -> None:
+        self.attributor, self.part, self.gaussians = attributor, part, gaussians
         self.sets = {name: sets[name] for name in attributor.classes_}
         self.marginals = {
-            dimension: Marginal(attributor, classes) for dimension, classes in told_apart(self.sets).items()
+            dimension: Marginal(attributor, classes, part.temperatures[dimension])
+            for dimension, classes in told_apart(self.sets).items()
         }
 
     @cached_property
@@ -39,14 +39,12 @@ class Panel:
             return {dimension: _conformal(marginal) for dimension, marginal in self.marginals.items()}
 
     @cached_property
-    def _score(self) -> Score:
-        controls = torch.tensor([entry.control for entry in self.sets.values()])
-        return DETECTORS[OF_FEATURES].fit(self.attributor.held_out_, controls)
-
-    @cached_property
     def _spread(self) -> tuple[Tensor, Tensor]:
         features = self.attributor.held_out_.features
-        return features.mean(0), features.std(0).clamp_min(1e-6)
+        spread = features.mean(0), features.std(0).clamp_min(1e-6)
+        if not all(torch.isfinite(one).all() for one in spread):
+            raise bad_bundle(f"the bundle's {self.attributor.kind}", "features of a finite spread", "others")
+        return spread
 
     def standardise(self, features: Tensor) -> Tensor:
         """Features, (n, f), in deviations from the mean of known images."""
@@ -56,7 +54,7 @@ class Panel:
     def strangeness(self, answer: Answer) -> list[float]:
         """For each image, the share of known images that are less strange; BundleError where there is no telling."""
         with trusting_nothing(f"the bundle's {self.attributor.kind}"):
-            scores = self._score(answer).double().numpy()
+            scores = self.gaussians.score(answer.features).double().numpy()
             if not np.isfinite(scores).all():
                 raise bad_bundle(f"the bundle's {self.attributor.kind}", "finite scores of strangeness", "others")
         return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
