@@ -1,8 +1,8 @@
 """Adversarial sets on disk: whole whatever the order and the number of writers, and readable by others."""
 
 import csv
+import dataclasses
 import multiprocessing
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,22 @@ import pytest
 import torch
 from PIL import Image
 
-from redhanded.advset import COLUMNS, AdversarialSet, read_column, read_provenance, read_set, write_shard
-from redhanded.attacks import FGSM
+from redhanded.advset import (
+    COLUMNS,
+    AdversarialSet,
+    column_names,
+    read_column,
+    read_provenance,
+    read_set,
+    write_shard,
+)
+from redhanded.attacks import FGSM, Clean
 from redhanded.errors import RunError
 from redhanded.exports import EXPORTS, export_npz, export_png, write_png
 
 ATTACK = FGSM(norm="l2", eps=1.0)
 TOTAL, SHARD = 22, 5  # the last shard is not full
+MEASURED = ["prediction_float32", "success_float32", "prediction_uint8", "success_uint8"]
 PROVENANCE = {"attack": str(ATTACK), "victim": "a", "shard_images": SHARD}
 
 
@@ -25,34 +34,34 @@ def whole_set(channels: int = 3) -> AdversarialSet:
     draw = {
         name: torch.rand(TOTAL, generator=generator)
         if dtype == "float32"
-        else torch.randint(0, 2 if dtype == "bool" else 1000, (TOTAL,), generator=generator).to(getattr(torch, dtype))
+        else torch.randint(0, 2 if dtype == "bool" else 3, (TOTAL,), generator=generator).to(getattr(torch, dtype))
         for name, dtype in COLUMNS.items()
     }
     images = torch.rand(TOTAL, channels, 16, 16, generator=generator)
-    return AdversarialSet(attack=ATTACK, **draw | {"images": images, "index": torch.randperm(TOTAL) + 100})
-
-
-def rows_of(whole: AdversarialSet, start: int) -> AdversarialSet:
-    parts = {name: getattr(whole, name)[start : start + SHARD] for name in COLUMNS}
-    return AdversarialSet(attack=ATTACK, **parts)
+    predictions = {pixels: torch.randint(0, 3, (TOTAL,), generator=generator) for pixels in ("float32", "uint8")}
+    draw |= {"images": images, "index": torch.randperm(TOTAL, generator=generator) + 100}
+    return AdversarialSet(attack=ATTACK, **draw, predictions=predictions)
 
 
 def write(path: Path, whole: AdversarialSet, starts: list[int]) -> None:
     for start in starts:
-        write_shard(path, start, TOTAL, SHARD, rows_of(whole, start), PROVENANCE)
+        rows = {name: values[start : start + SHARD] for name, values in whole.columns().items()}
+        write_shard(path, start, TOTAL, SHARD, rows, PROVENANCE)
 
 
 def assert_same(one: AdversarialSet, other: AdversarialSet) -> None:
     assert one.attack == other.attack
-    for name in COLUMNS:
-        found, expected = getattr(one, name), getattr(other, name)
+    assert one.predictions.keys() == other.predictions.keys()
+    for name, found in one.columns().items():
+        expected = other.columns()[name]
         assert found.dtype == expected.dtype, name
         assert torch.equal(found, expected), name
 
 
-def test_the_columns_are_the_fields() -> None:
-    names = [field.name for field in fields(AdversarialSet)]
-    assert names == ["attack", *COLUMNS]
+def test_the_columns_are_the_fields_and_what_was_measured() -> None:
+    names = [field.name for field in dataclasses.fields(AdversarialSet)]
+    assert names == ["attack", *COLUMNS, "predictions"]
+    assert list(whole_set().columns()) == [*COLUMNS, *MEASURED]
 
 
 @pytest.mark.parametrize("starts", [[0, 5, 10, 15, 20], [20, 5, 15, 0, 10], [10, 10, 0, 20, 15, 5, 0]], ids=str)
@@ -68,7 +77,6 @@ def test_the_order_of_shards_does_not_matter(tmp_path: Path, starts: list[int]) 
 def write_every_other(path: Path, first: int, barrier: "multiprocessing.synchronize.Barrier") -> None:
     """In a process of its own: the shards `first`, `first` + 2, ..., each when the other process is at its own."""
     whole = whole_set()
-    whole = AdversarialSet(**vars(whole) | {"index": torch.arange(TOTAL)})
     for start in range(first * SHARD, TOTAL + SHARD, 2 * SHARD):
         barrier.wait(30)
         if start < TOTAL:
@@ -85,8 +93,7 @@ def test_two_processes_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     for writer in writers:
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0]
-    whole = whole_set()
-    assert_same(read_set(path, ATTACK), AdversarialSet(**vars(whole) | {"index": torch.arange(TOTAL)}))
+    assert_same(read_set(path, ATTACK), whole_set())
 
 
 def test_each_shard_has_files_of_its_own(tmp_path: Path) -> None:
@@ -106,10 +113,32 @@ def test_some_rows_of_one_column(tmp_path: Path) -> None:
         assert np.array_equal(found, whole.images[torch.tensor(rows, dtype=torch.int64)].numpy())
 
 
-def test_success_is_that_of_the_pixel_protocol() -> None:
-    whole = whole_set()
-    assert whole.success("float32") is whole.success_float32
-    assert whole.success("uint8") is whole.success_uint8
+def test_success_is_attacked_changed_and_wrong_under_the_pixel_protocol() -> None:
+    fooled, right = torch.ones(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
+    attacked, linf = torch.tensor([True, True, False, True]), torch.tensor([0.1, 0.0, 0.1, 0.1])
+    made = dataclasses.replace(
+        whole_set(),
+        label=torch.tensor([0, 0, 0, 0]),
+        attacked=attacked,
+        linf=linf,
+        predictions={"float32": fooled, "uint8": right},
+    )
+    assert made.success("float32").tolist() == made.eligible("float32").tolist() == [True, False, False, True]
+    assert made.success("uint8").tolist() == made.eligible("uint8").tolist() == [False] * 4
+    control = dataclasses.replace(made, attack=Clean())
+    assert control.eligible("float32").tolist() == control.eligible("uint8").tolist() == attacked.tolist()
+
+
+def test_what_is_measured_later_becomes_columns_of_the_set(tmp_path: Path) -> None:
+    path, whole = tmp_path / "set.zarr", whole_set()
+    columns = whole.columns()
+    for names in ([*COLUMNS], MEASURED[:2], MEASURED[2:]):
+        for start in range(0, TOTAL, SHARD):
+            rows = {name: columns[name][start : start + SHARD] for name in names}
+            write_shard(path, start, TOTAL, SHARD, rows, PROVENANCE if names == [*COLUMNS] else {})
+        assert set(names) <= set(column_names(path))
+    assert_same(read_set(path, ATTACK), whole)
+    assert read_provenance(path) == PROVENANCE
 
 
 @pytest.mark.parametrize("what", ["nothing there", "an empty folder", "another column"])
@@ -140,19 +169,19 @@ def test_npz_holds_every_column_and_nothing_else(stored: tuple[Path, Adversarial
     path, whole = stored
     assert export_npz(path, tmp_path / "set.npz") == TOTAL
     with np.load(tmp_path / "set.npz", allow_pickle=False) as content:
-        assert set(content) == set(COLUMNS)
-        for name, dtype in COLUMNS.items():
-            assert content[name].dtype == dtype
-            assert np.array_equal(content[name], getattr(whole, name).numpy())
+        assert set(content) == {*COLUMNS, *MEASURED}
+        for name, values in whole.columns().items():
+            assert content[name].dtype == values.numpy().dtype
+            assert np.array_equal(content[name], values.numpy())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_holds_what_still_fools_its_victim(tmp_path: Path, channels: int) -> None:
     whole = whole_set(channels)
     write(tmp_path / "set.zarr", whole, [0, 5, 10, 15, 20])
-    kept = whole.success_uint8.nonzero().flatten()
+    kept = whole.success("uint8").nonzero().flatten()
     assert 0 < len(kept) < TOTAL
-    assert not torch.equal(whole.success_uint8, whole.success_float32)
+    assert not torch.equal(whole.success("uint8"), whole.success("float32"))
     assert export_png(tmp_path / "set.zarr", tmp_path / "out") == len(kept)
     names = {f"{index:06d}.png" for index in whole.index[kept].tolist()}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"images.csv"}
@@ -162,10 +191,10 @@ def test_png_holds_what_still_fools_its_victim(tmp_path: Path, channels: int) ->
     for line, row in zip(table, kept.tolist(), strict=True):
         assert line["file"] == f"{int(whole.index[row]):06d}.png"
         assert line["attack"] == str(ATTACK)
-        for name in COLUMNS.keys() - {"images"}:
-            assert float({"True": "1", "False": "0"}.get(line[name], line[name])) == pytest.approx(
-                float(getattr(whole, name)[row])
-            )
+        for name, values in whole.columns().items():
+            if name != "images":
+                found = float({"True": "1", "False": "0"}.get(line[name], line[name]))
+                assert found == pytest.approx(float(values[row]))
         with Image.open(tmp_path / "out" / line["file"]) as image:
             assert image.mode == {1: "L", 3: "RGB"}[channels]
             pixels = np.asarray(image).reshape(16, 16, channels).transpose(2, 0, 1)

@@ -21,12 +21,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from redhanded.advset import COLUMNS, read_column
+from redhanded.advset import COLUMNS, MEASURED, read_column
 from redhanded.catalogue import CATALOGUE
 from redhanded.cli import main
 from redhanded.engine import RunFolder
 from redhanded.results import RunCard, read_record
 from redhanded.study import BUILT_IN
+from redhanded.views import PIXELS
 from tiny_study import write_source, write_study
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
@@ -397,17 +398,18 @@ def test_an_exported_npz_holds_every_array(
     answer = here("export", adversarial_set, "--to", "npz", "--out", tmp_path / name)
     assert (answer.code, answer.err, answer.out) == (0, "", f"45 images: {tmp_path / name}\n")
     with np.load(tmp_path / name, allow_pickle=False) as arrays:
-        assert set(arrays) == set(COLUMNS)
-        for column in COLUMNS:
+        assert arrays.keys() == {*COLUMNS, *(f"{what}_{pixels}" for what in MEASURED for pixels in PIXELS)}
+        for column in arrays:
             stored = read_column(adversarial_set, column)
-            assert arrays[column].dtype == stored.dtype == COLUMNS[column]
+            assert arrays[column].dtype == stored.dtype
             assert arrays[column].tobytes() == stored.tobytes()
 
 
 def test_exported_png_files_are_what_fools_after_rounding(
     here: Callable[..., Answer], adversarial_set: Path, tmp_path: Path
 ) -> None:
-    stored = {column: read_column(adversarial_set, column) for column in COLUMNS}
+    names = ("index", "label", "images", "prediction_uint8", "success_uint8")
+    stored = {name: read_column(adversarial_set, name) for name in names}
     rows = np.flatnonzero(stored["success_uint8"])
     assert 0 < len(rows) < 45
     answer = here("export", adversarial_set, "--to", "png", "--out", tmp_path / "images")

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redhanded.attacks import FGSM, Clean
-from redhanded.evaluation import Picked, Scores, column_of, load, load_sets, pick, score, score_by_size, score_together
+from redhanded.evaluation import (
+    Picked,
+    ReadColumn,
+    Scores,
+    column_of,
+    load,
+    load_sets,
+    pick,
+    score,
+    score_by_size,
+    score_together,
+)
 from redhanded.metrics import wilson_interval
 from redhanded.questions import SetRef
 from redhanded.samples import Samples, Split
@@ -38,10 +49,17 @@ class Memory:
                 for pixels in ("float32", "uint8"):
                     self.columns[ref, split, f"success_{pixels}"] = rng.random(size) < rate
 
-    def read(self, ref: SetRef, split: Split, column: str, rows: NDArray[np.int64] | None) -> NDArray[Any]:
-        self.asked.append((ref, split, column, rows is None))
-        values = self.columns[ref, split, column]
-        return values if rows is None else values[rows]
+    def under(self, pixels: str) -> ReadColumn:
+        """What the engine reads under a pixel protocol: of a control every image counts."""
+
+        def read(ref: SetRef, split: Split, column: str, rows: NDArray[np.int64] | None) -> NDArray[Any]:
+            self.asked.append((ref, split, column, rows is None))
+            control = ref.attack.family == "clean"
+            held = {"eligible": "attacked" if control else f"success_{pixels}"}.get(column, column)
+            values = self.columns[ref, split, held]
+            return values if rows is None else values[rows]
+
+        return read
 
 
 class Gathered(NamedTuple):
@@ -54,8 +72,9 @@ class Gathered(NamedTuple):
 def gather(
     memory: Memory, pixels: Any, seed: tuple[object, ...] = (), most: dict[Split, int] | None = None
 ) -> Gathered:
-    picked = pick(CLASSES, memory.read, pixels, seed, most)
-    return Gathered(picked, {split: load(CLASSES, picked, memory.read, pixels, split) for split in SIZES})
+    read = memory.under(pixels)
+    picked = pick(CLASSES, read, seed, most)
+    return Gathered(picked, {split: load(CLASSES, picked, read, pixels, split) for split in SIZES})
 
 
 def origins(samples: Samples) -> list[tuple[int, int, int]]:
@@ -99,11 +118,10 @@ def test_a_sample_knows_its_place_in_the_source(rate: float) -> None:
         assert (samples.clean, samples.victims) == (None, {})  # nothing that an analyst does not have
 
 
-def test_only_the_protocols_own_success_is_read_and_images_are_rounded_for_it() -> None:
-    for pixels, other, noise in (("float32", "uint8", 0.3 / 255), ("uint8", "float32", 0.0)):
+def test_images_are_rounded_for_their_protocol_and_none_is_read_that_is_not_picked() -> None:
+    for pixels, noise in (("float32", 0.3 / 255), ("uint8", 0.0)):
         memory = Memory()
         gathered = gather(memory, pixels)
-        assert f"success_{other}" not in {column for _, _, column, _ in memory.asked}
         assert ("images", True) not in {(column, whole) for _, _, column, whole in memory.asked}
         assert gathered.samples["test"].images[:, 0, 0, 3].tolist() == pytest.approx([noise] * len(
             gathered.samples["test"].labels))  # fmt: skip
@@ -134,7 +152,7 @@ def test_a_set_may_end_earlier_than_another() -> None:
 
 @pytest.mark.parametrize(("rate", "enough"), [(0.9, True), (0.1, False), (0.0, False)])
 def test_too_few_images_are_noticed(rate: float, enough: bool) -> None:
-    assert pick(CLASSES, Memory(rate).read, "float32", ()).enough is enough
+    assert pick(CLASSES, Memory(rate).under("float32"), ()).enough is enough
 
 
 def test_enough_means_enough_in_both_splits() -> None:
@@ -208,10 +226,10 @@ def test_of_a_control_every_image_can_be_asked_about() -> None:
         memory.columns[control, split, "index"] = np.arange(size)
         memory.columns[control, split, "attacked"] = np.arange(size) % 3 > 0
         memory.columns[control, split, "success_float32"] = np.zeros(size, dtype=bool)  # nothing is fooled by it
-    picked = pick({"attack": [ONE], "control": [control]}, memory.read, "float32", ())
+    picked = pick({"attack": [ONE], "control": [control]}, memory.under("float32"), ())
     assert picked.enough
     assert (picked.picks["test"][1].rows % 3 > 0).all()
-    assert load_sets([control], memory.read, "float32", 0, most=1000).labels.tolist() == [0] * 80
+    assert load_sets([control], memory.under("float32"), "float32", 0, most=1000).labels.tolist() == [0] * 80
 
 
 def test_answers_by_size_are_those_of_the_images_picked() -> None:
@@ -220,11 +238,11 @@ def test_answers_by_size_are_those_of_the_images_picked() -> None:
     for ref in REFS:
         rows = np.arange(SIZES["test"])
         memory.columns[ref, "test", "l2"] = np.where(rows % 2, 1.0, 2.0) + rng.random(len(rows)) / 10
-    picked = pick(CLASSES, memory.read, "float32", ())
-    rows = column_of(CLASSES, picked.picks["test"], memory.read, "test", "index") // 2
+    picked = pick(CLASSES, memory.under("float32"), ())
+    rows = column_of(CLASSES, picked.picks["test"], memory.under("float32"), "test", "index") // 2
     own = torch.arange(3).repeat_interleave(SIZES["test"])
     small = torch.from_numpy(rows % 2 == 1)  # alone the small ones are named rightly
-    found = score_by_size(one_hot(torch.where(small, own, (own + 1) % 3)), CLASSES, picked, memory.read, ())
+    found = score_by_size(one_hot(torch.where(small, own, (own + 1) % 3)), CLASSES, picked, memory.under("float32"), ())
     assert {(part.high < 1.5, part.correct == part.n, part.correct == 0) for part in found} == {
         (True, True, False),
         (False, False, True),
@@ -234,7 +252,7 @@ def test_answers_by_size_are_those_of_the_images_picked() -> None:
 def test_images_of_one_actor_are_of_one_set_and_their_evidence_adds_up() -> None:
     """Right three times of five but weakly, wrong twice: alone 60 %, together all."""
     memory = Memory(1.0)
-    picked = pick(CLASSES, memory.read, "float32", ())
+    picked = pick(CLASSES, memory.under("float32"), ())
     labels = torch.arange(3).repeat_interleave(60)
     weak = torch.where(torch.arange(180) % 5 < 3, labels, (labels + 1) % 3)
     found = score_together(one_hot(weak), picked)
@@ -250,7 +268,7 @@ def test_images_of_one_actor_are_of_one_set_and_their_evidence_adds_up() -> None
 def test_all_sets_together_are_equally_large_and_of_the_train_split() -> None:
     memory = Memory(0.5, short={ONE: 20})
     memory.columns[FOUR, "train", "success_uint8"][:] = False
-    samples = load_sets(REFS, memory.read, "uint8", 3, most=40)
+    samples = load_sets(REFS, memory.under("uint8"), "uint8", 3, most=40)
     assert samples.classes == (ONE.name, TWO.name, THREE.name)  # nothing of the fourth fools
     assert samples.labels.bincount().tolist() == [40] * 3
     assert (samples.images[:, 0, 0, 2] == 0).all()

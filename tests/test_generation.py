@@ -61,15 +61,15 @@ def test_success_is_what_the_model_says_in_float_and_after_rounding(task: Task) 
         rounded = (made.images * 255).round() / 255
         changed = (made.images != images).flatten(1).any(1)
         assert torch.equal(made.attacked, attacked)
-        assert torch.equal(made.prediction_float32, classify(model, made.images))
-        assert torch.equal(made.prediction_uint8, classify(model, rounded))
-        assert torch.equal(made.success_float32, attacked & changed & (classify(model, made.images) != labels))
-        assert torch.equal(made.success_uint8, attacked & changed & (classify(model, rounded) != labels))
+        assert torch.equal(made.predictions["float32"], classify(model, made.images))
+        assert torch.equal(made.predictions["uint8"], classify(model, rounded))
+        assert torch.equal(made.success("float32"), attacked & changed & (classify(model, made.images) != labels))
+        assert torch.equal(made.success("uint8"), attacked & changed & (classify(model, rounded) != labels))
         assert torch.equal(made.l2, norm_of(made.images - images, "l2"))
         assert torch.equal(made.linf, norm_of(made.images - images, "linf"))
         assert made.images.min() >= 0
         assert made.images.max() <= 1
-        differ += int((made.success_float32 != made.success_uint8).sum())
+        differ += int((made.success("float32") != made.success("uint8")).sum())
     assert differ > 0  # or this test would not tell the two protocols apart
 
 
@@ -77,7 +77,7 @@ def test_what_was_wrong_before_stays_as_it_was(task: Task) -> None:
     model, images, labels = task
     for made in generate(model, images, labels, ATTACK_LIST):
         assert torch.equal(made.images[::5], images[::5])
-        for column in (made.success_float32, made.success_uint8, made.l2, made.linf, made.steps):
+        for column in (made.success("float32"), made.success("uint8"), made.l2, made.linf, made.steps):
             assert not column[::5].any()
         assert (made.steps[made.attacked] > 0).all()
 
@@ -105,10 +105,12 @@ def faked(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -
 def test_an_unchanged_image_is_no_success(monkeypatch: pytest.MonkeyPatch, moved: float) -> None:
     faked(monkeypatch, lambda images: images + moved)
     labels = torch.zeros(20, dtype=torch.int64)
-    (made,) = make_sets(Fickle().eval(), lattice() * 0.8, labels, torch.arange(20), [FGSM(eps=0.1)])
+    (made,) = make_sets(
+        Fickle().eval(), lattice() * 0.8, labels, torch.arange(20), [FGSM(eps=0.1)], ["float32", "uint8"]
+    )
     assert made.attacked.all()
-    assert (made.prediction_float32 == 1).all()
-    assert made.success_float32.tolist() == made.success_uint8.tolist() == [moved > 0] * 20
+    assert (made.predictions["float32"] == 1).all()
+    assert made.success("float32").tolist() == made.success("uint8").tolist() == [moved > 0] * 20
 
 
 class Brightness(nn.Module):
@@ -124,7 +126,7 @@ def test_a_model_without_parameters_can_be_attacked() -> None:
     labels = classify(Brightness().eval(), images)
     assert labels.unique().tolist() == [0, 1]
     (made,) = generate(Brightness().eval(), images, labels, [DeepFool(norm="l2", overshoot=0.1)])
-    assert made.success_float32.all()
+    assert made.success("float32").all()
 
 
 def test_sets_come_in_the_order_of_the_attacks(task: Task) -> None:
@@ -194,7 +196,7 @@ def test_progress_counts_each_batch_of_each_call(task: Task) -> None:
 
 def test_no_images_make_empty_sets(task: Task) -> None:
     (made,) = generate(task[0], lattice(0), torch.zeros(0, dtype=torch.int64), ATTACK_LIST[:1])
-    assert len(made) == len(made.success_float32) == 0
+    assert len(made) == len(made.success("float32")) == 0
     assert made.images.shape == (0, 1, 8, 8)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from redhanded.identity import code_digest, digest, file_digest, imports_of, seed_for
+from redhanded.identity import digest, file_digest, seed_for
 
 
 def test_a_key_does_not_depend_on_the_process_or_the_order_of_keys() -> None:
@@ -39,25 +39,3 @@ def test_file_digest_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
     assert file_digest(tmp_path / "file") == expected
-
-
-def test_code_counts_by_what_it_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = {
-        "plain": "def f(x):\n    return x + 1\n",
-        "commented": '"""A module."""\n\n\ndef f(x):  # why\n    """Add one."""\n    return (x + 1)\n',
-        "other": "def f(x):\n    return x + 2\n",
-    }
-    for name, text in sources.items():
-        (tmp_path / f"redhanded_test_{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    plain, commented, other = (code_digest((f"redhanded_test_{name}",)) for name in sources)
-    assert plain == commented != other
-
-
-def test_imports_are_followed() -> None:
-    found = imports_of("redhanded.attacks.pgd")
-    assert {"redhanded.attacks.pgd", "redhanded.attacks.ascent", "redhanded.attacks.spec"} <= set(found)
-    assert {"redhanded.norms", "redhanded.identity"} <= set(found)  # imported by what it imports
-    assert "redhanded.attacks.deepfool" not in found
-    assert "redhanded.attributors.forensic" not in imports_of("redhanded.attributors.cnn6")  # a row of the same table
-    assert found == tuple(sorted(found))

@@ -26,11 +26,11 @@ PACKAGE = Path(redhanded.__file__).parent
 
 # Top to bottom; a package is one layer, whose modules may import one another.
 LAYERS = (
-    *("errors", "norms", "metrics", "identity", "provenance", "results", "packed", "image_files"),
+    *("errors", "norms", "metrics", "identity", "provenance", "results", "packed", "views", "image_files"),
     *("calibration", "sizes", "projection", "attacked"),
     *("data", "networks", "prepare", "weights", "training"),
     "attacks",
-    *("victims", "views", "residuals", "advset", "exports", "model_checks"),
+    *("victims", "residuals", "advset", "exports", "model_checks"),
     "generation",
     *("choice", "samples", "questions"),
     "attributors",

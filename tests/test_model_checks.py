@@ -382,10 +382,12 @@ def test_controls_run_on_a_model_without_gradients() -> None:
 
 
 def test_sets_of_a_trusted_model_are_made_unchecked_and_are_the_same() -> None:
-    (trusted,) = make_sets(SOUND, IMAGES, LABELS, torch.arange(len(IMAGES)), [FGSM(eps=0.1)])
+    (trusted,) = make_sets(SOUND, IMAGES, LABELS, torch.arange(len(IMAGES)), [FGSM(eps=0.1)], ["float32"])
     (checked,) = generate(SOUND, IMAGES, LABELS, [FGSM(eps=0.1)])
     assert torch.equal(trusted.images, checked.images)
-    make_sets(then(lambda images, logits: logits.softmax(1)), IMAGES, LABELS, trusted.index, [FGSM(eps=0.1)])
+    make_sets(
+        then(lambda images, logits: logits.softmax(1)), IMAGES, LABELS, trusted.index, [FGSM(eps=0.1)], ["float32"]
+    )
 
 
 # --- the page

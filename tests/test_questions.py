@@ -151,8 +151,16 @@ def belongs(question: Question, name: str, ref: SetRef, chosen: dict[tuple[str, 
     return same and ref.victim == rest[1] and IDS[pair] == rest[0]
 
 
-def choice_of(attack: AttackSpec) -> Choice:
-    return Choice(attack.family, attack.norm, attack.setting, attack.label, 1.0, 0.0)
+def choice_of(attack: AttackSpec, success: float = 1.0, size: float = 0.0) -> Choice:
+    return Choice(
+        family=attack.family,
+        norm=attack.norm,
+        setting=attack.setting,
+        label=attack.label,
+        success=success,
+        median_l2=size,
+        seconds=0.0,
+    )
 
 
 chosen_attacks = st.tuples(
@@ -205,7 +213,7 @@ L2 = ("fgsm", "l2")
 
 def test_the_highest_success_is_chosen() -> None:
     cards = [card("a", SMALL, 700, 1.0), card("a", MIDDLE, 900, 2.0), card("a", LARGE, 850, 5.0)]
-    assert choose_settings(cards, "float32") == {L2: Choice("fgsm", "l2", {"eps": 2.0}, MIDDLE.label, 0.9, 2.0)}
+    assert choose_settings(cards, "float32") == {L2: choice_of(MIDDLE, 0.9, 2.0)}
 
 
 def test_success_is_compared_in_whole_per_cent_then_by_size() -> None:
@@ -220,7 +228,7 @@ def test_means_are_over_victims() -> None:
         *(card("a", SMALL, 1000, 1.0), card("b", SMALL, 500, 3.0)),  # 75 %, 2.0
         *(card("a", LARGE, 800, 4.0), card("b", LARGE, 800, 6.0)),  # 80 %, 5.0
     ]
-    assert choose_settings(cards, "float32")[L2] == Choice("fgsm", "l2", {"eps": 5.0}, LARGE.label, 0.8, 5.0)
+    assert choose_settings(cards, "float32")[L2] == choice_of(LARGE, 0.8, 5.0)
 
 
 def test_the_test_split_and_other_pixels_do_not_count() -> None:

@@ -277,9 +277,9 @@ def test_generate_measures_what_the_libraries_made(linear: tuple[nn.Module, Tens
     for spec, made in zip(specs, generate(model, images, labels, specs, batch_size=5), strict=True):
         assert made.attack == spec
         assert torch.equal(made.images[:2], images[:2])
-        assert not made.success_float32[:2].any()
-        assert torch.equal(made.success_float32[2:], (predict(model, made.images) != labels)[2:])
-        assert made.success_float32.sum() >= 5, spec
+        assert not made.success("float32")[:2].any()
+        assert torch.equal(made.success("float32")[2:], (predict(model, made.images) != labels)[2:])
+        assert made.success("float32").sum() >= 5, spec
         torch.testing.assert_close(made.l2, (made.images - images).flatten(1).norm(dim=1))
 
 
@@ -418,8 +418,8 @@ def test_what_a_library_breaks_is_no_success(
     spec = as_foolbox(monkeypatch, lambda model, images, labels, attack: found_by(images, [defect] * len(images))[0])
     (made,) = generate(model, images, predict(model, images), [spec])
     assert torch.equal(made.images, images)
-    assert not made.success_float32.any()
-    assert not made.success_uint8.any()
+    assert not made.success("float32").any()
+    assert not made.success("uint8").any()
 
 
 def disturb(model: nn.Module, images: Tensor, labels: Tensor, attack: AttackSpec) -> Tensor:

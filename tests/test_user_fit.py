@@ -86,10 +86,16 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
     return calls
 
 
+def fooling_only(made: AdversarialSet, rows: Tensor, pixels: str = "float32") -> AdversarialSet:
+    """The same set where no other images than those at `rows`, (n,) bool, fool their victim under a pixel protocol."""
+    prediction = torch.where(rows, made.predictions[pixels], made.label)
+    return replace(made, predictions={**made.predictions, pixels: prediction})
+
+
 def asked(sets: list[AdversarialSet]) -> tuple[np.ndarray, list[str]]:
     """Images that fool their victim, and the labels of their attacks."""
-    images = np.concatenate([made.images[made.success_float32].numpy() for made in sets])
-    return images, [made.attack.label for made in sets for _ in range(int(made.success_float32.sum()))]
+    images = np.concatenate([made.images[made.success("float32")].numpy() for made in sets])
+    return images, [made.attack.label for made in sets for _ in range(int(made.success("float32").sum()))]
 
 
 def test_it_names_attacks_on_images_it_has_not_seen(fitted: AttackClassifier, test_sets: list[AdversarialSet]) -> None:
@@ -133,7 +139,7 @@ def test_classes_are_equal_and_hold_only_what_fools_its_victim(
     classes: dict[str, int],
 ) -> None:
     some = torch.arange(160) % 4 > 0  # so that one attack has images that failed
-    sets = [replace(sets[0], success_float32=sets[0].success_float32 & some), *sets[1:]]
+    sets = [fooling_only(sets[0], some), *sets[1:]]
     redhanded.fit(sets, question=question)
     ((images, names, index),) = given
     found, counts = np.unique(names, return_counts=True)
@@ -145,18 +151,17 @@ def test_classes_are_equal_and_hold_only_what_fools_its_victim(
         assert len(set(own)) == len(own)
         for image, source in zip(images[names == name], own, strict=True):
             came = [made for made in sets if ask(made) == name and torch.equal(made.images[source], image)]
-            assert any(made.success_float32[source] for made in came)
+            assert any(made.success("float32")[source] for made in came)
     assert len({tuple(index[names == name]) for name in found}) == 1  # paired: the very same source images
 
 
 def test_classes_that_share_no_source_images_are_made_equal(sets: list[AdversarialSet], given: Given) -> None:
     first, second = torch.arange(160) < 70, torch.arange(160) >= 70
-    one = replace(sets[0], success_float32=sets[0].success_float32 & first)
-    two = replace(sets[2], success_float32=sets[2].success_float32 & second)
-    redhanded.fit([one, two])
+    one = fooling_only(sets[0], first)
+    redhanded.fit([one, fooling_only(sets[2], second)])
     ((_, names, index),) = given
     counts = [int((names == name).sum()) for name in ("fgsm", "deepfool")]
-    assert counts[0] == counts[1] == int(one.success_float32.sum())
+    assert counts[0] == counts[1] == int(one.success("float32").sum())
     assert not set(index[names == "fgsm"]) & set(index[names == "deepfool"])
 
 
@@ -174,8 +179,7 @@ def test_of_a_control_those_that_were_rightly_classified(
 
 def test_uint8_takes_what_still_fools_after_rounding_and_rounds(sets: list[AdversarialSet], given: Given) -> None:
     kept = torch.arange(160) >= 80
-    sets = [replace(made, success_uint8=made.success_uint8 & kept) for made in sets]
-    redhanded.fit(sets, pixels="uint8")
+    redhanded.fit([fooling_only(made, kept, "uint8") for made in sets], pixels="uint8")
     ((images, _, index),) = given
     assert torch.equal(round_to_uint8(images), images)
     assert index.min() >= 80
@@ -185,7 +189,7 @@ def test_sets_on_disk_give_the_same_and_those_of_two_sources_are_not_mixed_up(
     sets: list[AdversarialSet], given: Given, tmp_path: Path
 ) -> None:
     def write(name: str, made: AdversarialSet, **provenance: str) -> Path:
-        write_shard(tmp_path / name, 0, 160, 160, made, {"attack": str(made.attack), **provenance})
+        write_shard(tmp_path / name, 0, 160, 160, made.columns(), {"attack": str(made.attack), **provenance})
         return tmp_path / name
 
     same = [write(f"{place}.zarr", made, source_digest="a") for place, made in enumerate(sets)]
@@ -323,7 +327,7 @@ def test_a_collapse_is_told(sets: list[AdversarialSet]) -> None:
 
 
 def few(sets: list[AdversarialSet]) -> list[AdversarialSet]:
-    return [replace(sets[0], success_float32=torch.arange(160) < 49), *sets[1:]]
+    return [fooling_only(sets[0], sets[0].success("float32").cumsum(0) < 50), *sets[1:]]
 
 
 def other_size(sets: list[AdversarialSet]) -> list[AdversarialSet]:
@@ -362,7 +366,7 @@ def test_mistakes_are_told_in_one_line(sets: list[AdversarialSet], name: str) ->
 
 
 def test_a_path_without_a_set_or_without_its_attack(sets: list[AdversarialSet], tmp_path: Path) -> None:
-    write_shard(tmp_path / "nameless.zarr", 0, 160, 160, sets[0], {})
+    write_shard(tmp_path / "nameless.zarr", 0, 160, 160, sets[0].columns(), {})
     for path in (tmp_path / "none.zarr", tmp_path / "nameless.zarr"):
         with pytest.raises(RunError, match="expected"):
             redhanded.fit([path, *sets])

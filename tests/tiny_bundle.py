@@ -4,7 +4,7 @@ from pathlib import Path
 
 import redhanded
 from redhanded.bundle import pack_bundle
-from tiny_study import TOML, write_source
+from tiny_study import TOML, InOrder, write_source
 
 _TRAINING = "training = { epochs = 8, batch_size = 32, learning_rate = 1e-2, attempts = 2 }"
 _GRID = """
@@ -42,7 +42,7 @@ def make_run(folder: Path) -> Path:
     (folder / "study.toml").write_text(text)
     study = redhanded.load_study(str(folder / "study.toml"))
     asked = ["forensic", "joined", "oracle"]
-    return redhanded.run_study(study, folder / "run", sources={"bars": source}, attributors=asked, workers=1)
+    return redhanded.run_study(study, folder / "run", sources={"bars": source}, attributors=asked, executor=InOrder())
 
 
 def make_bundle(folder: Path) -> Path:

@@ -1,9 +1,13 @@
 """A study that runs in seconds: three easy classes, two narrow victims, every attack in both norms."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from redhanded.engine import RunFolder
+from redhanded.engine.local import complete
+from redhanded.engine.steps import Step
 from redhanded.study import Study, load_study
 
 TRAIN, TEST = 90, 45  # images of the source
@@ -55,6 +59,15 @@ deepfool = { steps = 20 }
 [scales.tiny.attributors]
 cnn6 = { width = 0.125, training = { epochs = 6, batch_size = 32, learning_rate = 1e-2, attempts = 2 } }
 """
+
+
+class InOrder:
+    """An executor that starts no processes: one step after the other, here."""
+
+    def run(self, steps: Sequence[Step], store: RunFolder, on_done: Callable[[Step], None]) -> None:
+        for step in steps:
+            complete(step, store)
+            on_done(step)
 
 
 def write_source(path: Path) -> Path:

@@ -4,6 +4,7 @@ On disk a set is a zarr group of sibling arrays, all cut along the first axis in
 written whole by one writer; whoever writes it records only afterwards that it is done.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,24 +15,23 @@ import zarr
 from filelock import FileLock
 from torch import Tensor
 
-from redhanded.attacks import AttackSpec
+from redhanded.attacks import ATTACKS, AttackSpec
 from redhanded.errors import RunError
 from redhanded.results import Pixels, SetCard
+from redhanded.views import AS_LEFT
 
-# The arrays of a set and their types on disk; `images` has a shape of its own, the others are (n,).
+# The arrays of every set and their types on disk; `images` has a shape of its own, the others are (n,). Beside them
+# stand `prediction_P` and `success_P` for each pixel protocol P under which success was measured.
 COLUMNS: dict[str, str] = {
     "images": "float32",
     "index": "int64",
     "label": "int64",
     "attacked": "bool",
-    "prediction_float32": "int64",
-    "prediction_uint8": "int64",
-    "success_float32": "bool",
-    "success_uint8": "bool",
     "l2": "float32",
     "linf": "float32",
     "steps": "int64",
 }
+MEASURED: dict[str, str] = {"prediction": "int64", "success": "bool"}
 
 
 @dataclass(frozen=True)
@@ -43,44 +43,68 @@ class AdversarialSet:
     index: Tensor  # (n,) where the image stands in its source
     label: Tensor  # (n,) the true class
     attacked: Tensor  # (n,) bool: the victim was right before, so that there was something to attack
-    prediction_float32: Tensor  # (n,) the victim's class for the image as it is
-    prediction_uint8: Tensor  # (n,) and after rounding to 8 bits
-    success_float32: Tensor  # (n,) bool: attacked, changed, and the victim is wrong
-    success_uint8: Tensor  # (n,) bool: the same after rounding
     l2: Tensor  # (n,) size of the perturbation, pixels in [0, 1]
     linf: Tensor  # (n,)
     steps: Tensor  # (n,) gradients used
+    predictions: Mapping[Pixels, Tensor]  # (n,) the victim's class for the image under each pixel protocol
 
     def __len__(self) -> int:
         return len(self.index)
 
     def success(self, pixels: Pixels) -> Tensor:
-        """(n,) bool: which images fool the victim under a pixel protocol."""
-        return self.success_float32 if pixels == "float32" else self.success_uint8
+        """(n,) bool: which images were attacked, changed, and fool the victim under a pixel protocol."""
+        return self.attacked & (self.linf > 0) & (self.predictions[pixels] != self.label)
+
+    def eligible(self, pixels: Pixels) -> Tensor:
+        """(n,) bool: which images count: those that fool their victim; of a control, all that were attacked."""
+        return self.attacked if ATTACKS[self.attack.family].control else self.success(pixels)
+
+    def columns(self) -> dict[str, Tensor]:
+        """The arrays of the set on disk by their names."""
+        measured = {
+            f"{name}_{pixels}": values
+            for pixels, prediction in self.predictions.items()
+            for name, values in (("prediction", prediction), ("success", self.success(pixels)))
+        }
+        return {name: getattr(self, name) for name in COLUMNS} | measured
 
 
 def write_shard(
-    path: Path, start: int, total: int, shard_size: int, shard: AdversarialSet, provenance: dict[str, Any]
+    path: Path, start: int, total: int, shard_size: int, columns: Mapping[str, Tensor], provenance: Mapping[str, Any]
 ) -> None:
-    """Write rows `start` to `start + len(shard)` of a set of `total` rows, which is made if it is not there yet.
+    """Write the rows from `start` on of some arrays of a set of `total` rows; what is not there yet is made.
 
     `start` must be a multiple of `shard_size`, so that each file has one writer.
     """
     with FileLock(f"{path}.lock"):
         group = zarr.open_group(path, mode="a")
-        for name, dtype in COLUMNS.items():
+        for name, values in columns.items():
             if name not in group:
-                shape = getattr(shard, name).shape[1:]
+                shape = values.shape[1:]
+                dtype = COLUMNS.get(name) or MEASURED[name.partition("_")[0]]
                 group.create_array(name, shape=(total, *shape), chunks=(shard_size, *shape), dtype=dtype)
         group.attrs.update(provenance)
-    for name in COLUMNS:
-        _array(group, name)[start : start + len(shard)] = getattr(shard, name).numpy()
+    for name, values in columns.items():
+        _array(group, name)[start : start + len(values)] = values.numpy()
 
 
 def read_set(path: Path, attack: AttackSpec) -> AdversarialSet:
     """Read a whole set into memory; raises RunError where there is none."""
     columns = {name: torch.from_numpy(read_column(path, name)) for name in COLUMNS}
-    return AdversarialSet(attack=attack, **columns)
+    predictions = {
+        name.removeprefix("prediction_"): torch.from_numpy(read_column(path, name))
+        for name in column_names(path)
+        if name.startswith("prediction_")
+    }
+    return AdversarialSet(attack=attack, **columns, predictions=predictions)
+
+
+def column_names(path: Path) -> list[str]:
+    """The names of a set's arrays, sorted; raises RunError where there is no set."""
+    try:
+        return sorted(zarr.open_group(path, mode="r").array_keys())
+    except FileNotFoundError:
+        raise _no_set(path) from None
 
 
 def read_column(path: Path, name: str, rows: np.ndarray | None = None) -> np.ndarray:
@@ -93,10 +117,15 @@ def read_column(path: Path, name: str, rows: np.ndarray | None = None) -> np.nda
 
 
 def describe_set(
-    path: Path, victim: str, attack: AttackSpec, split: Literal["train", "test"], seconds: float
+    path: Path,
+    victim: str,
+    attack: AttackSpec,
+    split: Literal["train", "test"],
+    measured: Sequence[Pixels],
+    seconds: float,
 ) -> SetCard:
-    """Count what a set on disk holds."""
-    attacked, success = read_column(path, "attacked"), read_column(path, "success_float32")
+    """Count what a set on disk holds; `measured` names the pixel protocols, AS_LEFT among them."""
+    attacked, success = read_column(path, "attacked"), read_column(path, f"success_{AS_LEFT}")
     return SetCard(
         victim=victim,
         family=attack.family,
@@ -107,7 +136,7 @@ def describe_set(
         split=split,
         n_images=len(attacked),
         n_attacked=int(attacked.sum()),
-        n_success={"float32": int(success.sum()), "uint8": int(read_column(path, "success_uint8").sum())},
+        n_success={pixels: int(read_column(path, f"success_{pixels}").sum()) for pixels in measured},
         median_l2=_median(read_column(path, "l2")[success]),
         median_linf=_median(read_column(path, "linf")[success]),
         mean_steps=float(read_column(path, "steps")[attacked].mean()) if attacked.any() else 0.0,
@@ -124,7 +153,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
     try:
         return dict(zarr.open_group(path, mode="r").attrs)
     except FileNotFoundError:
-        raise RunError(f"expected an adversarial set (a zarr group) at {path}, found none") from None
+        raise _no_set(path) from None
+
+
+def _no_set(path: Path) -> RunError:
+    return RunError(f"expected an adversarial set (a zarr group) at {path}, found none")
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:

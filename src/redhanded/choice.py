@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import NamedTuple
 
-from redhanded.results import NO_VICTIM, Pixels, SetCard
+from redhanded.results import NO_VICTIM, Outcome, Pixels, SetCard
 
 
-class Choice(NamedTuple):
+class Choice(Outcome):
     """The setting that stands for an attack, and why: its success and size, means over the victims."""
 
     family: str
@@ -33,5 +32,13 @@ def choose_settings(cards: Sequence[SetCard], pixels: Pixels) -> dict[tuple[str,
         success, size = fmean(card.success(pixels) for card in group), fmean(card.median_l2 for card in group)
         best = chosen.get((family, norm))
         if best is None or (-round(success, 2), size) < (-round(best.success, 2), best.median_l2):
-            chosen[family, norm] = Choice(family, norm, group[0].setting, label, success, size)
+            chosen[family, norm] = Choice(
+                family=family,
+                norm=norm,
+                setting=group[0].setting,
+                label=label,
+                success=success,
+                median_l2=size,
+                seconds=0.0,
+            )
     return chosen

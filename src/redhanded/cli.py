@@ -87,10 +87,11 @@ def run(
         int | None, typer.Option(min=1, help="Trainings of each attributor, for the spread; the study's unless given.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core unless given.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what was done and start anew.")] = False,
 ) -> None:
     """Run a study, or go on where it was interrupted, and write its report."""
     from redhanded.data import source_paths
-    from redhanded.engine import run_study
+    from redhanded.engine import LocalExecutor, run_study
     from redhanded.report import main_table, write_report
     from redhanded.study import load_study
 
@@ -103,7 +104,8 @@ def run(
         sources=places,
         only=only or (),
         attributors=named,
-        workers=workers,
+        executor=LocalExecutor(workers),
+        fresh=fresh,
         console=console,
     )
     page = write_report(folder)

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redhanded.attacks import ATTACKS
 from redhanded.calibration import measure_calibration
 from redhanded.identity import seed_for
 from redhanded.metrics import confusion_matrix, p_above_chance, wilson_interval
@@ -18,7 +17,8 @@ from redhanded.samples import FEWEST, Design, Pick, Samples, Split, choose_desig
 from redhanded.sizes import by_size
 from redhanded.views import PIXELS
 
-# (set, split, column, rows or all of them) -> that array; the engine reads zarr, a test may read memory.
+# (set, split, column, rows or all of them) -> that array; the engine reads zarr, a test may read memory. The column
+# `eligible` says which images count: those that fool their victim under the reader's pixel protocol, of a control all.
 ReadColumn = Callable[[SetRef, Split, str, NDArray[np.int64] | None], NDArray]
 ACTOR = 5  # images of one actor
 Classes = Mapping[str, Sequence[SetRef]]
@@ -56,17 +56,16 @@ class Scores(NamedTuple):
 def pick(
     classes: Classes,
     read: ReadColumn,
-    pixels: Pixels,
     seed_parts: Sequence[object],
     most: Mapping[Split, int] | None = None,
 ) -> Picked:
-    """Choose among the images that fool their victim under a pixel protocol, equally many a class, at most `most`.
+    """Choose among the eligible images, equally many a class, at most `most`.
 
     Train and test come from the source's own splits, so that all variants of an image stay on one side. Row i of
-    every set is the same source image; a set may end earlier than another. Of a control every image is chosen from.
+    every set is the same source image; a set may end earlier than another.
     """
     caps: Mapping[Split, int] = most or {}
-    able = {split: _able_of_classes(classes, read, pixels, split) for split in FEWEST}
+    able = {split: _able_of_classes(classes, read, split) for split in FEWEST}
     design = choose_design(able)
     picks = {
         split: pick_rows(able[split], design, seed_for(*seed_parts, "pick", split), caps.get(split)) for split in FEWEST
@@ -97,13 +96,13 @@ def column_of(classes: Classes, picks: Sequence[Pick], read: ReadColumn, split: 
 
 
 def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: int, most: int) -> Samples:
-    """What fools its victim of every set of the train split, at most `most` images each, each set a class.
+    """The eligible images of every set of the train split, at most `most` images each, each set a class.
 
     Images of a set that has fewer than the largest are repeated, so that classes are equally large; a set of which
     nothing fools is no class.
     """
     rng = np.random.default_rng(seed)
-    able = {ref: np.flatnonzero(able_rows(ref, read, pixels, "train")) for ref in refs}
+    able = {ref: np.flatnonzero(read(ref, "train", "eligible", None)) for ref in refs}
     rows = {ref: rng.permutation(found)[:most] for ref, found in able.items() if len(found)}
     size = max(map(len, rows.values()), default=0)
     images, index = (
@@ -116,11 +115,6 @@ def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: in
         classes=tuple(ref.name for ref in rows),
         index=torch.from_numpy(index),
     )
-
-
-def able_rows(ref: SetRef, read: ReadColumn, pixels: Pixels, split: Split) -> NDArray[np.bool_]:
-    """Which images of a set can be asked about: those that fool their victim; of a control, all."""
-    return read(ref, split, "attacked" if ATTACKS[ref.attack.family].control else f"success_{pixels}", None)
 
 
 def score(
@@ -173,9 +167,9 @@ def score_together(log_proba: Tensor, picked: Picked, images: int = ACTOR) -> To
     return Together(images=images, n=len(right), correct=int(right.sum()))
 
 
-def _able_of_classes(classes: Classes, read: ReadColumn, pixels: Pixels, split: Split) -> list[NDArray[np.bool_]]:
+def _able_of_classes(classes: Classes, read: ReadColumn, split: Split) -> list[NDArray[np.bool_]]:
     """For each class (its sets, source images): whether the set's image of that source image can be asked about."""
-    found = [[able_rows(ref, read, pixels, split) for ref in refs] for refs in classes.values()]
+    found = [[read(ref, split, "eligible", None) for ref in refs] for refs in classes.values()]
     longest = max(len(column) for columns in found for column in columns)
     return [np.stack([np.pad(column, (0, longest - len(column))) for column in columns]) for columns in found]
 

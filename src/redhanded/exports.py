@@ -8,12 +8,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from redhanded.advset import COLUMNS, read_column, read_provenance
+from redhanded.advset import column_names, read_column, read_provenance
+from redhanded.views import AS_FILE
 
 
 def export_npz(path: Path, out: Path) -> int:
     """Every array of the set at `path` into one `.npz`; returns the number of images."""
-    columns: dict[str, Any] = {name: read_column(path, name) for name in COLUMNS}
+    columns: dict[str, Any] = {name: read_column(path, name) for name in column_names(path)}
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("wb") as file:  # numpy would add `.npz` to a name without it
         np.savez_compressed(file, **columns)
@@ -25,9 +26,9 @@ def export_png(path: Path, out: Path) -> int:
 
     A PNG holds 256 levels, so images that fool in float alone are left out: they would no longer be adversarial.
     """
-    kept = np.flatnonzero(read_column(path, "success_uint8"))
+    kept = np.flatnonzero(read_column(path, f"success_{AS_FILE}"))
     images = read_column(path, "images", kept)
-    rest = {name: read_column(path, name)[kept] for name in COLUMNS if name != "images"}
+    rest = {name: read_column(path, name)[kept] for name in column_names(path) if name != "images"}
     out.mkdir(parents=True, exist_ok=True)
     with (out / "images.csv").open("w", newline="") as file:
         table = csv.writer(file)

@@ -19,9 +19,11 @@ from redhanded.identity import seed_for
 from redhanded.model_checks import check_model
 from redhanded.norms import norm_of
 from redhanded.prepare import SAMPLE, prepare
+from redhanded.results import Pixels
 from redhanded.training import device_of
-from redhanded.views import round_to_uint8
+from redhanded.views import AS_FILE, AS_LEFT, PIXELS
 
+MEASURED_UNDER = (AS_LEFT, AS_FILE)  # pixel protocols, unless others are asked for
 BATCH = 512  # images: below, networks of many small layers lose time between them
 
 
@@ -32,6 +34,7 @@ def generate(
     attacks: Sequence[AttackSpec],
     *,
     index: Tensor | None = None,
+    pixels: Sequence[Pixels] = MEASURED_UNDER,
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> list[AdversarialSet]:
@@ -39,8 +42,9 @@ def generate(
 
     model: any module in evaluation mode from [0, 1] images to logits, on any device; it is left as it was.
     images: (n, c, h, w) float32 in [0, 1]; labels: (n,) int64; index: (n,) int64, where the images stand in their
-    source, 0 to n - 1 unless given. An image that the model already gets wrong stays as it is and counts as no
-    success. `on_batch` is told the number of images after each batch of one attack function.
+    source, 0 to n - 1 unless given; pixels: the protocols of `PIXELS` under which success is measured. An image that
+    the model already gets wrong stays as it is and counts as no success. `on_batch` is told the number of images after
+    each batch of one attack function.
 
     Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked or
     the model makes attacks meaningless, and gives a ModelWarning where it makes them doubtful (`model_checks`).
@@ -48,7 +52,7 @@ def generate(
     check_batch(images, (torch.float32,), labels=labels, index=labels if index is None else index)
     check_model(model, images, labels, needs_gradient(attacks))
     index = torch.arange(len(images)) if index is None else index
-    return make_sets(model, images, labels, index, attacks, batch_size=batch_size, on_batch=on_batch)
+    return make_sets(model, images, labels, index, attacks, pixels, batch_size=batch_size, on_batch=on_batch)
 
 
 def make_sets(
@@ -57,6 +61,7 @@ def make_sets(
     labels: Tensor,
     index: Tensor,
     attacks: Sequence[AttackSpec],
+    pixels: Sequence[Pixels],
     *,
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
@@ -66,7 +71,7 @@ def make_sets(
     rows = (clean == labels).nonzero().flatten()
     made = run_attacks(model, images[rows], labels[rows], attacks, batch_size=batch_size, on_batch=on_batch)
     return [
-        _measure(model, images, labels, clean, index, spec, _spread(made[spec], images, rows), batch_size)
+        _measured(model, images, labels, clean, index, spec, _spread(made[spec], images, rows), pixels, batch_size)
         for spec in attacks
     ]
 
@@ -171,7 +176,7 @@ def _spread(attacked: AttackOutput, images: Tensor, rows: Tensor) -> AttackOutpu
     return AttackOutput(images.index_copy(0, rows, attacked.images), steps.index_copy(0, rows, attacked.steps))
 
 
-def _measure(
+def _measured(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -179,24 +184,19 @@ def _measure(
     index: Tensor,
     spec: AttackSpec,
     attacked: AttackOutput,
+    pixels: Sequence[Pixels],
     batch_size: int,
 ) -> AdversarialSet:
     """Distances and success of stored images: no attack's own word is taken for either."""
     perturbation = attacked.images - images
-    tried, changed = clean == labels, perturbation.flatten(1).any(1)
-    prediction_float32 = predict_classes(model, attacked.images, batch_size)
-    prediction_uint8 = predict_classes(model, round_to_uint8(attacked.images), batch_size)
     return AdversarialSet(
         attack=spec,
         images=attacked.images,
         index=index,
         label=labels,
-        attacked=tried,
-        prediction_float32=prediction_float32,
-        prediction_uint8=prediction_uint8,
-        success_float32=tried & changed & (prediction_float32 != labels),
-        success_uint8=tried & changed & (prediction_uint8 != labels),
+        attacked=clean == labels,
         l2=norm_of(perturbation, "l2"),
         linf=norm_of(perturbation, "linf"),
         steps=attacked.steps,
+        predictions={name: predict_classes(model, PIXELS[name].apply(attacked.images), batch_size) for name in pixels},
     )

@@ -143,6 +143,7 @@ class NetworkKind(NamedTuple):
     build: Builder
     summary: str
     paper: str
+    version: int = 1  # raised when `build` gives another network: its victims are trained again
 
 
 VICTIMS: dict[str, NetworkKind] = {

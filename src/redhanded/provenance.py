@@ -5,7 +5,11 @@ import platform
 import shlex
 import subprocess
 import sys
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
+
+DECISIVE = ("torch", "numpy", "zarr")  # packages whose version may change what a step makes
 
 
 def command_line() -> str:
@@ -23,6 +27,18 @@ def commit() -> str:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+@cache
+def environment() -> dict[str, str]:
+    """What may change the bits of an outcome beside its specification: libraries and the processor's instructions.
+
+    Where instructions differ (AVX2, AVX-512), sums round differently.
+    """
+    import torch  # what else stands here is asked without waiting for it
+
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return {name: version(name) for name in DECISIVE} | {"instructions": instructions}
 
 
 def core_count() -> int:

@@ -79,6 +79,11 @@ class Question:
         """Whether a split has images of this victim."""
         return not self.held_out or (victim in self.held_out) == (split == "test")
 
+    def chosen(self, sets: Sequence[SetRef]) -> list[tuple[str, str]]:
+        """Each (family, norm) of which one setting is chosen, in the order of `sets`."""
+        selectors = [selector for selector in self.classes.values() if selector.setting == "chosen"]
+        return list(dict.fromkeys((ref.attack.family, ref.attack.norm) for one in selectors for ref in one.pool(sets)))
+
     def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
         """Every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
         needed = set()

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from redhanded.errors import RunError
 
-Pixels = Literal["float32", "uint8"]
+Pixels = str  # a key of `redhanded.views.PIXELS`
 Knowledge = Literal["blind", "candidates", "oracle"]
 Status = Literal["measured", "collapsed", "too few images"]
 NO_VICTIM = "none"  # whose gradients a control follows
@@ -20,7 +20,14 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class VictimCard(Record):
+class Outcome(Record):
+    """What a step of a study records; whoever stores it says under what it was made."""
+
+    seconds: float
+    environment: dict[str, str] = {}  # versions of the libraries and the processor's instructions
+
+
+class VictimCard(Outcome):
     """How a victim was trained and how good it is."""
 
     name: str  # within the study, e.g. "alexnet"
@@ -38,7 +45,6 @@ class VictimCard(Record):
     interval: tuple[float, float]
     weak_below: float
     weights_digest: str
-    seconds: float
 
     @property
     def too_weak(self) -> bool:
@@ -46,7 +52,7 @@ class VictimCard(Record):
         return self.accuracy < self.weak_below
 
 
-class SetCard(Record):
+class SetCard(Outcome):
     """What one attack made of one victim's images, on one split, in numbers."""
 
     victim: str
@@ -58,11 +64,10 @@ class SetCard(Record):
     split: Literal["train", "test"]
     n_images: int  # images tried, the victim's own errors included
     n_attacked: int  # of these, rightly classified before the attack
-    n_success: dict[Pixels, int]  # still fooling the victim, as left by the attack and after rounding
+    n_success: dict[Pixels, int]  # still fooling the victim under each pixel protocol that was measured
     median_l2: float  # over the successes in float32; 0 where there are none
     median_linf: float
     mean_steps: float
-    seconds: float
 
     def success(self, pixels: Pixels) -> float:
         """Share of the attacked images that fool the victim under a pixel protocol."""
@@ -113,7 +118,7 @@ class Together(Record):
     correct: int
 
 
-class Result(Record):
+class Result(Outcome):
     """One question, asked of one attributor under one pixel protocol."""
 
     study: str
@@ -144,7 +149,6 @@ class Result(Record):
     together: Together | None = None
     projection: list[tuple[float, float]] = []  # of features, class by class, equally many of each, where asked for
     attempts: int  # trainings until one did not collapse
-    seconds: float
     key: str = ""  # names the folder of the attributor in the run; empty where none was fitted
 
 
@@ -157,7 +161,7 @@ class OpenSet(Record):
     sure_and_wrong: float  # share of the unknown that passes and is given a name with confidence
 
 
-class Unknown(Record):
+class Unknown(Outcome):
     """One family left out of the training of an attributor, and asked about all the same."""
 
     study: str
@@ -171,7 +175,6 @@ class Unknown(Record):
     n_unknown: int
     closed_accuracy: float  # of the family, among the known
     detectors: dict[str, OpenSet]
-    seconds: float
 
 
 class RunCard(Record):

@@ -20,6 +20,7 @@ from redhanded.results import Pixels
 from redhanded.samples import Split
 from redhanded.training import Training
 from redhanded.victims import VictimSpec
+from redhanded.views import PIXELS
 
 BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width")
 
@@ -96,6 +97,7 @@ class Study(StudyCommon):
     @model_validator(mode="after")
     def _names_resolve(self) -> "Study":
         _known("question", self.questions, QUESTIONS)
+        _known("pixels", self.pixels, PIXELS)
         _known("architecture", (row.architecture for row in self.victims.values()), VICTIMS)
         _known("attributor", self.size.attributors, ATTRIBUTORS)
         _known("victim in size.victims", self.size.victims, self.victims)

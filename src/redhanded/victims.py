@@ -14,6 +14,7 @@ from redhanded.identity import seed_for
 from redhanded.metrics import wilson_interval
 from redhanded.networks import VICTIMS, build_network, channel_statistics
 from redhanded.prepare import prepare
+from redhanded.provenance import environment
 from redhanded.results import VictimCard, read_record, write_record
 from redhanded.training import Training, pick_device, predict_logits, train
 from redhanded.weights import load_weights, save_weights
@@ -69,6 +70,7 @@ def train_victim(spec: VictimSpec, source: Source, weak_below: float) -> tuple[n
         weak_below=weak_below,
         weights_digest="",
         seconds=trained.seconds,
+        environment=environment(),
     )
     return network, card
 

@@ -121,6 +121,7 @@ class AttackKind(NamedTuple):
     differs: str = ""  # where ours leaves it
     shares_work: bool = False  # several settings in one call cost less than one call each
     uses_gradient: bool = True
+    version: int = 1  # raised when `run` gives other images: its sets are made again
     control: bool = False  # no attack: a disturbance that attribution must tell from one
 
 

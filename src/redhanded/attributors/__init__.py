@@ -47,6 +47,7 @@ class AttributorKind(NamedTuple):
     settings: type[BaseModel]
     summary: str
     paper: str
+    version: int = 1  # raised when fitting gives another attributor: it is fitted again
     whole: bool = False  # fitted once on all sets of a study; a question's answer is a marginal
     parts: tuple[str, ...] = ()  # what it joins, each of them whole
 

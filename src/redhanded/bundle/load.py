@@ -17,6 +17,7 @@ from redhanded.identity import file_digest
 from redhanded.results import Knowledge, Pixels, read_record
 from redhanded.samples import Samples
 from redhanded.victims import load_victim
+from redhanded.views import PIXELS
 
 __all__ = ["Bundle", "BundleError", "checked_answer", "load_bundle"]
 _GREY = 0.5  # of the image that every attributor has to answer
@@ -76,6 +77,9 @@ def _check_places(folder: Path, card: BundleCard) -> None:
     for name, path in places.items():
         if path not in card.files:  # a path that leads elsewhere is not among them, however it is written
             raise bad_bundle(folder, "attributors and victims at files of the card", f"one at {name}")
+    for part in card.parts:
+        if part.pixels not in PIXELS:
+            raise bad_bundle(folder, f"attributors for pixels of {', '.join(PIXELS)}", repr(part.pixels))
     inside = card.victims_inside and card.victims
     if not inside and any(part.knowledge == "candidates" for part in card.parts):
         raise bad_bundle(folder, "the victims that its attributors ask", "none")

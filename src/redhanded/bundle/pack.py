@@ -27,6 +27,7 @@ from redhanded.questions import SetRef
 from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_record, write_record
 from redhanded.study import Study
 from redhanded.unknown import fit_gaussians
+from redhanded.views import AS_FILE
 
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
@@ -188,7 +189,7 @@ def _pack_examples(folder: RunFolder, study: Study, victims: list[VictimCard], p
                 *_of_control(entry, digests),
             ):
                 continue
-            rows = np.flatnonzero(read_column(found, "attacked" if entry.control else "success_uint8"))
+            rows = np.flatnonzero(read_column(found, "attacked" if entry.control else f"success_{AS_FILE}"))
             rows = rows[:EXAMPLES_A_SET]
             images.append(torch.from_numpy(read_column(found, "images", rows)))
             examples += [Example(name=name, index=int(place)) for place in read_column(found, "index", rows)]

@@ -14,6 +14,7 @@ from redhanded.engine.steps import DescribeSet
 from redhanded.engine.steps.victims import open_source
 from redhanded.exports import write_png
 from redhanded.results import NO_VICTIM, Pixels, SetCard, read_record
+from redhanded.views import AS_FILE, AS_LEFT
 
 
 def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path]:
@@ -21,13 +22,13 @@ def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path
 
     The file's name is the answer: victim, attack, place in the source's test split.
     """
-    done, labels = _chosen(steps, folder, "uint8")
+    done, labels = _chosen(steps, folder, AS_FILE)
     victims = list(dict.fromkeys(step.ref.victim for step in done))
     paths = []
     for turn, label in enumerate(labels):
         wanted = (victims[turn % len(victims)], label, "test")
         for step in done:
-            if (step.ref.victim, step.attack.label, step.sets.split) == wanted:
+            if (step.ref.victim, step.ref.attack.label, step.split) == wanted:
                 paths += _write_first(step, folder)
     return paths
 
@@ -37,13 +38,13 @@ def write_attacked(steps: Sequence[DescribeSet], folder: RunFolder) -> None:
 
     Nothing is written where no image did.
     """
-    done, labels = _chosen(steps, folder, "float32")
-    first = [step for step in done if step.ref.victim == done[0].ref.victim and step.sets.split == "test"]
-    shown = {step.attack.label: step for step in first if step.attack.label in labels}
-    fooled = [step.column(folder, "index")[step.column(folder, "success_float32")] for step in shown.values()]
+    done, labels = _chosen(steps, folder, AS_LEFT)
+    first = [step for step in done if step.ref.victim == done[0].ref.victim and step.split == "test"]
+    shown = {step.ref.attack.label: step for step in first if step.ref.attack.label in labels}
+    fooled = [step.column(folder, "index")[step.column(folder, f"success_{AS_LEFT}")] for step in shown.values()]
     common = set.intersection(*(set(index.tolist()) for index in fooled)) if fooled else set()
     if common:
-        index, victim = min(common), first[0].sets.victim
+        index, victim = min(common), first[0].measured[0].sets.victim
         clean = open_source(victim.source, victim.source_path).split("test").images[index]
         images = {label: _image(step, folder, index) for label, step in shown.items()}
         name = first[0].ref.victim
@@ -63,10 +64,10 @@ def _image(step: DescribeSet, folder: RunFolder, index: int) -> Tensor:
 
 
 def _write_first(step: DescribeSet, folder: RunFolder) -> list[Path]:
-    rows = np.flatnonzero(step.column(folder, "success_uint8"))[:1]
+    rows = np.flatnonzero(step.column(folder, f"success_{AS_FILE}"))[:1]
     paths = []
     for row, index in zip(rows, step.column(folder, "index", rows), strict=True):
-        path = folder.root / "examples" / f"{step.ref.victim}_{step.attack.label}_test{index}.png"
+        path = folder.root / "examples" / f"{step.ref.victim}_{step.ref.attack.label}_test{index}.png"
         path.parent.mkdir(exist_ok=True)
         write_png(step.column(folder, "images", np.array([row]))[0], path)
         paths.append(path)

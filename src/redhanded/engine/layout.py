@@ -1,5 +1,6 @@
 """Where everything of a run lies. Names are readable; what could exist twice carries the start of its key."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,12 @@ class RunFolder:
     def attributor(self, key: str) -> Path:
         """An attributor's weights and card."""
         return self.root / "attributors" / key[:16]
+
+    def clear(self) -> None:
+        """Take away everything that steps made; nothing else in the folder is touched."""
+        for name in ("steps", "victims", "sets", "attributors", "results", "examples"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        self.figure2.unlink(missing_ok=True)
 
     def victim_record(self, name: str) -> Path:
         """The VictimCard among the results."""

@@ -3,86 +3,111 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, parent_process
+from multiprocessing.synchronize import Event
+from typing import Protocol
 
 import torch
 
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps import Step
 from redhanded.errors import RunError
-from redhanded.provenance import core_count
+from redhanded.provenance import core_count, environment
 from redhanded.results import write_record
 
 
-def worker_count() -> int:
-    """One process for each core; one alone where there is a GPU."""
-    return 1 if torch.cuda.is_available() else core_count()
+class Executor(Protocol):
+    """Whatever does the steps of a study: processes of this machine, or of others that see the same store."""
+
+    def run(self, steps: Sequence[Step], store: RunFolder, on_done: Callable[[Step], None]) -> None:
+        """Do the steps, each once all it needs is done; `steps` stand in such an order.
+
+        A step counts as done when its mark exists: `complete` writes it, last. `on_done` is told of each step.
+        Raises what a step raised, with the step named.
+        """
 
 
-def execute(steps: Sequence[Step], folder: RunFolder, workers: int, on_done: Callable[[Step], None]) -> None:
-    """Do the steps, each once all it needs is done; `steps` must stand in such an order.
+class LocalExecutor:
+    """A pool of processes of this machine, one for each core unless told; one alone where there is a GPU."""
 
-    A step counts as done when its mark exists, and the mark is written last. Raises what a step raised, named.
-    """
-    waiting = {step.key: step for step in steps}
-    unmet = {step.key: {need.key for need in step.needs} & waiting.keys() for step in steps}
-    running: dict[Future[None], Step] = {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
-        try:
-            while waiting or running:
-                for step in _ready(waiting, unmet, workers - len(running)):
-                    running[_submit(pool, waiting.pop(step.key), folder)] = step
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    step = running.pop(future)
-                    _result(future, step)
-                    for keys in unmet.values():
-                        keys.discard(step.key)
-                    on_done(step)
-        except BaseException:
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or (1 if torch.cuda.is_available() else core_count())
 
-
-def _ready(waiting: dict[str, Step], unmet: dict[str, set[str]], room: int) -> list[Step]:
-    return [step for key, step in waiting.items() if not unmet[key]][:room]
-
-
-def _submit(pool: ProcessPoolExecutor, step: Step, folder: RunFolder) -> Future[None]:
-    """Hand a step to the pool; workers start here, with SIGINT blocked until they ignore it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(_run, step, folder)
-    except BrokenProcessPool:
-        raise _killed(step) from None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def run(self, steps: Sequence[Step], store: RunFolder, on_done: Callable[[Step], None]) -> None:
+        """See Executor; raises RunError where a process was killed, or where none could be started."""
+        waiting = {step.key: step for step in steps}
+        unmet = {step.key: {need.key for need in step.needs} & waiting.keys() for step in steps}
+        running: dict[Future[None], Step] = {}
+        context = multiprocessing.get_context("spawn")
+        started = context.Event()
+        with ProcessPoolExecutor(self.workers, context, start_worker, (started,)) as pool:
+            try:
+                while waiting or running:
+                    ready = [step for key, step in waiting.items() if not unmet[key]]
+                    for step in ready[: self.workers - len(running)]:
+                        running[_submit(pool, waiting.pop(step.key), store)] = step
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        step = running.pop(future)
+                        try:
+                            future.result()
+                        except BrokenProcessPool:
+                            raise
+                        except Exception as error:
+                            error.add_note(f"while doing this step: {step.title}")
+                            raise
+                        for keys in unmet.values():
+                            keys.discard(step.key)
+                        on_done(step)
+            except BaseException as error:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                if isinstance(error, BrokenProcessPool):
+                    raise _broken(step, started.is_set()) from None
+                raise
 
 
-def _killed(step: Step) -> RunError:
+def _broken(step: Step, started: bool) -> RunError:
+    if not started:
+        return RunError(
+            "expected worker processes to start, found that they ended before any step; a script that runs a study must"
+            ' do so below `if __name__ == "__main__":`, since each worker imports the script'
+        )
     return RunError(
         f"expected {step.title} to finish, found its process killed (out of memory?); "
         "run the same command again to go on, with --workers 1 if memory is short"
     )
 
 
-def _result(future: Future[None], step: Step) -> None:
+def refuse_in_a_starting_worker() -> None:
+    """End a process that imports the user's script in order to become a worker, before it starts workers itself."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(1)  # what the parent says is enough
+
+
+def _submit(pool: ProcessPoolExecutor, step: Step, store: RunFolder) -> Future[None]:
+    """Hand a step to the pool; workers start here, with SIGINT blocked until they ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        future.result()
-    except BrokenProcessPool:
-        raise _killed(step) from None
-    except Exception as error:
-        error.add_note(f"while doing this step: {step.title}")
-        raise
+        return pool.submit(complete, step, store)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def start_worker() -> None:
+def complete(step: Step, store: RunFolder) -> None:
+    """Do one step and write its record, which says under what it was made, as the done-mark."""
+    record = step.run(store).model_copy(update={"environment": environment()})
+    write_record(record, store.mark(step.key))
+
+
+def start_worker(started: Event | None = None) -> None:
     """One thread each; Ctrl-C is the parent's business; a worker whose parent was killed ends at once."""
+    if started is not None:
+        started.set()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -93,7 +118,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def _run(step: Step, folder: RunFolder) -> None:
-    write_record(step.run(folder), folder.mark(step.key))

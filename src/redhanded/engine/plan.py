@@ -1,27 +1,32 @@
 """From a resolved study to its steps."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
-from redhanded.attacks import AttackSpec
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import SOURCES
 from redhanded.engine.steps import (
+    AskedImages,
     AskQuestion,
+    ChooseSetting,
     DescribeSet,
     FitOnAll,
+    FitOnQuestion,
     JoinAttributors,
     MakeSets,
+    MeasureSuccess,
     MeasureUnknown,
     TrainVictim,
     open_source,
 )
 from redhanded.errors import StudyError
 from redhanded.generation import calls
-from redhanded.questions import build_questions
+from redhanded.questions import Question, build_questions
 from redhanded.results import Pixels
 from redhanded.samples import Split
 from redhanded.study import Study
+from redhanded.views import AS_FILE, AS_LEFT
 
 Asked = AskQuestion | MeasureUnknown
 DEFAULT_WEAK_BELOW = 0.6  # for a source that is not in SOURCES
@@ -32,42 +37,17 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
 
     They need all the others.
     """
-    sets = list(_sets(study, _victims(study, sources)))
-    refs = list(dict.fromkeys(step.ref for step in sets))
-    most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
-    asked: list[Asked] = []
-
-    def whole(attributor: str, pixels: Pixels, seed: int, without: str = "") -> FitOnAll | JoinAttributors:
-        fits = tuple(fit(part, pixels, seed, without) for part in ATTRIBUTORS[attributor].parts)
-        return JoinAttributors(fits) if fits else fit(attributor, pixels, seed, without)
-
-    def fit(attributor: str, pixels: Pixels, seed: int, without: str) -> FitOnAll:
-        settings, most = study.size.attributors[attributor], study.size.train_images
-        return FitOnAll(study.name, tuple(sets), attributor, settings, pixels, seed, most, without)
-
-    for question in build_questions(study.questions, study.grid, study.paper):
-        pool = set(question.pool(refs))
-        needed = tuple(step for step in sets if step.ref in pool)
-        asked += [
-            AskQuestion(
-                study.name,
-                study.source,
-                question,
-                needed,
-                attributor,
-                settings,
-                pixels,
-                seed,
-                most,
-                whole(attributor, pixels, seed) if ATTRIBUTORS[attributor].whole else None,
-            )
-            for attributor, settings in study.size.attributors.items()
-            for pixels in study.pixels
-            for seed in study.attributor_seeds
-            if ATTRIBUTORS[attributor].whole or not question.of_all
-        ]
+    steps = _Steps(study, tuple(_sets(study, _victims(study, sources))))
+    asked: list[Asked] = [
+        steps.ask(question, attributor, pixels, seed)
+        for question in build_questions(study.questions, study.grid, study.paper)
+        for attributor in study.size.attributors
+        for pixels in study.pixels
+        for seed in study.attributor_seeds
+        if ATTRIBUTORS[attributor].whole or not question.of_all
+    ]
     asked += [
-        MeasureUnknown(study.source, attributor, whole(attributor, pixels, study.attributor_seeds[0], family))
+        MeasureUnknown(study.source, attributor, steps.fit(attributor, pixels, study.attributor_seeds[0], family))
         for attributor in study.size.unknown
         for pixels in study.pixels
         for family in dict.fromkeys(attack.family for attack in study.attacks)
@@ -75,6 +55,54 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
     if not asked:
         raise StudyError("expected at least two victims, two settings or two norms to tell apart, found no question")
     return asked
+
+
+class _Steps:
+    """The steps of a study, each made once."""
+
+    def __init__(self, study: Study, sets: Sequence[tuple[MeasureSuccess, ...]]) -> None:
+        """sets: each set of each split, under every pixel protocol."""
+        self.study = study
+        self.measured = [one for measured in sets for one in measured]
+        self.cards = [DescribeSet(measured) for measured in sets]
+        self.refs = list(dict.fromkeys(card.ref for card in self.cards))
+        self.most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
+
+    @cache  # noqa: B019 - it lives as long as the plan is made
+    def under(self, pixels: Pixels) -> tuple[MeasureSuccess, ...]:
+        """All sets under one pixel protocol."""
+        return tuple(one for one in self.measured if one.pixels == pixels)
+
+    @cache  # noqa: B019
+    def choice(self, family: str, norm: str, pixels: Pixels) -> ChooseSetting:
+        """The choice of one setting of (family, norm)."""
+        attacked = (one for one in self.measured if one.sets.split == "train" and one.pixels in (AS_LEFT, pixels))
+        of_attack = (one for one in attacked if (one.attack.family, one.attack.norm) == (family, norm))
+        return ChooseSetting(tuple(of_attack), pixels)
+
+    @cache  # noqa: B019
+    def fit(self, attributor: str, pixels: Pixels, seed: int, without: str = "") -> FitOnAll | JoinAttributors:
+        """An attributor that is fitted on all sets."""
+        parts = [self.fit(part, pixels, seed, without) for part in ATTRIBUTORS[attributor].parts]
+        if parts:
+            return JoinAttributors(tuple(part for part in parts if isinstance(part, FitOnAll)))
+        size = self.study.size
+        settings, most = size.attributors[attributor], size.train_images
+        return FitOnAll(self.study.name, self.under(pixels), attributor, settings, pixels, seed, most, without)
+
+    def ask(self, question: Question, attributor: str, pixels: Pixels, seed: int) -> AskQuestion:
+        """A question to an attributor that was fitted on all sets, or else on this question."""
+        study, pool = self.study, set(question.pool(self.refs))
+        choices = tuple(self.choice(family, norm, pixels) for family, norm in question.chosen(self.refs))
+        sets = tuple(one for one in self.under(pixels) if one.ref in pool)
+        images = AskedImages(question, sets, choices, pixels, seed, self.most)
+        fitted = (
+            self.fit(attributor, pixels, seed)
+            if ATTRIBUTORS[attributor].whole
+            else FitOnQuestion(images, attributor, study.size.attributors[attributor])
+        )
+        cards = tuple(card for card in self.cards if card.ref in pool)
+        return AskQuestion(study.name, study.source, images, attributor, fitted, cards)
 
 
 def only(steps: Sequence[Asked], wanted: Sequence[str], attributors: Sequence[str] = ()) -> list[Asked]:
@@ -108,17 +136,15 @@ def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
     ]
 
 
-def _sets(study: Study, victims: Sequence[TrainVictim]) -> Iterator[DescribeSet]:
-    if study.controls:
-        yield from _of_victim(study, victims[0], study.controls)  # whose right answers are the images, as of attacks
-    for victim in victims:
-        yield from _of_victim(study, victim, study.attacks)
-
-
-def _of_victim(study: Study, victim: TrainVictim, specs: Sequence[AttackSpec]) -> Iterator[DescribeSet]:
-    source = open_source(victim.source, victim.source_path)
-    for attacks in calls(specs):
-        for split, wanted in study.images(attacks[0].family).items():
-            count = min(wanted, len(source.split(split)))
-            sets = MakeSets(victim, attacks, split, count, study.size.shard_images, study.seed)
-            yield from (DescribeSet(sets, attack) for attack in attacks)
+def _sets(study: Study, victims: Sequence[TrainVictim]) -> Iterator[tuple[MeasureSuccess, ...]]:
+    """Each set under every pixel protocol that is asked about, and those by which all sets are told."""
+    pixels = dict.fromkeys((AS_LEFT, AS_FILE, *study.pixels))
+    # A control is made of what the first victim gets right, as attacks are.
+    specs = [(victims[0], study.controls), *((victim, study.attacks) for victim in victims)]
+    for victim, attacks in specs:
+        source = open_source(victim.source, victim.source_path)
+        for together in calls(attacks):
+            for split, wanted in study.images(together[0].family).items():
+                count = min(wanted, len(source.split(split)))
+                sets = MakeSets(victim, together, split, count, study.size.shard_images, study.seed)
+                yield from (tuple(MeasureSuccess(sets, attack, name) for name in pixels) for attack in together)

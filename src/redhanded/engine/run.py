@@ -14,17 +14,15 @@ from rich.console import Console
 
 from redhanded.engine.examples import write_attacked, write_examples
 from redhanded.engine.layout import RunFolder
-from redhanded.engine.local import execute, worker_count
+from redhanded.engine.local import Executor, LocalExecutor, refuse_in_a_starting_worker
 from redhanded.engine.plan import only as only_wanted
 from redhanded.engine.plan import plan
 from redhanded.engine.progress import show_progress
 from redhanded.engine.steps import DescribeSet, Step, in_order
 from redhanded.errors import RunError
-from redhanded.provenance import command_line, commit, core_count, memory_gib, processor
+from redhanded.provenance import DECISIVE, command_line, commit, core_count, environment, memory_gib, processor
 from redhanded.results import RunCard, read_record, write_record
 from redhanded.study import Study
-
-PACKAGES = ("torch", "numpy", "zarr")
 
 
 def run_study(
@@ -34,22 +32,30 @@ def run_study(
     sources: Mapping[str, Path] | None = None,
     only: Sequence[str] = (),
     attributors: Sequence[str] = (),
-    workers: int | None = None,
+    executor: Executor | None = None,
+    fresh: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Run a study, or go on where it was interrupted; returns the run directory.
 
     out: `runs/<study name>` unless given; sources: where named sources lie; only: items (`table2`) or questions
-    (`norm/fgsm`), and attributors: names, all unless given; workers: processes, one for each core unless given.
-    Raises RunError where another process writes to `out`, and what a step raises.
+    (`norm/fgsm`), and attributors: names, all unless given; executor: who does the steps, a process for each core of
+    this machine unless given; fresh: forget what was done and start anew. What was made under other versions of
+    libraries or on another kind of processor is told in one line, and the run goes on.
+
+    Raises RunError where another process writes to `out`, and what a step raises. A script must call this below
+    `if __name__ == "__main__":`, since processes of the local executor import the script.
     """
+    refuse_in_a_starting_worker()
     asked = plan(study, sources or {})
     wanted = in_order(only_wanted(asked, only, attributors))
     folder = RunFolder(Path(out) if out is not None else Path("runs") / study.name)
     folder.root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.lock, timeout=0):
-            _run(study, folder, in_order(asked), wanted, workers or worker_count(), console or Console())
+            if fresh:
+                folder.clear()
+            _run(study, folder, in_order(asked), wanted, executor or LocalExecutor(), console or Console())
     except Timeout:
         raise RunError(
             f"expected {folder.root} to be free, found another run writing to it; wait or name another"
@@ -58,16 +64,18 @@ def run_study(
 
 
 def _run(
-    study: Study, folder: RunFolder, steps: Sequence[Step], wanted: Sequence[Step], workers: int, console: Console
+    study: Study, folder: RunFolder, steps: Sequence[Step], wanted: Sequence[Step], executor: Executor, console: Console
 ) -> None:
     """Do the wanted ones of a study's steps that are not done yet."""
     done = [step for step in wanted if folder.mark(step.key).is_file()]
     missing = [step for step in wanted if not folder.mark(step.key).is_file()]
+    if missing:
+        _tell_of_other_environments(done, folder, console)
     _write_results(steps, folder)
     card = _card(study, folder)
     try:
         with show_progress(wanted, done, console) as on_done:
-            execute(missing, folder, workers, on_done)
+            executor.run(missing, folder, on_done)
         sets = [step for step in wanted if isinstance(step, DescribeSet)]
         write_examples(sets, folder)
         write_attacked(sets, folder)
@@ -75,6 +83,19 @@ def _run(
         _write_results(steps, folder)
         finished = all(folder.mark(step.key).is_file() for step in wanted)
         write_record(card.model_copy(update={"seconds": _seconds(folder), "finished": finished}), folder.card)
+
+
+def _tell_of_other_environments(done: Sequence[Step], folder: RunFolder, console: Console) -> None:
+    """One line where steps that are done were made under other versions, or on another kind of processor."""
+    here = environment()
+    others: dict[str, None] = {}
+    for step in done:
+        made = json.loads(folder.mark(step.key).read_bytes()).get("environment", {})
+        others |= dict.fromkeys(f"{name} {made.get(name, 'unknown')}" for name in here if made.get(name) != here[name])
+    if others:
+        now = ", ".join(f"{name} {value}" for name, value in here.items())
+        line = f"a part of this run was made with {', '.join(others)}; it goes on with {now}; --fresh starts anew"
+        console.print(f"redhanded: {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _write_results(steps: Sequence[Step], folder: RunFolder) -> None:
@@ -118,7 +139,7 @@ def _card(study: Study, folder: RunFolder) -> RunCard:
             "memory": f"{memory_gib():.0f} GiB",
             "system": platform.platform(terse=True),
         },
-        packages={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        packages={"python": platform.python_version()} | {name: version(name) for name in DECISIVE},
     )
     write_record(card, folder.card)
     return card

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from redhanded.advset import AdversarialSet, read_provenance, read_set
-from redhanded.attacks import ATTACKS
 from redhanded.attacks.parse import parse_attack
 from redhanded.attributors import NetworkSettings
 from redhanded.errors import DataError, RunError
@@ -103,8 +102,7 @@ def _of_sets(sets: Iterable[AdversarialSet | Path | str], question: Question, pi
         name = question(made)
         if not isinstance(name, str):
             raise DataError(f"expected the name of a class of {made.attack} from the question, found {name!r}")
-        control = ATTACKS[made.attack.family].control
-        able = (made.attacked if control else made.success(pixels)).numpy()
+        able = made.eligible(pixels).numpy()
         classes.setdefault(name, []).append(Part(made.images, [(origin, place) for place in made.index.tolist()], able))
     return classes
 

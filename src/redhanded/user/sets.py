@@ -18,7 +18,7 @@ from redhanded.advset import AdversarialSet, describe_set, write_shard
 from redhanded.attacks import AttackSpec
 from redhanded.attacks.toolchains import attack_function, load_toolchain, toolchain_version
 from redhanded.errors import AttackError, RunError
-from redhanded.generation import BATCH, calls, make_sets, needs_gradient, predict_classes
+from redhanded.generation import BATCH, MEASURED_UNDER, calls, make_sets, needs_gradient, predict_classes
 from redhanded.model_checks import MANY, check_model, spread_over
 from redhanded.provenance import command_line
 from redhanded.results import SetCard
@@ -169,7 +169,7 @@ def _attack(job: Job, tell: Callable[[int], None]) -> dict[AttackSpec, SetCard]:
             _write(job, rows.start, _make(job, rows, images, labels, attacks, tell))
         seconds = (time.monotonic() - started) / len(attacks)
         for attack in attacks:
-            cards[attack] = describe_set(job.places[attack], job.model.name, attack, "test", seconds)
+            cards[attack] = describe_set(job.places[attack], job.model.name, attack, "test", MEASURED_UNDER, seconds)
     return cards
 
 
@@ -178,7 +178,9 @@ def _make(
 ) -> list[AdversarialSet]:
     index = torch.arange(rows.start, rows.stop)
     try:
-        made = make_sets(job.model.network, images, labels, index, attacks, batch_size=job.batch_size, on_batch=tell)
+        made = make_sets(
+            job.model.network, images, labels, index, attacks, MEASURED_UNDER, batch_size=job.batch_size, on_batch=tell
+        )
     except torch.OutOfMemoryError:
         found = f"too little for batches of {job.batch_size}"
         raise AttackError(f"expected enough memory of the GPU, found {found}; give a smaller --batch-size") from None
@@ -189,4 +191,4 @@ def _make(
 def _write(job: Job, start: int, made: Sequence[AdversarialSet]) -> None:
     for each in made:
         total, provenance = len(job.images), job.provenance(each.attack)
-        write_shard(job.places[each.attack], start, total, job.shard_images, each, provenance)
+        write_shard(job.places[each.attack], start, total, job.shard_images, each.columns(), provenance)

@@ -20,6 +20,7 @@ class Toolchain(NamedTuple):
     install: str  # the command that a user types
     runs: Mapping[str, AttackFunction]  # by family
     modules: tuple[str, ...] = ()  # submodules that importing the package does not import
+    version: int = 1  # raised when our way of calling the library gives other images
     unneeded: tuple[str, ...] = ()  # packages that it imports and that none of `runs` uses
 
 
@@ -112,18 +113,11 @@ def attack_function(spec: AttackSpec) -> AttackFunction:
     return function
 
 
-def module_of(spec: AttackSpec) -> str:
-    """The module whose code runs `spec`."""
-    function = TOOLCHAINS[spec.toolchain].runs[spec.family]
-    return (function.attack if isinstance(function, Adapter) else function).__module__
-
-
 __all__ = [
     "TOOLCHAINS",
     "Toolchain",
     "attack_function",
     "installed",
     "load_toolchain",
-    "module_of",
     "toolchain_version",
 ]

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,14 @@ from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Joined
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.answers import read_answers, write_answers
 from redhanded.engine.steps.base import Done, Step
-from redhanded.engine.steps.sets import DescribeSet
+from redhanded.engine.steps.sets import MeasureSuccess
 from redhanded.engine.steps.shown import SHOWN
-from redhanded.evaluation import able_rows, load_sets
-from redhanded.identity import code_digest, digest, imports_of, seed_for
+from redhanded.evaluation import load_sets
+from redhanded.identity import seed_for
 from redhanded.questions import SetRef
 from redhanded.results import NO_VICTIM, Pixels
 from redhanded.samples import Samples, Split
 from redhanded.views import PIXELS
-
-FITTING_CODE = ("redhanded.evaluation", "redhanded.samples", "redhanded.training", "redhanded.views")
 
 
 @dataclass(frozen=True)
@@ -31,21 +28,21 @@ class FitOnAll(Step):
     """Fit one attributor to tell all sets of a study apart, under one pixel protocol, and ask it of the test images."""
 
     study: str
-    sets: tuple[DescribeSet, ...]  # of both splits
+    sets: tuple[MeasureSuccess, ...]  # of both splits
     attributor: str
     settings: dict[str, Any]
     pixels: Pixels
     seed: int
     most: int  # images a set
     without: str = ""  # a family that is kept from it, to see whether it is noticed
-    stage = "attributors"
+    kind, version, stage = "fit", 1, "attributors"
 
-    @cached_property
-    def key(self) -> str:
+    @property
+    def specification(self) -> object:
         """See Step."""
-        how = (self.attributor, self.settings, self.pixels, self.seed, self.most, self.without)
-        code = code_digest(FITTING_CODE + imports_of(ATTRIBUTORS[self.attributor].attributor.__module__))
-        return digest("fit", self.study, [step.key for step in self.sets], how, code)
+        row = ATTRIBUTORS[self.attributor]
+        what = [self.attributor, row.version, self.settings]
+        return [self.study, what, self.pixels, self.seed, self.most, self.without]
 
     @property
     def title(self) -> str:
@@ -72,7 +69,7 @@ class FitOnAll(Step):
         return folder.fit_record(self.shown, self.attributor, self.pixels, self.seed)
 
     @property
-    def attack_sets(self) -> list[DescribeSet]:
+    def attack_sets(self) -> list[MeasureSuccess]:
         """The test sets that are no controls."""
         return [step for step in self.sets if step.sets.split == "test" and step.ref.victim != NO_VICTIM]
 
@@ -92,7 +89,7 @@ class FitOnAll(Step):
         attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed_for(*what))
         place, show = folder.attributor(self.key), SHOWN[attributor.knowledge]
         attributor.fit(show(self.sets, folder, "train", samples)).save(place)
-        able = {ref: able_rows(ref, read, self.pixels, "test") for ref in refs}
+        able = {ref: read(ref, "test", "eligible", None) for ref in refs}
         images, index = (
             torch.from_numpy(np.concatenate([read(ref, "test", name, np.flatnonzero(able[ref])) for ref in refs]))
             for name in ("images", "index")
@@ -120,12 +117,12 @@ class JoinAttributors(Step):
     """Join attributors that were fitted on the same images, and their answers to the test images."""
 
     parts: tuple[FitOnAll, ...]
-    stage = "attributors"
+    kind, version, stage = "join", 1, "attributors"
 
-    @cached_property
-    def key(self) -> str:
+    @property
+    def specification(self) -> object:
         """See Step."""
-        return digest("join", [part.key for part in self.parts], code_digest(imports_of(Joined.__module__)))
+        return ATTRIBUTORS[Joined.kind].version
 
     @property
     def title(self) -> str:

@@ -2,27 +2,35 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from redhanded.engine.layout import RunFolder
-from redhanded.results import Record
+from redhanded.identity import digest
+from redhanded.results import Outcome
 
 
-class Done(Record):
+class Done(Outcome):
     """The record of a step whose outcome lies elsewhere."""
-
-    seconds: float
 
 
 class Step:
-    """A unit of work: `needs` are steps that must be done first; `record` is where its record stands, if anywhere."""
+    """A unit of work. Its key names its outcome: kind, version, specification, and the outcomes that it reads.
 
-    stage: str
+    `version` is raised by hand whenever the same specification and inputs would give another outcome; a test keeps
+    what each kind of step writes and says so. Rows of tables that a step runs (an attack, an attributor, a pixel
+    protocol) have versions of their own, which stand in `specification`: a change of a row remakes what used that row.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    stage: ClassVar[str]  # under which progress counts it
 
     @property
     @abstractmethod
-    def key(self) -> str:
-        """SHA-256 of everything that decides the outcome."""
+    def specification(self) -> object:
+        """Everything but the inputs that decides the outcome, as JSON values."""
 
     @property
     @abstractmethod
@@ -31,15 +39,25 @@ class Step:
 
     @property
     def needs(self) -> tuple["Step", ...]:
-        """The steps whose outcome this one reads."""
+        """The steps that must be done first."""
         return ()
 
+    @property
+    def inputs(self) -> list[str]:
+        """The keys of the outcomes that this step reads: those of all that it needs, unless a step says otherwise."""
+        return [need.key for need in self.needs]
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of everything that decides the outcome."""
+        return digest(self.kind, self.version, self.specification, self.inputs)
+
     def record_path(self, folder: RunFolder) -> Path | None:
-        """Where the record stands among the results."""
+        """Where the record stands among the results, if it stands there."""
         return None
 
     @abstractmethod
-    def run(self, folder: RunFolder) -> Record:
+    def run(self, folder: RunFolder) -> Outcome:
         """Do the work; the caller stores the record as the done-mark."""
 
 

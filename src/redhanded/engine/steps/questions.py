@@ -1,8 +1,8 @@
-"""Asking a question of an attributor."""
+"""Choosing the settings that a question is put with, fitting an attributor on it, and asking it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,84 +10,187 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Marginal, answering
-from redhanded.choice import choose_settings
+from redhanded.advset import describe_set
+from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, answering
+from redhanded.choice import Choice, choose_settings
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.answers import StoredAnswers
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
-from redhanded.engine.steps.base import Step
-from redhanded.engine.steps.sets import DescribeSet
+from redhanded.engine.steps.base import Done, Step
+from redhanded.engine.steps.sets import MeasureSuccess
 from redhanded.engine.steps.shown import SHOWN
-from redhanded.evaluation import (
-    Classes,
-    Picked,
-    ReadColumn,
-    Scores,
-    column_of,
-    labels_of,
-    load,
-    pick,
-    score,
-    score_by_size,
-    score_together,
-)
-from redhanded.identity import code_digest, digest, imports_of, seed_for
+from redhanded.evaluation import Picked, Scores, column_of, labels_of, load, pick, score, score_by_size, score_together
+from redhanded.identity import seed_for
 from redhanded.projection import project
 from redhanded.questions import Question, SetRef
-from redhanded.results import Pixels, Result, SetCard, read_record
-from redhanded.samples import Split
-
-# The modules whose code decides what comes out: a change there fits and measures anew.
-QUESTION_CODE = (
-    "redhanded.calibration",
-    "redhanded.choice",
-    "redhanded.evaluation",
-    "redhanded.metrics",
-    "redhanded.networks",
-    "redhanded.projection",
-    "redhanded.samples",
-    "redhanded.sizes",
-    "redhanded.training",
-    "redhanded.views",
-    "redhanded.weights",
-)
+from redhanded.results import Pixels, Result, read_record
+from redhanded.samples import Samples, Split
 
 SHOWN_POINTS = 40  # of a class, in a picture of the features
 
 
 @dataclass(frozen=True)
-class AskQuestion(Step):
-    """Fit one attributor on one question under one pixel protocol, and measure it."""
+class ChooseSetting(Step):
+    """Choose the setting that stands for one (family, norm) where a question uses one."""
 
-    study: str
-    source: str
+    sets: tuple[MeasureSuccess, ...]  # its sets of the train split, of every victim, each under AS_LEFT and `pixels`
+    pixels: Pixels
+    kind, version, stage = "choice", 1, "questions"
+
+    @property
+    def specification(self) -> object:
+        """See Step."""
+        return self.pixels
+
+    @property
+    def title(self) -> str:
+        """See Step."""
+        attack = self.sets[0].attack
+        return f"choose a setting of {attack.family} {attack.norm}, {self.pixels}"
+
+    @property
+    def needs(self) -> tuple[Step, ...]:
+        """See Step."""
+        return self.sets
+
+    def run(self, folder: RunFolder) -> Choice:
+        """See Step."""
+        started = time.monotonic()
+        measured = {(step.ref, step.sets.path(folder, step.attack)): step.pixels for step in self.sets}
+        pixels = dict.fromkeys(step.pixels for step in self.sets)
+        cards = [describe_set(path, ref.victim, ref.attack, "train", list(pixels), 0.0) for ref, path in measured]
+        (chosen,) = choose_settings(cards, self.pixels).values()
+        return chosen.model_copy(update={"seconds": time.monotonic() - started})
+
+
+@dataclass(frozen=True)
+class AskedImages:
+    """The images that a question is put with under one pixel protocol: what fitting and asking have in common."""
+
     question: Question
-    sets: tuple[DescribeSet, ...]  # everything that the answer can depend on, both splits
-    attributor: str
-    settings: dict[str, Any]
+    sets: tuple[MeasureSuccess, ...]  # everything that the answer can depend on, both splits
+    choices: tuple[ChooseSetting, ...]  # of each (family, norm) of which the question uses one setting
     pixels: Pixels
     seed: int
     most: dict[Split, int]  # images a class
-    whole: FitOnAll | JoinAttributors | None = None  # where the attributor is fitted on all sets, not on the question
-    stage = "questions"
 
-    @cached_property
-    def key(self) -> str:
+    @property
+    def specification(self) -> object:
+        """As of a Step: all but the sets and the choices that decides which images these are."""
+        classes = {name: list(selector) for name, selector in self.question.classes.items()}
+        return [self.question.id, classes, self.question.held_out, self.pixels, self.seed, self.most]
+
+    @property
+    def seed_parts(self) -> tuple[object, ...]:
+        """What the draws are made for."""
+        return self.question.id, self.pixels, self.seed
+
+    def pick(self, folder: RunFolder) -> tuple[dict[str, list[SetRef]], Picked]:
+        """The sets of each class, and the images that were picked of them."""
+        chosen = {
+            (made.family, made.norm): made
+            for made in (read_record(Choice, folder.mark(step.key)) for step in self.choices)
+        }
+        refs = list(dict.fromkeys(step.ref for step in self.sets))
+        classes = {name: selector.select(refs, chosen) for name, selector in self.question.classes.items()}
+        return classes, pick(classes, self.reader(folder), self.seed_parts, self.most)
+
+    def reader(self, folder: RunFolder) -> "_Reader":
+        """How the arrays of the sets are read."""
+        return _Reader(self, folder, {(step.ref, step.sets.split): step for step in self.sets})
+
+    def samples(
+        self, folder: RunFolder, classes: Mapping[str, list[SetRef]], picked: Picked, split: Split, knowledge: Any
+    ) -> Samples:
+        """What an attributor of some knowledge is shown of one split."""
+        images = load(classes, picked, self.reader(folder), self.pixels, split)
+        return SHOWN[knowledge](self.sets, folder, split, images)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """See `redhanded.evaluation.ReadColumn`."""
+
+    asked: AskedImages
+    folder: RunFolder
+    by_place: Mapping[tuple[SetRef, Split], MeasureSuccess]
+
+    def __call__(self, ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
+        values = self.by_place[ref, split].column(self.folder, column, rows)
+        hidden = column == "eligible" and not self.asked.question.shows(ref.victim, split)
+        return np.zeros_like(values) if hidden else values  # what a split does not show is not picked
+
+
+@dataclass(frozen=True)
+class FitOnQuestion(Step):
+    """Fit one attributor on one question; nothing is fitted where there are too few images to put it with."""
+
+    images: AskedImages
+    attributor: str
+    settings: dict[str, Any]
+    kind, version, stage = "fit-question", 1, "attributors"
+
+    @property
+    def specification(self) -> object:
         """See Step."""
-        what = {name: list(selector) for name, selector in self.question.classes.items()}
-        asked = (
-            self.study,
-            self.source,
-            self.question.id,
-            self.question.item,
-            self.question.row,
-            what,
-            *self.question.held_out,
-        )
-        how = (self.attributor, self.settings, self.pixels, self.seed, self.most)
-        code = code_digest(QUESTION_CODE + imports_of(ATTRIBUTORS[self.attributor].attributor.__module__))
-        fitted = self.whole.key if self.whole else None
-        return digest("question", asked, [step.key for step in self.sets], how, fitted, code)
+        row = ATTRIBUTORS[self.attributor]
+        return [self.images.specification, self.attributor, row.version, self.settings]
+
+    @property
+    def title(self) -> str:
+        """See Step."""
+        return f"fit {self.attributor} on {self.images.question.id}, {self.images.pixels}, seed {self.images.seed}"
+
+    @property
+    def needs(self) -> tuple[Step, ...]:
+        """See Step."""
+        return (*self.images.sets, *self.images.choices)
+
+    def record_path(self, folder: RunFolder) -> Path:
+        """See Step."""
+        return folder.fit_record(self.images.question.id, self.attributor, self.images.pixels, self.images.seed)
+
+    def run(self, folder: RunFolder) -> Done:
+        """See Step."""
+        started, images = time.monotonic(), self.images
+        classes, picked = images.pick(folder)
+        if picked.enough:
+            kind = ATTRIBUTORS[self.attributor]
+            seed = seed_for(images.question.id, self.attributor, images.pixels, images.seed)
+            attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed)
+            shown = images.samples(folder, classes, picked, "train", attributor.knowledge)
+            attributor.fit(shown).save(folder.attributor(self.key))
+        return Done(seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class AskQuestion(Step):
+    """Ask a fitted attributor one question under one pixel protocol, and measure its answers."""
+
+    study: str
+    source: str
+    images: AskedImages
+    attributor: str
+    fitted: FitOnAll | JoinAttributors | FitOnQuestion
+    cards: tuple[Step, ...]  # of the sets: a report wants them beside the result
+    kind, version, stage = "question", 1, "questions"
+
+    @property
+    def specification(self) -> object:
+        """See Step."""
+        question = self.question
+        place = [self.study, self.source, question.item, question.row, question.column]
+        return [place, self.images.specification, self.attributor]
+
+    @property
+    def question(self) -> Question:
+        """What is asked."""
+        return self.images.question
+
+    @property
+    def pixels(self) -> Pixels:
+        """The pixel protocol."""
+        return self.images.pixels
 
     @property
     def item(self) -> str:
@@ -107,30 +210,32 @@ class AskQuestion(Step):
     @property
     def needs(self) -> tuple[Step, ...]:
         """See Step."""
-        return (*self.sets, *([self.whole] if self.whole else []))
+        return (*self.images.sets, *self.images.choices, *self.cards, self.fitted)
+
+    @property
+    def inputs(self) -> list[str]:
+        """See Step; the cards decide nothing."""
+        return [step.key for step in (*self.images.sets, *self.images.choices, self.fitted)]
 
     def record_path(self, folder: RunFolder) -> Path:
         """See Step."""
-        return folder.question_record(self.question.id, self.attributor, self.pixels, self.seed)
+        return folder.question_record(self.question.id, self.attributor, self.pixels, self.images.seed)
 
     def run(self, folder: RunFolder) -> Result:
         """See Step."""
-        started = time.monotonic()
-        chosen = choose_settings([read_record(SetCard, folder.mark(step.key)) for step in self.sets], self.pixels)
-        by_place = {(step.ref, step.sets.split): step for step in self.sets}
-        refs = list(dict.fromkeys(step.ref for step in self.sets))
-        classes = {name: selector.select(refs, chosen) for name, selector in self.question.classes.items()}
-
-        def read(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
-            values = by_place[ref, split].column(folder, column, rows)
-            hidden = column == f"success_{self.pixels}" and not self.question.shows(ref.victim, split)
-            return np.zeros_like(values) if hidden else values  # what a split does not show is not picked
-
-        seed_parts = (self.question.id, self.pixels, self.seed)
-        picked = pick(classes, read, self.pixels, seed_parts, self.most)
+        started, knowledge = time.monotonic(), ATTRIBUTORS[self.attributor].attributor.knowledge
+        classes, picked = self.images.pick(folder)
         scores, attempts = Scores("too few images"), 0
         if picked.enough:
-            answer, given = self._answers(folder, classes, picked, read)
+            place = folder.attributor(self.fitted.key)
+            attributor = Attributor.load(place)
+            if isinstance(self.fitted, FitOnQuestion):
+                given = attributor.answer(self.images.samples(folder, classes, picked, "test", knowledge))
+            else:
+                stored = StoredAnswers(place)
+                columns = (column_of(classes, picked.picks["test"], stored, "test", name) for name in Answer._fields)
+                given = Answer(*map(torch.from_numpy, columns))
+            answer = answering(attributor, {name: [ref.name for ref in refs] for name, refs in classes.items()})
             log_proba = answer.answer(given.log_proba)
             scores = score(
                 log_proba,
@@ -140,10 +245,10 @@ class AskQuestion(Step):
                 temperature=answer.temperature,
             )._replace(
                 projection=self._project(given.features, picked.counts["test"]),
-                by_size=score_by_size(log_proba, classes, picked, read, seed_parts),
+                by_size=score_by_size(log_proba, classes, picked, self.images.reader(folder), self.images.seed_parts),
                 together=score_together(log_proba, picked),
             )
-            attempts = answer.inner.attempts_
+            attempts = attributor.attempts_
         return Result(
             study=self.study,
             source=self.source,
@@ -152,9 +257,9 @@ class AskQuestion(Step):
             row=self.question.row,
             column=self.question.column,
             attributor=self.attributor,
-            knowledge=ATTRIBUTORS[self.attributor].attributor.knowledge,
+            knowledge=knowledge,
             pixels=self.pixels,
-            seed=self.seed,
+            seed=self.images.seed,
             classes=list(classes),
             sets={name: [ref.name for ref in members] for name, members in classes.items()},
             design=picked.design,
@@ -163,32 +268,9 @@ class AskQuestion(Step):
             chance=1 / len(classes),
             attempts=attempts,
             seconds=time.monotonic() - started,
-            key=self._fitted_key if picked.enough else "",
+            key=self.fitted.key if picked.enough else "",
             **scores._asdict(),
         )
-
-    def _answers(
-        self, folder: RunFolder, classes: Classes, picked: Picked, read: ReadColumn
-    ) -> tuple[Marginal, Answer]:
-        """Who answers, and what the attributor behind it says of the test images."""
-        members = {name: [ref.name for ref in refs] for name, refs in classes.items()}
-        place = folder.attributor(self._fitted_key)
-        if self.whole:
-            stored = StoredAnswers(place)
-            columns = (column_of(classes, picked.picks["test"], stored, "test", name) for name in Answer._fields)
-            return answering(Attributor.load(place), members), Answer(*map(torch.from_numpy, columns))
-        kind = ATTRIBUTORS[self.attributor]
-        settings = kind.settings.model_validate(self.settings)
-        seed = seed_for(self.question.id, self.attributor, self.pixels, self.seed)
-        attributor: Attributor = kind.attributor(settings, seed)
-        shown = {
-            split: SHOWN[attributor.knowledge](
-                self.sets, folder, split, load(classes, picked, read, self.pixels, split)
-            )
-            for split in picked.picks
-        }
-        attributor.fit(shown["train"]).save(place)
-        return answering(attributor, members), attributor.answer(shown["test"])
 
     def _project(self, features: Tensor, count: int) -> list[tuple[float, float]]:
         """Points for the first images of each class, (classes * count, f), class by class."""
@@ -196,8 +278,3 @@ class AskQuestion(Step):
             return []
         shown = features.unflatten(0, (-1, count))[:, :SHOWN_POINTS].flatten(0, 1)
         return project(shown.numpy(), seed_for(self.question.id, "projection"))
-
-    @property
-    def _fitted_key(self) -> str:
-        """Names the attributor that answers."""
-        return self.whole.key if self.whole else self.key

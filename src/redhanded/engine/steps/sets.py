@@ -1,8 +1,7 @@
-"""Making adversarial sets, shard by shard, and counting what they hold."""
+"""Making adversarial sets, shard by shard, measuring whom they fool, and counting what they hold."""
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,17 @@ import torch
 
 from redhanded.advset import describe_set, read_column, write_shard
 from redhanded.attacks import ATTACKS, AttackSpec
-from redhanded.attacks.toolchains import module_of, toolchain_version
+from redhanded.attacks.toolchains import TOOLCHAINS, toolchain_version
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.victims import TrainVictim, open_source
-from redhanded.generation import attacked_index, make_sets
-from redhanded.identity import code_digest, digest, imports_of
+from redhanded.generation import BATCH, attacked_index, make_sets, predict_classes
+from redhanded.identity import digest
 from redhanded.questions import SetRef
-from redhanded.results import NO_VICTIM, SetCard, VictimCard, read_record
+from redhanded.results import NO_VICTIM, Pixels, SetCard, VictimCard, read_record
 from redhanded.samples import Split
 from redhanded.victims import load_victim
-
-# The modules whose code decides what comes out, beside those of the attack: a change there attacks anew.
-COMMON_CODE = ("redhanded.advset", "redhanded.generation", "redhanded.norms", "redhanded.prepare", "redhanded.views")
+from redhanded.views import PIXELS
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,8 @@ class MakeSets:
     def key(self, attack: AttackSpec) -> str:
         """SHA-256 of everything that decides one of the sets: not which others share its call."""
         grid = (self.split, self.images, self.shard_images, self.seed)
-        code = code_digest(COMMON_CODE + imports_of(module_of(attack)))
-        return digest("set", self.victim.key, str(attack), grid, code)
+        code = (MakeShard.version, ATTACKS[attack.family].version, TOOLCHAINS[attack.toolchain].version)
+        return digest("set", code, self.victim.key, str(attack), grid)
 
     def path(self, run: RunFolder, attack: AttackSpec) -> Path:
         """Where one of the sets is."""
@@ -75,12 +72,12 @@ class MakeShard(Step):
 
     sets: MakeSets
     start: int
-    stage = "adversarial sets"
+    kind, version, stage = "shard", 1, "adversarial sets"
 
-    @cached_property
-    def key(self) -> str:
+    @property
+    def specification(self) -> object:
         """See Step."""
-        return digest("shard", [self.sets.key(attack) for attack in self.sets.attacks], self.start)
+        return [[self.sets.key(attack) for attack in self.sets.attacks], self.start]
 
     @property
     def title(self) -> str:
@@ -102,26 +99,30 @@ class MakeShard(Step):
         split = source.split(sets.split)
         images = torch.from_numpy(split.images[index]).float() / 255
         labels = torch.from_numpy(split.labels[index])
-        made = make_sets(victim.network, images, labels, torch.from_numpy(index), sets.attacks)
+        made = make_sets(victim.network, images, labels, torch.from_numpy(index), sets.attacks, pixels=())
         seconds = (time.monotonic() - started) / len(made)
         for shard in made:
             path, provenance = sets.path(folder, shard.attack), sets.provenance(victim.card, shard.attack)
-            write_shard(path, self.start, sets.images, sets.shard_images, shard, provenance)
+            write_shard(path, self.start, sets.images, sets.shard_images, shard.columns(), provenance)
         return Done(seconds=seconds)
 
 
 @dataclass(frozen=True)
-class DescribeSet(Step):
-    """Count what a finished set holds."""
+class MeasureSuccess(Step):
+    """Ask the victim about every image of a set under one pixel protocol; the answers become columns of the set.
+
+    This step stands for the set under that protocol: whatever reads images of a set names it.
+    """
 
     sets: MakeSets
     attack: AttackSpec
-    stage = "adversarial sets"
+    pixels: Pixels
+    kind, version, stage = "success", 1, "adversarial sets"
 
-    @cached_property
-    def key(self) -> str:
+    @property
+    def specification(self) -> object:
         """See Step."""
-        return digest("card", self.sets.key(self.attack))
+        return [self.pixels, PIXELS[self.pixels].version]
 
     @property
     def ref(self) -> SetRef:
@@ -132,23 +133,84 @@ class DescribeSet(Step):
     @property
     def title(self) -> str:
         """See Step."""
-        return f"describe {self.ref.name}, {self.sets.split}"
+        return f"measure {self.ref.name}, {self.sets.split}, {self.pixels}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
         """See Step."""
         return self.sets.shards()
 
+    @property
+    def inputs(self) -> list[str]:
+        """See Step; shards hold other sets as well."""
+        return [self.sets.key(self.attack)]
+
+    def column(self, folder: RunFolder, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """One array of the set; `eligible`: which images count, those that fool their victim, of a control all."""
+        if name == "eligible":
+            name = "attacked" if self.ref.victim == NO_VICTIM else f"success_{self.pixels}"
+        return read_column(self.sets.path(folder, self.attack), name, rows)
+
+    def run(self, folder: RunFolder) -> Done:
+        """See Step."""
+        started, sets, path = time.monotonic(), self.sets, self.sets.path(folder, self.attack)
+        victim = load_victim(sets.victim.folder(folder))
+        for start in range(0, sets.images, sets.shard_images):
+            rows = np.arange(start, min(start + sets.shard_images, sets.images))
+            images, label, attacked, linf = (
+                torch.from_numpy(read_column(path, name, rows)) for name in ("images", "label", "attacked", "linf")
+            )
+            prediction = predict_classes(victim.network, PIXELS[self.pixels].apply(images), BATCH)
+            success = attacked & (linf > 0) & (prediction != label)
+            columns = {f"prediction_{self.pixels}": prediction, f"success_{self.pixels}": success}
+            write_shard(path, start, sets.images, sets.shard_images, columns, {})
+        return Done(seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class DescribeSet(Step):
+    """Count what a finished set holds."""
+
+    measured: tuple[MeasureSuccess, ...]  # of one set under several pixel protocols
+    kind, version, stage = "card", 1, "adversarial sets"
+
+    @property
+    def specification(self) -> object:
+        """See Step."""
+        return []
+
+    @property
+    def ref(self) -> SetRef:
+        """The set, as questions name it."""
+        return self.measured[0].ref
+
+    @property
+    def split(self) -> Split:
+        """Of the source."""
+        return self.measured[0].sets.split
+
+    @property
+    def title(self) -> str:
+        """See Step."""
+        return f"describe {self.ref.name}, {self.split}"
+
+    @property
+    def needs(self) -> tuple[Step, ...]:
+        """See Step."""
+        return self.measured
+
     def record_path(self, folder: RunFolder) -> Path:
         """See Step."""
-        return folder.set_record(self.ref, self.sets.split)
+        return folder.set_record(self.ref, self.split)
 
     def column(self, folder: RunFolder, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One array of the set."""
-        return read_column(self.sets.path(folder, self.attack), name, rows)
+        return self.measured[0].column(folder, name, rows)
 
     def run(self, folder: RunFolder) -> SetCard:
         """See Step."""
-        seconds = sum(read_record(Done, folder.mark(shard.key)).seconds for shard in self.needs)
-        path = self.sets.path(folder, self.attack)
-        return describe_set(path, self.ref.victim, self.attack, self.sets.split, seconds)
+        sets, attack = self.measured[0].sets, self.measured[0].attack
+        marks = [folder.mark(step.key) for step in (*sets.shards(), *self.measured)]
+        seconds = sum(read_record(Done, mark).seconds for mark in marks)
+        pixels = [step.pixels for step in self.measured]
+        return describe_set(sets.path(folder, attack), self.ref.victim, attack, self.split, pixels, seconds)

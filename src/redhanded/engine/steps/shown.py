@@ -7,31 +7,31 @@ import numpy as np
 import torch
 
 from redhanded.engine.layout import RunFolder
-from redhanded.engine.steps.sets import DescribeSet
+from redhanded.engine.steps.sets import MeasureSuccess
 from redhanded.engine.steps.victims import open_source
 from redhanded.results import Knowledge
 from redhanded.samples import Samples, Split
 from redhanded.victims import load_victim
 
 
-def _image_alone(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, samples: Samples) -> Samples:
+def _image_alone(sets: Sequence[MeasureSuccess], folder: RunFolder, split: Split, samples: Samples) -> Samples:
     return samples
 
 
-def _with_victims(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, samples: Samples) -> Samples:
+def _with_victims(sets: Sequence[MeasureSuccess], folder: RunFolder, split: Split, samples: Samples) -> Samples:
     """The victims that the sets are of: the defender's own."""
     trained = {step.sets.victim.spec.name: step.sets.victim for step in sets}
     victims = {name: load_victim(victim.folder(folder)).network for name, victim in trained.items()}
     return replace(samples, victims=victims)
 
 
-def _with_clean(sets: Sequence[DescribeSet], folder: RunFolder, split: Split, samples: Samples) -> Samples:
+def _with_clean(sets: Sequence[MeasureSuccess], folder: RunFolder, split: Split, samples: Samples) -> Samples:
     victim = sets[0].sets.victim
     images = open_source(victim.source, victim.source_path).split(split).images
     return replace(samples, clean=torch.from_numpy(images[np.asarray(samples.index)]).float() / 255)
 
 
-SHOWN: dict[Knowledge, Callable[[Sequence[DescribeSet], RunFolder, Split, Samples], Samples]] = {
+SHOWN: dict[Knowledge, Callable[[Sequence[MeasureSuccess], RunFolder, Split, Samples], Samples]] = {
     "blind": _image_alone,
     "candidates": _with_victims,
     "oracle": _with_clean,

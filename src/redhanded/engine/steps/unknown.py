@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,11 @@ from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.answers import read_answers
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
 from redhanded.engine.steps.base import Step
-from redhanded.identity import code_digest, digest, seed_for
+from redhanded.identity import seed_for
 from redhanded.questions import SetRef
 from redhanded.results import NO_VICTIM, Unknown
 from redhanded.unknown import DETECTORS, SURE, measure_open_set
 
-UNKNOWN_CODE = ("redhanded.attributors.marginal", "redhanded.calibration", "redhanded.unknown")
 MOST = 100  # images a set
 
 
@@ -29,13 +27,13 @@ class MeasureUnknown(Step):
     source: str
     attributor: str
     fitted: FitOnAll | JoinAttributors
-    stage = "unknown"
+    kind, version, stage = "unknown", 1, "unknown"
     item = "unknown"
 
-    @cached_property
-    def key(self) -> str:
+    @property
+    def specification(self) -> object:
         """See Step."""
-        return digest("unknown", self.source, self.fitted.key, code_digest(UNKNOWN_CODE))
+        return [self.source, self.attributor]
 
     @property
     def title(self) -> str:

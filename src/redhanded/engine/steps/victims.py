@@ -1,18 +1,15 @@
 """Training a victim."""
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 from redhanded.data import Source, load_source
 from redhanded.engine.layout import RunFolder
 from redhanded.engine.steps.base import Step
-from redhanded.identity import code_digest, digest
+from redhanded.networks import VICTIMS
 from redhanded.results import VictimCard
 from redhanded.victims import VictimSpec, save_victim, train_victim
-
-# The modules whose code decides what comes out: a change there trains anew.
-TRAINING_CODE = ("redhanded.networks", "redhanded.training", "redhanded.victims", "redhanded.weights")
 
 
 @cache
@@ -30,12 +27,13 @@ class TrainVictim(Step):
     source_path: Path | None
     source_digest: str
     weak_below: float
-    stage = "victims"
+    kind, version, stage = "victim", 1, "victims"
 
-    @cached_property
-    def key(self) -> str:
+    @property
+    def specification(self) -> object:
         """See Step."""
-        return digest("victim", self.spec.model_dump(), self.source_digest, self.weak_below, code_digest(TRAINING_CODE))
+        row = VICTIMS[self.spec.architecture]
+        return [self.spec.model_dump(), row.version, self.source_digest, self.weak_below]
 
     @property
     def title(self) -> str:
