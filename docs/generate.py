@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from redhanded.attacks import ATTACKS
-from redhanded.attacks.spec import AttackKind, Rule, default_text
+from redhanded.attacks import ATTACKS, AttackKind, default_text
+from redhanded.attacks.spec import Rule
 from redhanded.attacks.toolchains import TOOLCHAINS
 
 PAGE = Path(__file__).parent / "attacks.md"

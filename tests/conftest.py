@@ -9,8 +9,8 @@ from hypothesis import settings
 from torch import Tensor
 
 from redhanded.report import write_report
-from report_run import make_run
-from tiny_bundle import make_bundle
+from support.report_run import make_run
+from support.tiny_bundle import make_bundle
 
 torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
 settings.register_profile("no clock", deadline=None)  # a busy machine is no fault

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.deepfool import DeepFool, deepfool
+from redhanded.attacks.ops.tanh_space import to_image, to_tanh_space
 from redhanded.attacks.spec import AttackOutput, AttackSpec
-from redhanded.attacks.tanh_space import to_image, to_tanh_space
-from redhanded.norms import norm_of, per_image
+from redhanded.core import norm_of, per_image
 
 _CEILING = 1e10  # of the constant
 _PROGRESS = 0.9999  # a loss above this share of the last checked one has stalled

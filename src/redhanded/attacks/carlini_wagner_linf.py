@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.gradients import margin
+from redhanded.attacks.ops.gradients import margin
+from redhanded.attacks.ops.tanh_space import to_image, to_tanh_space
 from redhanded.attacks.spec import AttackOutput, AttackSpec
-from redhanded.attacks.tanh_space import to_image, to_tanh_space
-from redhanded.norms import norm_of, per_image
+from redhanded.core import norm_of, per_image
 
 _FINEST = 1 / 255  # a bound of one 8-bit level is not tightened any more
 _SOLVED = 1e-4  # a loss below this share of the constant is zero

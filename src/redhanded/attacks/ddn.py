@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.gradients import cosine_decay, cross_entropy, logits_and_gradient, unit
+from redhanded.attacks.ops.gradients import cosine_decay, cross_entropy, logits_and_gradient, unit
 from redhanded.attacks.spec import AttackOutput, AttackSpec
-from redhanded.norms import norm_of, per_image
+from redhanded.core import norm_of, per_image
 
 _FIRST, _LAST = 1.0, 0.01  # the step's size at the beginning and at the end
 _TINY = 1e-12  # keeps an offset of zero at zero instead of NaN

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.spec import AttackOutput, AttackSpec
+from redhanded.core import Norm, dual_norm_of, norm_of, per_image
 from redhanded.errors import AttackError
-from redhanded.norms import Norm, dual_norm_of, norm_of, per_image
 
 _OFFSET = 1e-4  # added to every distance, so that a step lands behind the boundary and not on it
 _GUARD = 1e-8  # added to every gradient's size, so that a gradient of zero divides nothing by zero

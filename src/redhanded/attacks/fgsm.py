@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.gradients import cross_entropy, direction, logits_and_gradient
+from redhanded.attacks.ops.gradients import cross_entropy, direction, logits_and_gradient
 from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
 
 

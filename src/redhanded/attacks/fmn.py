@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.ball import project
-from redhanded.attacks.gradients import cosine_decay, logits_and_gradient, margin, unit
+from redhanded.attacks.ops.ball import project
+from redhanded.attacks.ops.gradients import cosine_decay, logits_and_gradient, margin, unit
 from redhanded.attacks.spec import AttackOutput, AttackSpec
-from redhanded.norms import dual_norm_of, norm_of, per_image
+from redhanded.core import dual_norm_of, norm_of, per_image
 
 _SHRINKS_TO = 0.01  # the last step's size as a share of the first
 _LAST_GAMMA = 0.001

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from redhanded.attacks import ATTACKS, AttackSpec
-from redhanded.attacks.spec import expected_one_of
+from redhanded.attacks.spec import AttackSpec, expected_one_of
+from redhanded.attacks.table import ATTACKS
 from redhanded.errors import AttackError
 
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*")

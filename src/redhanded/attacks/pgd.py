@@ -1,17 +1,46 @@
-"""PGD and BIM: signed or normalised gradient steps, projected onto a ball; PGD begins at a random point of it."""
+"""PGD, BIM and MI-FGSM: steps of fixed size uphill on the loss, projected onto a ball around the image."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.ascent import STEP_SIZE, AscentSpec, ascend
-from redhanded.attacks.ball import point_in_ball
-from redhanded.attacks.draws import generators, normal, uniform
-from redhanded.attacks.gradients import direction
-from redhanded.attacks.spec import AttackOutput, Rule
+from redhanded.attacks.ops.ball import point_in_ball, project
+from redhanded.attacks.ops.draws import generators, normal, uniform
+from redhanded.attacks.ops.gradients import cross_entropy, direction, logits_and_gradient
+from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec, Rule
+from redhanded.core import Norm, dual_norm_of, per_image
+
+STEP_SIZE = "size of a step in `norm`"
+
+
+class AscentSpec(AttackSpec):
+    """`steps` steps of `step_size` > 0 inside the ball of radius `eps` > 0 in `norm`; subclasses default the size."""
+
+    norm: Literal["l2", "linf"] = Field(default="linf", description="of the ball")
+    eps: float = Field(default_factory=USUAL_EPS, gt=0, description="radius of the ball")
+    steps: int = Field(default=10, gt=0, description="steps")
+    step_size: float = Field(gt=0, description=STEP_SIZE)
+
+
+def ascend(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attack: AscentSpec,
+    start: Tensor,
+    direction: Callable[[Tensor], Tensor],
+) -> AttackOutput:
+    """The last of the points `x <- clip(x0 + project(x + step_size * direction(dJ/dx) - x0), 0, 1)` from `start`."""
+    radius = torch.full_like(labels, attack.eps, dtype=images.dtype)  # (n,)
+    x = start
+    for _ in range(attack.steps):
+        gradient = logits_and_gradient(model, x, cross_entropy(labels))[-1]
+        offset = x + attack.step_size * direction(gradient) - images
+        x = (images + project(offset, attack.norm, radius)).clamp_(0, 1)
+    return AttackOutput(x, torch.full_like(labels, attack.steps))
 
 
 class PGD(AscentSpec):
@@ -95,3 +124,56 @@ def _start(images: Tensor, attack: PGD) -> Tensor:
     else:
         offset = point_in_ball(normal(rngs, shape, images), uniform(rngs, (), images), attack.eps)
     return torch.clamp(images + offset, 0, 1)
+
+
+_TINY = 1e-30  # below any gradient's L1 size that means something, and not zero in float32
+
+
+class MIFGSM(AscentSpec):
+    """Momentum iterative FGSM: BIM along the sum of all gradients so far, each weighted by `decay` >= 0 a step.
+
+    Defaults: `eps` is torchattacks' (that of its PGDL2 in l2); `steps`, `step_size` and `decay` are the paper's.
+    """
+
+    family: ClassVar[str] = "mi_fgsm"
+    setting_names: ClassVar[tuple[str, ...]] = ("eps", "decay")
+    step_size: float = Field(
+        default_factory=Rule("eps / steps", lambda given: given["eps"] / given["steps"]), gt=0, description=STEP_SIZE
+    )
+    decay: float = Field(default=1.0, ge=0, description="weight of the gradients before")
+
+
+def mi_fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[MIFGSM]) -> list[AttackOutput]:
+    """BIM along a momentum `g <- decay * g + dJ/dx / |dJ/dx|_1` of the cross-entropy's gradients.
+
+    `x <- clip(x0 + project(x + step_size * direction(g) - x0), 0, 1)`, the direction being `sign(g)` in linf and
+    `g / |g|` in l2. A gradient of zero adds nothing.
+
+    Args:
+        model: in evaluation mode, (n, c, h, w) -> logits (n, k).
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, the true classes.
+        attacks: run one after the other.
+
+    Returns:
+        For each attack the images, at most `eps` away but for rounding, and the number of gradients: `steps`.
+
+    Paper: Dong, Liao, Pang, Su, Zhu, Hu, Li, "Boosting adversarial attacks with momentum", CVPR 2018.
+    """
+    images = images.detach()
+    return [
+        ascend(model, images, labels, attack, images, _Momentum(images, attack.decay, attack.norm))
+        for attack in attacks
+    ]
+
+
+class _Momentum:
+    """The direction of the gradients seen so far."""
+
+    def __init__(self, like: Tensor, decay: float, norm: Norm) -> None:
+        self.sum, self.decay, self.norm = torch.zeros_like(like), decay, norm
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        size = dual_norm_of(gradient, "linf").clamp_min(_TINY)  # (n,) in L1
+        self.sum = self.decay * self.sum + gradient / per_image(size, gradient)
+        return direction(self.sum, self.norm)

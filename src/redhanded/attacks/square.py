@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from redhanded.attacks.draws import generators, uniform
-from redhanded.attacks.gradients import margin, unit
+from redhanded.attacks.ops.draws import generators, uniform
+from redhanded.attacks.ops.gradients import margin, unit
+from redhanded.attacks.ops.windows import corner, peak_at, window_at
 from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
-from redhanded.attacks.windows import corner, peak_at, window_at
-from redhanded.norms import norm_of
+from redhanded.core import norm_of
 
 _HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
 _SMALLEST = 3  # side of a window in l2

@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from redhanded.attributors.held_out import HeldOut
+from redhanded.attributors.calibration_set import CalibrationSet
+from redhanded.core import Record, read_record
 from redhanded.errors import RunError
-from redhanded.results import Knowledge, Record, read_record
-from redhanded.samples import Samples
+from redhanded.sets import Samples
+
+Knowledge = Literal["blind", "candidates", "oracle"]
 
 
 class AttributorCard(Record):
@@ -28,7 +30,7 @@ class AttributorCard(Record):
     powers: tuple[Annotated[float, Field(ge=0, le=100)], ...] = ()  # fitted for its parts, where it joins several
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """What an attributor says of n images, and what it says it by."""
 
     log_proba: Tensor  # (n, classes) natural logarithms of probabilities
@@ -45,14 +47,14 @@ class Attributor(ABC):
     shape_: tuple[int, int, int]
     attempts_: int
     collapsed_: bool
-    held_out_: HeldOut
+    held_out_: CalibrationSet
 
     @abstractmethod
     def fit(self, samples: Samples) -> Self:
         """Learn from labelled samples; every class must occur."""
 
     @abstractmethod
-    def answer(self, samples: Samples) -> Answer:
+    def answer(self, samples: Samples) -> Prediction:
         """The probabilities of the classes, in the order of `classes_`, and the features they are made from."""
 
     def predict_log_proba(self, samples: Samples) -> Tensor:
@@ -71,7 +73,7 @@ class Attributor(ABC):
     @staticmethod
     def load(folder: Path) -> "Attributor":
         """Read an attributor of any kind; raises RunError where files are missing, damaged or do not agree."""
-        from redhanded.attributors import ATTRIBUTORS
+        from redhanded.attributors.table import ATTRIBUTORS
 
         path = Path(folder) / "card.json"
         card = read_record(AttributorCard, path)

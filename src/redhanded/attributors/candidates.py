@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from redhanded.attributors.base import Knowledge
 from redhanded.attributors.network import NetworkAttributor
 from redhanded.attributors.perceptron import perceptron
-from redhanded.norms import dual_norm_of, norm_of
-from redhanded.prepare import SAMPLE, prepare
-from redhanded.residuals import DUST, LEVELS, from_levels
-from redhanded.results import Knowledge
-from redhanded.samples import Samples
-from redhanded.training import as_float, device_of
+from redhanded.attributors.residuals import DUST, LEVELS, from_levels
+from redhanded.core import dual_norm_of, norm_of
+from redhanded.data import as_float
+from redhanded.models import SAMPLE, device_of, prepare
+from redhanded.sets import Samples
 
 _BATCH = 256
 _SMALLEST = 1e-6  # keeps logarithms of zero finite

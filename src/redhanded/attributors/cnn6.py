@@ -5,9 +5,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from redhanded.attributors.base import Knowledge
 from redhanded.attributors.network import NetworkAttributor
-from redhanded.networks import build_network, cnn6
-from redhanded.results import Knowledge
+from redhanded.models import build_network, cnn6
 
 
 class Cnn6(NetworkAttributor):

@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from redhanded.attributors.base import Knowledge
 from redhanded.attributors.network import NetworkAttributor
-from redhanded.networks import ConvNorm
-from redhanded.residuals import VIEWS, ResidualBank
-from redhanded.results import Knowledge
+from redhanded.attributors.residuals import VIEWS, ResidualBank
+from redhanded.models import ConvNorm
 
 # (channels at width 1, stride, whether an average pooling stands before it) of each 3x3 convolution
 _LAYERS = ((64, 2, False), (64, 1, False), (128, 1, True), (128, 1, False), (192, 1, True))

@@ -11,16 +11,14 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional
 
-from redhanded.attributors.base import Answer, Attributor, AttributorCard
+from redhanded.attributors.base import Attributor, AttributorCard, Knowledge, Prediction
+from redhanded.attributors.calibration_set import CalibrationSet
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.forensic import Forensic
-from redhanded.attributors.held_out import HeldOut
 from redhanded.attributors.network import NetworkSettings
+from redhanded.core import file_digest, require_digest, write_record
 from redhanded.errors import RunError
-from redhanded.identity import file_digest
-from redhanded.results import Knowledge, write_record
-from redhanded.samples import Samples
-from redhanded.weights import require_digest
+from redhanded.sets import Samples
 
 _CARDS = tuple(f"{part.kind}/card.json" for part in (Forensic, Candidates))
 
@@ -71,15 +69,15 @@ class Joined(Attributor):
         self.attempts_ = max(part.attempts_ for part in parts)
         self.collapsed_ = all(part.collapsed_ for part in parts)
         self.powers_ = tuple(powers) or _fit_powers([one.log_proba for one in held], held[0].labels)
-        together = self.combine([Answer(one.log_proba, one.features) for one in held])
-        self.held_out_ = HeldOut(*together, held[0].labels, held[0].index)
+        together = self.combine([Prediction(one.log_proba, one.features) for one in held])
+        self.held_out_ = CalibrationSet(*together, held[0].labels, held[0].index)
         return self
 
-    def combine(self, answers: Sequence[Answer]) -> Answer:
+    def combine(self, answers: Sequence[Prediction]) -> Prediction:
         """The answers of the parts, in their order -> the joined one, with the features of the first."""
-        return Answer(_product([answer.log_proba for answer in answers], self.powers_), answers[0].features)
+        return Prediction(_product([answer.log_proba for answer in answers], self.powers_), answers[0].features)
 
-    def answer(self, samples: Samples) -> Answer:
+    def answer(self, samples: Samples) -> Prediction:
         """See Attributor."""
         return self.combine([part.answer(samples) for part in self.parts_])
 

@@ -5,11 +5,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from redhanded.attributors.base import Knowledge
 from redhanded.attributors.network import NetworkAttributor
 from redhanded.attributors.perceptron import perceptron
-from redhanded.norms import norm_of
-from redhanded.results import Knowledge
-from redhanded.samples import Samples
+from redhanded.core import norm_of
+from redhanded.sets import Samples
 
 _SMALLEST = 1e-6  # keeps the logarithm of no perturbation finite
 _HIDDEN = 64  # at width 1

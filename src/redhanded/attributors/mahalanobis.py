@@ -13,9 +13,9 @@ ACCEPTED = 0.95  # share of the known that a threshold on a score of strangeness
 class Gaussians(NamedTuple):
     """Class-conditional normal distributions of features with a shared covariance, fitted before.
 
-    `redhanded.unknown` fits them with pytorch-ood; the score is taken here with the same operations in the same order,
-    so that whoever asks for it does not import that library. Lee, Lee, Lee, Shin, "A simple unified framework for
-    detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018.
+    `redhanded.attributors.openset` fits them with pytorch-ood; the score is taken here with the same operations in the
+    same order, so that whoever asks for it does not import that library. Lee, Lee, Lee, Shin, "A simple unified
+    framework for detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018.
     """
 
     centres: Tensor  # (classes, f)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from redhanded.attributors.base import Attributor
-from redhanded.calibration import fit_temperature, with_temperature
-from redhanded.samples import Samples
+from redhanded.attributors.calibration import fit_temperature, with_temperature
+from redhanded.sets import Samples
 
 
 @dataclass(frozen=True)

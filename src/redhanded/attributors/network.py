@@ -8,15 +8,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from redhanded.attributors.base import Answer, Attributor, AttributorCard
-from redhanded.attributors.held_out import NAME as HELD_OUT
-from redhanded.attributors.held_out import HeldOut
-from redhanded.networks import channel_statistics
-from redhanded.results import write_record
-from redhanded.samples import Samples
-from redhanded.training import Training, pick_device, predict_logits, train
-from redhanded.weights import NAME as WEIGHTS
-from redhanded.weights import load_weights, save_weights
+from redhanded.attributors.base import Attributor, AttributorCard, Prediction
+from redhanded.attributors.calibration_set import HELD_OUT, CalibrationSet
+from redhanded.core import WEIGHTS, load_weights, save_weights, write_record
+from redhanded.models import Training, channel_statistics, pick_device, predict_logits, train
+from redhanded.sets import Samples
 
 
 class NetworkSettings(BaseModel):
@@ -61,14 +57,14 @@ class NetworkAttributor(Attributor):
         self.attempts_, self.collapsed_ = trained.attempts, trained.collapsed
         rows = trained.validation
         index = torch.full_like(labels, -1) if index is None else index
-        self.held_out_ = HeldOut(*self._answer(seen[rows]), labels[rows], index[rows])
+        self.held_out_ = CalibrationSet(*self._answer(seen[rows]), labels[rows], index[rows])
         return self
 
-    def answer(self, samples: Samples) -> Answer:
+    def answer(self, samples: Samples) -> Prediction:
         """Log-softmax of the network's logits, and what its last linear layer sees."""
         return self._answer(self.view(samples))
 
-    def _answer(self, seen: Tensor) -> Answer:
+    def _answer(self, seen: Tensor) -> Prediction:
         features: list[Tensor] = []
 
         def keep(layer: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -77,7 +73,7 @@ class NetworkAttributor(Attributor):
         last = [layer for layer in self.network_.modules() if isinstance(layer, nn.Linear)][-1]
         hook = last.register_forward_pre_hook(keep)
         try:
-            return Answer(predict_logits(self.network_, seen).log_softmax(1), torch.cat(features))
+            return Prediction(predict_logits(self.network_, seen).log_softmax(1), torch.cat(features))
         finally:
             hook.remove()
 
@@ -107,6 +103,6 @@ class NetworkAttributor(Attributor):
         no_statistics = [0.0] * card.channels, [1.0] * card.channels  # the stored weights hold the real ones
         attributor.network_ = attributor.build(*no_statistics)
         load_weights(attributor.network_, folder, card.files.get(WEIGHTS, "none"))
-        attributor.held_out_ = HeldOut.load(folder, card.files.get(HELD_OUT, "none"))
+        attributor.held_out_ = CalibrationSet.load(folder, card.files.get(HELD_OUT, "none"))
         attributor.network_.eval().to(pick_device())
         return attributor

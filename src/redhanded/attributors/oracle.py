@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from redhanded.attributors.base import Knowledge
 from redhanded.attributors.forensic import Forensic
-from redhanded.results import Knowledge
-from redhanded.samples import Samples
+from redhanded.sets import Samples
 
 
 class Oracle(Forensic):

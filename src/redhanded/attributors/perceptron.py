@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from redhanded.networks import Normalise
+from redhanded.models import Normalise
 
 
 def perceptron(

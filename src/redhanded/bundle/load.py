@@ -7,17 +7,25 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from redhanded.attributors import Answer, Attributor, Gaussians
-from redhanded.bundle.dimensions import told_apart
-from redhanded.bundle.errors import BundleError, bad_bundle, trusting_nothing
-from redhanded.bundle.files import CARD, EXAMPLES, GAUSSIANS, check_files, read_json
-from redhanded.bundle.networks import check_attributor, check_victim
-from redhanded.bundle.records import FORMAT, BundleCard, Part
-from redhanded.identity import file_digest
-from redhanded.results import Knowledge, Pixels, read_record
-from redhanded.samples import Samples
-from redhanded.victims import load_victim
-from redhanded.views import PIXELS
+from redhanded.attributors import Attributor, Gaussians, Knowledge, Prediction
+from redhanded.bundle.card import FORMAT, BundleCard, Part
+from redhanded.bundle.verify import (
+    CARD_FILE,
+    EXAMPLES_FILE,
+    GAUSSIANS,
+    BundleError,
+    bad_bundle,
+    check_attributor,
+    check_files,
+    check_victim,
+    read_json,
+    trusting_nothing,
+)
+from redhanded.core import file_digest, read_record
+from redhanded.data import PIXELS, Pixels
+from redhanded.models import load_victim
+from redhanded.sets import Samples
+from redhanded.studies import told_apart
 
 __all__ = ["Bundle", "BundleError", "checked_answer", "load_bundle"]
 _GREY = 0.5  # of the image that every attributor has to answer
@@ -52,22 +60,22 @@ def load_bundle(folder: Path) -> Bundle:
         attributors = {place: Attributor.load(folder / part.folder) for place, part in parts.items()}
         gaussians = {place: Gaussians.load(folder / part.folder / GAUSSIANS) for place, part in parts.items()}
         victims = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in inside}
-        examples = load_file(folder / EXAMPLES)["images"]
+        examples = load_file(folder / EXAMPLES_FILE)["images"]
         if tuple(examples.shape) != (len(card.examples), *card.shape) or examples.dtype != torch.uint8:
-            raise bad_bundle(folder / EXAMPLES, f"{len(card.examples)} images", str(tuple(examples.shape)))
+            raise bad_bundle(folder / EXAMPLES_FILE, f"{len(card.examples)} images", str(tuple(examples.shape)))
         for place, attributor in attributors.items():
             _check_agreement(folder, card, parts[place], attributor)
             _check_answer(card, attributor)
-        return Bundle(card, attributors, parts, gaussians, victims, examples, file_digest(folder / CARD))
+        return Bundle(card, attributors, parts, gaussians, victims, examples, file_digest(folder / CARD_FILE))
 
 
 def _read_card(folder: Path) -> BundleCard:
-    if not (folder / CARD).is_file():
-        raise bad_bundle(folder, f"a bundle, a folder with {CARD}", "none", "make one with redhanded bundle")
-    version = read_json(folder / CARD).get("format")
+    if not (folder / CARD_FILE).is_file():
+        raise bad_bundle(folder, f"a bundle, a folder with {CARD_FILE}", "none", "make one with redhanded bundle")
+    version = read_json(folder / CARD_FILE).get("format")
     if version != FORMAT:
         raise bad_bundle(folder, f"a bundle of format {FORMAT}", repr(version), "pack it again with this version")
-    return read_record(BundleCard, folder / CARD)
+    return read_record(BundleCard, folder / CARD_FILE)
 
 
 def _check_places(folder: Path, card: BundleCard) -> None:
@@ -110,7 +118,7 @@ def _check_answer(card: BundleCard, attributor: Attributor) -> None:
         checked_answer(attributor, Samples(grey, torch.zeros(1, dtype=torch.int64), (), clean=grey))
 
 
-def checked_answer(attributor: Attributor, samples: Samples) -> Answer:
+def checked_answer(attributor: Attributor, samples: Samples) -> Prediction:
     """An attributor's answer; raises BundleError unless it is finite and of the shape of those that were held out."""
     with trusting_nothing(f"the bundle's {attributor.kind}"):
         answer = attributor.answer(samples)

@@ -10,29 +10,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from redhanded import __version__
-from redhanded.advset import read_column, read_provenance
 from redhanded.attacks import ATTACKS
-from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Marginal
-from redhanded.bundle.dimensions import told_apart
-from redhanded.bundle.files import CARD, EXAMPLES, GAUSSIANS
+from redhanded.attributors import ATTRIBUTORS, Attributor, Marginal, Prediction, fit_gaussians, measure_calibration
+from redhanded.bundle.card import FORMAT, BundleCard, Example, Measured, Part
 from redhanded.bundle.load import load_bundle
-from redhanded.bundle.records import FORMAT, BundleCard, Example, Measured, Part, SetEntry
-from redhanded.calibration import measure_calibration
-from redhanded.engine.layout import RunFolder
-from redhanded.engine.steps.answers import read_answers
+from redhanded.bundle.verify import CARD_FILE, EXAMPLES_FILE, GAUSSIANS
+from redhanded.core import file_digest, read_record, seed_for, write_record
+from redhanded.data import AS_FILE
+from redhanded.engine import RunCard, RunFolder, read_answers, read_run_records
 from redhanded.errors import RunError
-from redhanded.identity import file_digest, seed_for
-from redhanded.packed import read_run_records
-from redhanded.questions import SetRef
-from redhanded.results import NO_VICTIM, Result, RunCard, VictimCard, read_record, write_record
-from redhanded.study import Study
-from redhanded.unknown import fit_gaussians
-from redhanded.views import AS_FILE
+from redhanded.models import VictimCard
+from redhanded.sets import NO_VICTIM, SetRef, read_column, read_provenance
+from redhanded.studies import Result, SetEntry, Study, told_apart
 
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
 
-Answers = Mapping[str, Answer]
+Answers = Mapping[str, Prediction]
 
 
 def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> BundleCard:
@@ -63,7 +57,7 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
     parts = [_pack_part(folder, result, out, sets) for result in best]
     for victim in [] if without_victims else victims:
         shutil.copytree(_victim_folder(folder, victim), out / "victims" / victim.name)
-    examples = _pack_examples(folder, study, victims, out / EXAMPLES)
+    examples = _pack_examples(folder, study, victims, out / EXAMPLES_FILE)
     paths = [path for path in sorted(out.rglob("*")) if path.is_file()]
     bundle = BundleCard(
         format=FORMAT,
@@ -80,7 +74,7 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
         files={path.relative_to(out).as_posix(): file_digest(path) for path in paths},
         limits=_limits(study),
     )
-    write_record(bundle, out / CARD)
+    write_record(bundle, out / CARD_FILE)
     return bundle
 
 
@@ -129,7 +123,7 @@ def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, 
     known = {ref: sets[ref] for ref in attributor.classes_}
     marginals = {name: Marginal(attributor, classes) for name, classes in told_apart(known).items()}
     found = {name: _measure(marginal, answers) for name, marginal in marginals.items()}
-    all_known = Answer(*map(torch.cat, zip(*answers.values(), strict=True)))
+    all_known = Prediction(*map(torch.cat, zip(*answers.values(), strict=True)))
     gaussians = fit_gaussians(attributor.held_out_)
     gaussians.save(out / name / GAUSSIANS)
     usual = gaussians.score(all_known.features).double().numpy()
@@ -144,10 +138,10 @@ def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, 
     )
 
 
-def _asked(answers: Answers) -> dict[str, Answer]:
+def _asked(answers: Answers) -> dict[str, Prediction]:
     """Without the images that fool nobody."""
     kept = {name: ~answer.log_proba.isnan().any(1) for name, answer in answers.items()}
-    return {name: Answer(*(part[kept[name]] for part in answer)) for name, answer in answers.items()}
+    return {name: Prediction(*(part[kept[name]] for part in answer)) for name, answer in answers.items()}
 
 
 def _measure(marginal: Marginal, answers: Answers) -> Measured | None:

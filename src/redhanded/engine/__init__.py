@@ -1,7 +1,5 @@
 """The engine: a study becomes steps, done steps are skipped, the rest runs in processes."""
 
-from redhanded.engine.layout import RunFolder
-from redhanded.engine.local import Executor, LocalExecutor
-from redhanded.engine.run import run_study
+import lazy_loader
 
-__all__ = ["Executor", "LocalExecutor", "RunFolder", "run_study"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

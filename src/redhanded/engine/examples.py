@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attacked import Attacked
-from redhanded.choice import choose_settings
-from redhanded.engine.layout import RunFolder
-from redhanded.engine.steps import DescribeSet
+from redhanded.core import read_record
+from redhanded.data import AS_FILE, AS_LEFT, Pixels
+from redhanded.engine.steps.sets import DescribeSet
 from redhanded.engine.steps.victims import open_source
-from redhanded.exports import write_png
-from redhanded.results import NO_VICTIM, Pixels, SetCard, read_record
-from redhanded.views import AS_FILE, AS_LEFT
+from redhanded.engine.store import RunFolder
+from redhanded.sets import NO_VICTIM, Gallery, SetCard, write_png
+from redhanded.studies import choose_settings
 
 
 def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path]:
@@ -48,7 +47,7 @@ def write_attacked(steps: Sequence[DescribeSet], folder: RunFolder) -> None:
         clean = open_source(victim.source, victim.source_path).split("test").images[index]
         images = {label: _image(step, folder, index) for label, step in shown.items()}
         name = first[0].ref.victim
-        Attacked(name, index, torch.from_numpy(clean).float() / 255, images).save(folder.figure2)
+        Gallery(name, index, torch.from_numpy(clean).float() / 255, images).save(folder.figure2)
 
 
 def _chosen(steps: Sequence[DescribeSet], folder: RunFolder, pixels: Pixels) -> tuple[list[DescribeSet], list[str]]:

@@ -3,32 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from redhanded.attributors import ATTRIBUTORS
-from redhanded.data import SOURCES
-from redhanded.engine.steps import (
-    AskedImages,
-    AskQuestion,
-    ChooseSetting,
-    DescribeSet,
-    FitOnAll,
-    FitOnQuestion,
-    JoinAttributors,
-    MakeSets,
-    MeasureSuccess,
-    MeasureUnknown,
-    TrainVictim,
-    open_source,
-)
+from redhanded.data import AS_FILE, AS_LEFT, SOURCES, Pixels
+from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
+from redhanded.engine.steps.questions import AskedImages, AskQuestion, ChooseSetting, FitOnQuestion
+from redhanded.engine.steps.sets import DescribeSet, MakeSets, MeasureSuccess
+from redhanded.engine.steps.unknown import MeasureUnknown
+from redhanded.engine.steps.victims import TrainVictim, open_source
 from redhanded.errors import StudyError
-from redhanded.generation import calls
-from redhanded.questions import Question, build_questions
-from redhanded.results import Pixels
-from redhanded.samples import Split
-from redhanded.study import Study
-from redhanded.views import AS_FILE, AS_LEFT
+from redhanded.sets import Split, calls
+from redhanded.studies import Question, Study, build_questions
 
-Asked = AskQuestion | MeasureUnknown
+Asked: TypeAlias = AskQuestion | MeasureUnknown
 DEFAULT_WEAK_BELOW = 0.6  # for a source that is not in SOURCES
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from redhanded.engine.steps import Step
+from redhanded.engine.step import Step
 
 
 @contextmanager

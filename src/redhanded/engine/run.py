@@ -12,17 +12,27 @@ import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from redhanded.core import (
+    DECISIVE,
+    command_line,
+    commit,
+    core_count,
+    execution_environment,
+    memory_gib,
+    processor,
+    read_record,
+    write_record,
+)
 from redhanded.engine.examples import write_attacked, write_examples
-from redhanded.engine.layout import RunFolder
-from redhanded.engine.local import Executor, LocalExecutor, refuse_in_a_starting_worker
+from redhanded.engine.executor import Executor, LocalExecutor, refuse_in_a_starting_worker
 from redhanded.engine.plan import only as only_wanted
 from redhanded.engine.plan import plan
 from redhanded.engine.progress import show_progress
-from redhanded.engine.steps import DescribeSet, Step, in_order
+from redhanded.engine.step import Step, in_order
+from redhanded.engine.steps.sets import DescribeSet
+from redhanded.engine.store import RunCard, RunFolder
 from redhanded.errors import RunError
-from redhanded.provenance import DECISIVE, command_line, commit, core_count, environment, memory_gib, processor
-from redhanded.results import RunCard, read_record, write_record
-from redhanded.study import Study
+from redhanded.studies import Study
 
 
 def run_study(
@@ -87,7 +97,7 @@ def _run(
 
 def _tell_of_other_environments(done: Sequence[Step], folder: RunFolder, console: Console) -> None:
     """One line where steps that are done were made under other versions, or on another kind of processor."""
-    here = environment()
+    here = execution_environment()
     others: dict[str, None] = {}
     for step in done:
         made = json.loads(folder.mark(step.key).read_bytes()).get("environment", {})

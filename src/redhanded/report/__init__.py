@@ -1,6 +1,5 @@
-"""From the records of a run to its report: pages, figures and a sheet of all numbers."""
+"""From records to pages, figures and tables."""
 
-from redhanded.report.document import keep_run, write_report
-from redhanded.report.terminal import main_table
+import lazy_loader
 
-__all__ = ["keep_run", "main_table", "write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

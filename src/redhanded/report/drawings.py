@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from redhanded.attacked import Attacked
 from redhanded.report.figures import (
     draw_attacked,
     draw_comparison,
@@ -16,8 +15,9 @@ from redhanded.report.figures import (
 )
 from redhanded.report.palette import inline_svg
 from redhanded.report.tables import Cell, Protocol, Section, Table
-from redhanded.report.wording import listed, percent
-from redhanded.results import Result
+from redhanded.report.text import listed, percent
+from redhanded.sets import Gallery
+from redhanded.studies import Result
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def comparison(section: Section) -> Drawing:
     )
 
 
-def figure2(attacked: Attacked) -> Drawing:
+def figure2(attacked: Gallery) -> Drawing:
     """An image under each attack."""
     figure = draw_attacked(attacked)
     names = listed(list(attacked.images))

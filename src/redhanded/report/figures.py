@@ -13,11 +13,11 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor
 
-from redhanded.attacked import Attacked
+from redhanded.attributors import ReliabilityBin
 from redhanded.report.palette import HEAT, INK, LINE, MUTED, ON_HEAT, OURS, PAPER, SURFACE
 from redhanded.report.tables import Cell, Section
-from redhanded.report.wording import short
-from redhanded.results import ReliabilityBin
+from redhanded.report.text import short
+from redhanded.sets import Gallery
 
 BLANK_BELOW = 0.10  # cells with a smaller share of their row carry no number, as in the paper
 LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
@@ -129,7 +129,7 @@ def draw_reliability(panels: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
         return figure
 
 
-def draw_attacked(attacked: Attacked) -> Figure:
+def draw_attacked(attacked: Gallery) -> Figure:
     """The image under each attack; below it what was added, around grey and as large as it can be shown."""
     with _style():
         columns = {_CLEAN: attacked.clean, **attacked.images}

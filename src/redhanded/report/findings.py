@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from redhanded.report.paper import SOURCES
-from redhanded.report.records import Records
+from redhanded.report.run import Records
 from redhanded.report.tables import Protocol, Section
-from redhanded.report.wording import listed
+from redhanded.report.text import listed
 
 
 class Tally(NamedTuple):

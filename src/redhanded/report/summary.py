@@ -7,17 +7,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from redhanded.attributors import ATTRIBUTORS
+from redhanded.attributors import ATTRIBUTORS, CHOSEN, DETECTORS
+from redhanded.data import Pixels
 from redhanded.errors import RunError
-from redhanded.evaluation import ACTOR
-from redhanded.questions import SEEN
-from redhanded.report.document import make_environment
+from redhanded.report.leaderboard import AllAtOnce, Comparison, Place, Standing, Transfer
 from redhanded.report.paper import item_rank
-from redhanded.report.records import Records, read_run
-from redhanded.report.standings import AllAtOnce, Comparison, Place, Standing, Transfer
+from redhanded.report.render import make_environment
+from redhanded.report.run import Records, read_run
 from redhanded.report.tables import PIXELS, build_sections
-from redhanded.results import Pixels, Result, Unknown
-from redhanded.unknown import CHOSEN, DETECTORS
+from redhanded.studies import ACTOR, SEEN, Result, Unknown
 
 PAPERS_TABLES = tuple(f"table{number}" for number in range(2, 9))
 DIMENSIONS = ("family", "norm", "victim", "set")
@@ -38,15 +36,15 @@ def write_summary(folder: Path) -> Path:
     for name in left_out:
         warnings.warn(f"{folder / name} is unfinished, has no results yet and is left out", stacklevel=2)
     compared = [records for records in runs.values() if records.run.scale != SMALL]
-    standings = [standing for records in compared for standing in _standings(records)]
-    numbers = _numbers(standings, compared)
+    leaderboard = [standing for records in compared for standing in _standings(records)]
+    numbers = _numbers(leaderboard, compared)
     (folder / "summary.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8", newline="\n")
     context = {
         "runs": runs,
         "left_out": left_out,
-        "claims": _by_table(standings),
+        "claims": _by_table(leaderboard),
         "numbers": numbers,
-        "order": [name for name in ATTRIBUTORS if any(standing.attributor == name for standing in standings)],
+        "order": [name for name in ATTRIBUTORS if any(standing.attributor == name for standing in leaderboard)],
         "bounds": [name for name, kind in ATTRIBUTORS.items() if kind.attributor.knowledge == "oracle"],
         "detectors": list(DETECTORS),
         "all_at_once": _all_at_once(compared),
@@ -83,10 +81,10 @@ def _rank(attributor: str) -> int:
     return list(ATTRIBUTORS).index(attributor)
 
 
-def _by_table(standings: Sequence[Standing]) -> list[Comparison]:
-    """The standings of each source, table and pixel protocol."""
+def _by_table(leaderboard: Sequence[Standing]) -> list[Comparison]:
+    """The leaderboard of each source, table and pixel protocol."""
     found: dict[tuple[str, str, Pixels], list[Standing]] = {}
-    for one in standings:
+    for one in leaderboard:
         found.setdefault((one.source, one.key, one.pixels), []).append(one)
     return [Comparison(tuple(those)) for those in found.values()]
 
@@ -128,10 +126,10 @@ def _of_several_widths(records: Records) -> bool:
     return len(pairs) > len({architecture for architecture, _ in pairs})
 
 
-def _numbers(standings: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
+def _numbers(leaderboard: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
     """What summary.json holds."""
     numbers: dict[str, Any] = {}
-    for one in standings:
+    for one in leaderboard:
         table = numbers.setdefault(one.source, {}).setdefault(one.key, {})
         table.setdefault(one.attributor, {})[one.pixels] = one.numbers
     for source in dict.fromkeys(records.results[0].source for records in runs):

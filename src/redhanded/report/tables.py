@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from redhanded.metrics import holm
+from redhanded.core import holm
+from redhanded.data import Pixels
 from redhanded.report.paper import Item, Printed, item_of, item_rank, printed_numbers, victim_rank
-from redhanded.report.records import Records, victims_of
-from redhanded.results import ClassScore, Pixels, Result
+from redhanded.report.run import Records, victims_of
+from redhanded.studies import ClassScore, Result
 
 LEVEL = 0.05
 PIXELS: tuple[Pixels, ...] = ("float32", "uint8")

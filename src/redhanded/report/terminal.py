@@ -6,9 +6,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from redhanded.report.drawings import protocol_words
-from redhanded.report.records import read_run
+from redhanded.report.run import read_run
 from redhanded.report.tables import Cell, Table, build_sections
-from redhanded.report.wording import bounds, percent
+from redhanded.report.text import bounds, percent
 
 MAIN = ("table2", "table3", "algorithm")
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from redhanded.attacks import ATTACKS
 from redhanded.attacks.spec import AttackFunction, AttackSpec, ToolchainName
+from redhanded.attacks.table import ATTACKS
 from redhanded.attacks.toolchains import advlib, art, cleverhans, foolbox, torchattacks
 from redhanded.attacks.toolchains.calling import Adapter
 from redhanded.attacks.toolchains.loading import installed, load_toolchain, toolchain_version

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.attacks.toolchains.guard import guard
-from redhanded.attacks.toolchains.untouched import untouched_model, untouched_random_state
+from redhanded.core import untouched_model, untouched_random_state
 from redhanded.errors import AttackError
 
 # (model, images, labels, specification) -> images of any type, range and device, as the library returns them.

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from redhanded.core import per_image
 from redhanded.errors import AttackError
-from redhanded.norms import per_image
 
 
 def guard(found: Tensor, images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from redhanded.attacks.toolchains.untouched import untouched_random_state
+from redhanded.core import untouched_random_state
 from redhanded.errors import AttackError
 
 if TYPE_CHECKING:

@@ -8,28 +8,27 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from redhanded.attributors import Answer
-from redhanded.questions import SetRef
-from redhanded.samples import Split
+from redhanded.attributors import Prediction
+from redhanded.sets import SetRef, Split
 
 NAME = "answers.safetensors"
 
 
-def write_answers(folder: Path, answers: Mapping[str, Answer]) -> None:
+def write_answers(folder: Path, answers: Mapping[str, Prediction]) -> None:
     """Write the answers to each set into an attributor's folder; NaN stands where an image fools nobody."""
     columns = {f"{part}/{name}": value for name, answer in answers.items() for part, value in answer._asdict().items()}
     save_file({name: value.contiguous() for name, value in columns.items()}, folder / NAME)
 
 
-def read_answers(folder: Path) -> dict[str, Answer]:
+def read_answers(folder: Path) -> dict[str, Prediction]:
     """Read what `write_answers` wrote."""
     columns = load_file(folder / NAME)
     names = [name.removeprefix("log_proba/") for name in columns if name.startswith("log_proba/")]
-    return {name: Answer(columns[f"log_proba/{name}"], columns[f"features/{name}"]) for name in names}
+    return {name: Prediction(columns[f"log_proba/{name}"], columns[f"features/{name}"]) for name in names}
 
 
 class StoredAnswers:
-    """A reader of answers in the manner of `redhanded.evaluation.ReadColumn`: columns log_proba and features."""
+    """Reads answers as `redhanded.studies.evaluation.ReadColumn` does: columns log_proba and features."""
 
     def __init__(self, folder: Path) -> None:
         self.answers = read_answers(folder)

@@ -9,18 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, Joined
-from redhanded.engine.layout import RunFolder
+from redhanded.attributors import ATTRIBUTORS, Attributor, Joined, Prediction
+from redhanded.core import seed_for
+from redhanded.data import PIXELS, Pixels
+from redhanded.engine.step import Done, Step
+from redhanded.engine.steps.access import ACCESS
 from redhanded.engine.steps.answers import read_answers, write_answers
-from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.sets import MeasureSuccess
-from redhanded.engine.steps.shown import SHOWN
-from redhanded.evaluation import load_sets
-from redhanded.identity import seed_for
-from redhanded.questions import SetRef
-from redhanded.results import NO_VICTIM, Pixels
-from redhanded.samples import Samples, Split
-from redhanded.views import PIXELS
+from redhanded.engine.store import RunFolder
+from redhanded.sets import NO_VICTIM, Samples, SetRef, Split
+from redhanded.studies import load_sets
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class FitOnAll(Step):
         samples = load_sets(shown, read, self.pixels, seed_for(*what, "pick"), self.most)
         kind = ATTRIBUTORS[self.attributor]
         attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed_for(*what))
-        place, show = folder.attributor(self.key), SHOWN[attributor.knowledge]
+        place, show = folder.attributor(self.key), ACCESS[attributor.knowledge]
         attributor.fit(show(self.sets, folder, "train", samples)).save(place)
         able = {ref: read(ref, "test", "eligible", None) for ref in refs}
         images, index = (
@@ -99,7 +97,7 @@ class FitOnAll(Step):
         counts = [int(rows.sum()) for rows in able.values()]
         parts = zip(*(column.split(counts) for column in answer), strict=True)
         answers = {
-            ref.name: Answer(*(_spread(column, able[ref]) for column in part))
+            ref.name: Prediction(*(_spread(column, able[ref]) for column in part))
             for ref, part in zip(refs, parts, strict=True)
         }
         write_answers(place, answers)

@@ -10,21 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.advset import describe_set
-from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, answering
-from redhanded.choice import Choice, choose_settings
-from redhanded.engine.layout import RunFolder
+from redhanded.attributors import ATTRIBUTORS, Attributor, Prediction, answering
+from redhanded.core import read_record, seed_for
+from redhanded.data import Pixels
+from redhanded.engine.step import Done, Step
+from redhanded.engine.steps.access import ACCESS
 from redhanded.engine.steps.answers import StoredAnswers
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
-from redhanded.engine.steps.base import Done, Step
 from redhanded.engine.steps.sets import MeasureSuccess
-from redhanded.engine.steps.shown import SHOWN
-from redhanded.evaluation import Picked, Scores, column_of, labels_of, load, pick, score, score_by_size, score_together
-from redhanded.identity import seed_for
-from redhanded.projection import project
-from redhanded.questions import Question, SetRef
-from redhanded.results import Pixels, Result, read_record
-from redhanded.samples import Samples, Split
+from redhanded.engine.store import RunFolder
+from redhanded.sets import Samples, SetRef, Split, describe_set
+from redhanded.studies import (
+    Choice,
+    Picked,
+    Question,
+    Result,
+    Scores,
+    choose_settings,
+    column_of,
+    labels_of,
+    load,
+    pick,
+    project,
+    score,
+    score_by_size,
+    score_pooled,
+)
 
 SHOWN_POINTS = 40  # of a class, in a picture of the features
 
@@ -104,12 +115,12 @@ class AskedImages:
     ) -> Samples:
         """What an attributor of some knowledge is shown of one split."""
         images = load(classes, picked, self.reader(folder), self.pixels, split)
-        return SHOWN[knowledge](self.sets, folder, split, images)
+        return ACCESS[knowledge](self.sets, folder, split, images)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """See `redhanded.evaluation.ReadColumn`."""
+    """See `redhanded.studies.evaluation.ReadColumn`."""
 
     asked: AskedImages
     folder: RunFolder
@@ -233,8 +244,10 @@ class AskQuestion(Step):
                 given = attributor.answer(self.images.samples(folder, classes, picked, "test", knowledge))
             else:
                 stored = StoredAnswers(place)
-                columns = (column_of(classes, picked.picks["test"], stored, "test", name) for name in Answer._fields)
-                given = Answer(*map(torch.from_numpy, columns))
+                columns = (
+                    column_of(classes, picked.picks["test"], stored, "test", name) for name in Prediction._fields
+                )
+                given = Prediction(*map(torch.from_numpy, columns))
             answer = answering(attributor, {name: [ref.name for ref in refs] for name, refs in classes.items()})
             log_proba = answer.answer(given.log_proba)
             scores = score(
@@ -246,7 +259,7 @@ class AskQuestion(Step):
             )._replace(
                 projection=self._project(given.features, picked.counts["test"]),
                 by_size=score_by_size(log_proba, classes, picked, self.images.reader(folder), self.images.seed_parts),
-                together=score_together(log_proba, picked),
+                pooled=score_pooled(log_proba, picked),
             )
             attempts = attributor.attempts_
         return Result(

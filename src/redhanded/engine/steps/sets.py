@@ -8,19 +8,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from redhanded.advset import describe_set, read_column, write_shard
 from redhanded.attacks import ATTACKS, AttackSpec
 from redhanded.attacks.toolchains import TOOLCHAINS, toolchain_version
-from redhanded.engine.layout import RunFolder
-from redhanded.engine.steps.base import Done, Step
+from redhanded.core import digest, read_record
+from redhanded.data import PIXELS, Pixels
+from redhanded.engine.step import Done, Step
 from redhanded.engine.steps.victims import TrainVictim, open_source
-from redhanded.generation import BATCH, attacked_index, make_sets, predict_classes
-from redhanded.identity import digest
-from redhanded.questions import SetRef
-from redhanded.results import NO_VICTIM, Pixels, SetCard, VictimCard, read_record
-from redhanded.samples import Split
-from redhanded.victims import load_victim
-from redhanded.views import PIXELS
+from redhanded.engine.store import RunFolder
+from redhanded.models import VictimCard, load_victim
+from redhanded.sets import (
+    BATCH,
+    NO_VICTIM,
+    SetCard,
+    SetRef,
+    Split,
+    attacked_index,
+    describe_set,
+    make_sets,
+    predict_classes,
+    read_column,
+    write_shard,
+)
 
 
 @dataclass(frozen=True)

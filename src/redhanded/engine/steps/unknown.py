@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from redhanded.attributors import ATTRIBUTORS, Answer, Attributor, answering
-from redhanded.engine.layout import RunFolder
+from redhanded.attributors import ATTRIBUTORS, DETECTORS, SURE, Attributor, Prediction, answering, measure_open_set
+from redhanded.core import seed_for
+from redhanded.engine.step import Step
 from redhanded.engine.steps.answers import read_answers
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
-from redhanded.engine.steps.base import Step
-from redhanded.identity import seed_for
-from redhanded.questions import SetRef
-from redhanded.results import NO_VICTIM, Unknown
-from redhanded.unknown import DETECTORS, SURE, measure_open_set
+from redhanded.engine.store import RunFolder
+from redhanded.sets import NO_VICTIM, SetRef
+from redhanded.studies import Unknown
 
 MOST = 100  # images a set
 
@@ -95,13 +94,13 @@ class MeasureUnknown(Step):
         )
 
     def _gather(
-        self, names: list[str], refs: dict[str, SetRef], answers: dict[str, Answer]
-    ) -> tuple[Answer, list[str]]:
+        self, names: list[str], refs: dict[str, SetRef], answers: dict[str, Prediction]
+    ) -> tuple[Prediction, list[str]]:
         """The answers to equally many images of each set, and the family of each."""
         rng = np.random.default_rng(seed_for(self.id, self.fitted.basis.pixels, self.fitted.basis.seed))
         able = {name: np.flatnonzero(~answers[name].log_proba.isnan().any(1).numpy()) for name in names}
         count = min(MOST, *map(len, able.values()))
         rows = {name: torch.from_numpy(rng.permutation(found)[:count]) for name, found in able.items()}
-        parts = [Answer(*(part[chosen] for part in answers[name])) for name, chosen in rows.items()]
+        parts = [Prediction(*(part[chosen] for part in answers[name])) for name, chosen in rows.items()]
         families = [refs[name].attack.family for name, chosen in rows.items() for _ in chosen]
-        return Answer(*(torch.cat(column) for column in zip(*parts, strict=True))), families
+        return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True))), families

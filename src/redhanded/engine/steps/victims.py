@@ -5,11 +5,9 @@ from functools import cache
 from pathlib import Path
 
 from redhanded.data import Source, load_source
-from redhanded.engine.layout import RunFolder
-from redhanded.engine.steps.base import Step
-from redhanded.networks import VICTIMS
-from redhanded.results import VictimCard
-from redhanded.victims import VictimSpec, save_victim, train_victim
+from redhanded.engine.step import Step
+from redhanded.engine.store import RunFolder
+from redhanded.models import VICTIMS, VictimCard, VictimSpec, save_victim, train_victim
 
 
 @cache

@@ -1,0 +1,39 @@
+from . import attacks, attributors, bundle, core, data, engine, errors, models, report, server, sets, studies, verdicts
+from .attacks import FGSM, CarliniWagner, DeepFool
+from .attributors import AttackClassifier, Cnn6, fit
+from .engine import run_study
+from .report import write_report
+from .sets import AdversarialSet, generate
+from .studies import Study, load_study
+from .verdicts import Examiner, Verdict
+
+__version__: str
+__all__ = [
+    "FGSM",
+    "AdversarialSet",
+    "AttackClassifier",
+    "CarliniWagner",
+    "Cnn6",
+    "DeepFool",
+    "Examiner",
+    "Study",
+    "Verdict",
+    "attacks",
+    "attributors",
+    "bundle",
+    "core",
+    "data",
+    "engine",
+    "errors",
+    "fit",
+    "generate",
+    "load_study",
+    "models",
+    "report",
+    "run_study",
+    "server",
+    "sets",
+    "studies",
+    "verdicts",
+    "write_report",
+]

@@ -1,0 +1,41 @@
+from .carlini_wagner import CarliniWagner
+from .carlini_wagner_linf import CarliniWagnerLinf
+from .controls import JPEG, Clean, GaussianNoise, SaltAndPepper, UniformNoise
+from .ddn import DDN
+from .deepfool import DeepFool
+from .fgsm import FGSM
+from .fmn import FMN
+from .parse import make_attack, parse_attack
+from .pgd import BIM, MIFGSM, PGD
+from .spec import AttackFunction, AttackKind, AttackOutput, AttackSpec, ToolchainName, check_batch, default_text
+from .square import Square
+from .table import ATTACKS, title_of
+
+__all__ = [
+    "ATTACKS",
+    "BIM",
+    "DDN",
+    "FGSM",
+    "FMN",
+    "JPEG",
+    "MIFGSM",
+    "PGD",
+    "AttackFunction",
+    "AttackKind",
+    "AttackOutput",
+    "AttackSpec",
+    "CarliniWagner",
+    "CarliniWagnerLinf",
+    "Clean",
+    "DeepFool",
+    "GaussianNoise",
+    "SaltAndPepper",
+    "Square",
+    "ToolchainName",
+    "UniformNoise",
+    "check_batch",
+    "default_text",
+    "make_attack",
+    "parse_attack",
+    "title_of",
+]

@@ -1,0 +1,174 @@
+"""Controls: images as they are, with noise or after JPEG compression, which attribution must tell from attacks."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from redhanded.attacks.ops.draws import generators, normal, uniform
+from redhanded.attacks.ops.gradients import unit
+from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
+from redhanded.data import through_jpeg
+from redhanded.errors import AttackError
+
+
+class Clean(AttackSpec):
+    """Nothing is done."""
+
+    family: ClassVar[str] = "clean"
+    setting_names: ClassVar[tuple[str, ...]] = ()
+    norm: Literal["none"] = Field(default="none", description="nothing changes")
+
+
+def clean(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Clean]) -> list[AttackOutput]:
+    """The images themselves; the model is not asked.
+
+    Args:
+        model: not used.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, not used but for their number.
+        attacks: each gives the same.
+
+    Returns:
+        For each control a copy of the images, and 0 for each: the model was not asked.
+    """
+    return [AttackOutput(images.detach().clone(), torch.zeros_like(labels)) for _ in attacks]
+
+
+class NoiseSpec(AttackSpec):
+    """Noise of L2 size `eps` > 0; `seed` >= 0 decides the draw.
+
+    The size is that before clipping: pixels that the noise carries out of [0, 1] are clipped, so less may arrive.
+    """
+
+    setting_names: ClassVar[tuple[str, ...]] = ("eps",)
+    norm: Literal["l2"] = Field(default="l2", description="of the noise")
+    eps: float = Field(default_factory=USUAL_EPS, gt=0, description="its size, before clipping")
+    seed: int = Field(default=0, ge=0, description="decides the draw")
+
+
+class GaussianNoise(NoiseSpec):
+    """Independent normal noise on every value, scaled to the L2 size `eps` > 0 before clipping.
+
+    Defaults: `eps` is that of FGSM in l2, so that the noise is as large as an attack.
+    """
+
+    family: ClassVar[str] = "gaussian_noise"
+
+
+class UniformNoise(NoiseSpec):
+    """Noise drawn evenly from [-1, 1] on every value, scaled to the L2 size `eps` > 0 before clipping.
+
+    Defaults: `eps` is that of FGSM in l2, so that the noise is as large as an attack.
+    """
+
+    family: ClassVar[str] = "uniform_noise"
+
+
+class SaltAndPepper(AttackSpec):
+    """The share `amount` in (0, 1] of the pixels becomes black or white, in all channels; `seed` >= 0.
+
+    Defaults: `amount` is that of scikit-image's `random_noise`.
+    """
+
+    family: ClassVar[str] = "salt_and_pepper"
+    setting_names: ClassVar[tuple[str, ...]] = ("amount",)
+    norm: Literal["l0"] = Field(default="l0", description="pixels that change")
+    amount: float = Field(default=0.05, gt=0, le=1, description="share of the pixels")
+    seed: int = Field(default=0, ge=0, description="decides the draw")
+
+
+def gaussian_noise(
+    model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[GaussianNoise]
+) -> list[AttackOutput]:
+    """Add `eps * z / |z|` with normal `z`, clipped to [0, 1]; the model is not asked.
+
+    Args:
+        model: not used.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, not used but for their number.
+        attacks: run one after the other.
+
+    Returns:
+        For each control the images, and 0 for each: the model was not asked.
+    """
+    return [
+        _add(images, labels, attack, normal(generators(images, attack), images.shape[1:], images)) for attack in attacks
+    ]
+
+
+def uniform_noise(
+    model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[UniformNoise]
+) -> list[AttackOutput]:
+    """Add `eps * u / |u|` with `u` even in [-1, 1], clipped to [0, 1]; otherwise as `gaussian_noise`."""
+    return [
+        _add(images, labels, attack, 2 * uniform(generators(images, attack), images.shape[1:], images) - 1)
+        for attack in attacks
+    ]
+
+
+def salt_and_pepper(
+    model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[SaltAndPepper]
+) -> list[AttackOutput]:
+    """Set `round(amount * h * w)` pixels, drawn without replacement, to 0 or 1 by the toss of a coin each.
+
+    Args:
+        model: not used.
+        images: (n, c, h, w), floating point, in [0, 1].
+        labels: (n,) int64, not used but for their number.
+        attacks: run one after the other.
+
+    Returns:
+        For each control the images, and 0 for each: the model was not asked.
+    """
+    return [_sprinkle(images, labels, attack) for attack in attacks]
+
+
+def _add(images: Tensor, labels: Tensor, attack: NoiseSpec, noise: Tensor) -> AttackOutput:
+    return AttackOutput((images.detach() + attack.eps * unit(noise)).clamp_(0, 1), torch.zeros_like(labels))
+
+
+def _sprinkle(images: Tensor, labels: Tensor, attack: SaltAndPepper) -> AttackOutput:
+    rngs, pixels = generators(images, attack), images.shape[2:].numel()
+    order = uniform(rngs, (pixels,), images).argsort(1).argsort(1)  # (n, h * w) a random rank for each pixel
+    hit = (order < round(attack.amount * pixels)).reshape(-1, 1, *images.shape[2:])
+    grains = uniform(rngs, (pixels,), images).round_().reshape(hit.shape)
+    return AttackOutput(torch.where(hit, grains, images.detach()), torch.zeros_like(labels))
+
+
+_CHANNELS = (1, 3)  # grey and RGB
+
+
+class JPEG(AttackSpec):
+    """JPEG compression at Pillow's `quality`, 1 to 100; the result is of 256 levels.
+
+    Defaults: Pillow's.
+    """
+
+    family: ClassVar[str] = "jpeg"
+    setting_names: ClassVar[tuple[str, ...]] = ("quality",)
+    norm: Literal["none"] = Field(default="none", description="it has no size of its own")
+    quality: int = Field(default=75, ge=1, le=100, description="Pillow's")
+
+
+def jpeg(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[JPEG]) -> list[AttackOutput]:
+    """Round to 256 levels, write as JPEG in memory and read again; the model is not asked.
+
+    Args:
+        model: not used.
+        images: (n, c, h, w) of 1 or 3 channels, floating point, in [0, 1].
+        labels: (n,) int64, not used but for their number.
+        attacks: run one after the other.
+
+    Returns:
+        For each control the images, whose values are whole 255ths, and 0 for each: the model was not asked.
+
+    Raises AttackError for images of another number of channels.
+
+    Paper: Wallace, "The JPEG still picture compression standard", Communications of the ACM 34(4), 1991.
+    """
+    if images.shape[1] not in _CHANNELS:
+        raise AttackError(f"expected images of 1 or 3 channels for jpeg, found {images.shape[1]}")
+    return [AttackOutput(through_jpeg(images.detach(), attack.quality), torch.zeros_like(labels)) for attack in attacks]

@@ -1,0 +1,54 @@
+from .base import Attributor, AttributorCard, Knowledge, Prediction
+from .calibration import Calibration, ReliabilityBin, measure_calibration
+from .calibration_set import HELD_OUT, CalibrationSet
+from .candidates import Candidates
+from .cnn6 import Cnn6
+from .conformal import Conformal
+from .estimator import AttackClassifier
+from .fitting import fit
+from .forensic import Forensic, ForensicEach
+from .forensic_heads import ForensicHeads
+from .joined import Joined, JoinedSettings
+from .magnitude import Magnitude
+from .mahalanobis import ACCEPTED, Gaussians
+from .marginal import Marginal, answering
+from .network import NetworkSettings
+from .openset import CHOSEN, DETECTORS, SURE, OpenSet, fit_gaussians, measure_open_set
+from .oracle import Oracle
+from .table import ATTRIBUTORS
+
+__all__ = [
+    "ACCEPTED",
+    "ATTRIBUTORS",
+    "CHOSEN",
+    "DETECTORS",
+    "HELD_OUT",
+    "SURE",
+    "AttackClassifier",
+    "Attributor",
+    "AttributorCard",
+    "Calibration",
+    "CalibrationSet",
+    "Candidates",
+    "Cnn6",
+    "Conformal",
+    "Forensic",
+    "ForensicEach",
+    "ForensicHeads",
+    "Gaussians",
+    "Joined",
+    "JoinedSettings",
+    "Knowledge",
+    "Magnitude",
+    "Marginal",
+    "NetworkSettings",
+    "OpenSet",
+    "Oracle",
+    "Prediction",
+    "ReliabilityBin",
+    "answering",
+    "fit",
+    "fit_gaussians",
+    "measure_calibration",
+    "measure_open_set",
+]

@@ -1,0 +1,156 @@
+"""Fit an attributor on a user's own adversarial sets."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from redhanded.attacks import parse_attack
+from redhanded.attributors.estimator import AttackClassifier, as_images
+from redhanded.attributors.network import NetworkSettings
+from redhanded.core import seed_for
+from redhanded.data import PIXELS, Pixels
+from redhanded.errors import DataError, RunError
+from redhanded.sets import FEWEST, AdversarialSet, Pick, choose_design, pick_rows, read_provenance, read_set
+
+Question = Callable[[AdversarialSet], str]  # which class a set belongs to
+
+QUESTIONS: dict[str, Question] = {
+    "family": lambda made: made.attack.family,
+    "norm": lambda made: made.attack.norm,
+    "setting": lambda made: ", ".join(f"{name}={value}" for name, value in made.attack.setting.items()) or "none",
+    "attack": lambda made: made.attack.label,
+}
+
+
+Source = tuple[str, int]  # where an image comes from, and its place there
+
+
+class Part(NamedTuple):
+    """Images of one class."""
+
+    images: Tensor  # (n, c, h, w) float32 in [0, 1]
+    sources: Sequence[Source]  # (n,) what each was made of
+    able: NDArray[np.bool_]  # (n,) which of them may be used
+
+
+def fit(
+    sets: Iterable[AdversarialSet | Path | str] | Mapping[str, ArrayLike | Tensor],
+    question: str | Question = "family",
+    *,
+    attributor: str = "forensic",
+    settings: NetworkSettings | Mapping[str, Any] | None = None,
+    pixels: Pixels = "float32",
+    seed: int = 0,
+) -> AttackClassifier:
+    """An attributor of your own, fitted on adversarial sets; it has `predict`, `predict_proba`, `score` and `save`.
+
+    sets: what `redhanded.generate` returned, or the `.zarr` sets that `redhanded attack` wrote; sets that were made
+    in this process count as of one source, in which `index` tells the images apart. Or class name -> images,
+    (n, c, h, w), uint8 or floats in [0, 1], every one of which is used and is a source image of its own.
+    question: what the classes are: `family`, `norm`, `setting` (e.g. "eps=1.0", whatever the family), `attack` (all
+    three at once), or a function from an AdversarialSet to the name of its class; a mapping has its own.
+    attributor, settings, seed: see AttackClassifier. pixels: `uint8` rounds the images to 256 levels; give images of
+    the same kind to `predict`.
+
+    Only images that fool their victim are used (of a control, those that were rightly classified), equally many of
+    each class; each source image once a class, from one of the sets of the class that it succeeded in, at random, and
+    the very same source images in all classes where that leaves enough. Nothing is split off for testing: test on
+    sets of other source images. Raises DataError, or RunError for a set on disk, in one line.
+    """
+    if pixels not in PIXELS:
+        raise DataError(f"expected pixels of {', '.join(PIXELS)}, found {pixels!r}")
+    classes = _of_arrays(sets) if isinstance(sets, Mapping) else _of_sets(sets, _question(question), pixels)
+    _check(classes)
+    columns = {source: place for place, source in enumerate(dict.fromkeys(_sources(classes)))}
+    rows = [np.stack([_rows(part, columns) for part in parts]) for parts in classes.values()]
+    able = [found >= 0 for found in rows]
+    _check_counts(classes, able)
+    picks = pick_rows(able, choose_design({"train": able}), seed_for("fit", seed))
+    images = [_images(*one) for one in zip(classes.values(), rows, picks, strict=True)]
+    names = np.repeat(list(classes), [len(pick.rows) for pick in picks])
+    index = np.concatenate([pick.rows for pick in picks])
+    classifier = AttackClassifier(attributor=attributor, settings=settings, seed=seed)
+    return classifier.fit(PIXELS[pixels].apply(torch.cat(images)), names, index=index)
+
+
+def _question(question: str | Question) -> Question:
+    if isinstance(question, str) and question not in QUESTIONS:
+        raise DataError(f"expected a question of {', '.join(QUESTIONS)} or a function, found {question!r}")
+    return QUESTIONS[question] if isinstance(question, str) else question
+
+
+def _of_arrays(arrays: Mapping[str, ArrayLike | Tensor]) -> dict[str, list[Part]]:
+    images = {str(name): as_images(str(name), own) for name, own in arrays.items()}
+    return {
+        name: [Part(own, [(name, place) for place in range(len(own))], np.ones(len(own), bool))]
+        for name, own in images.items()
+    }
+
+
+def _of_sets(sets: Iterable[AdversarialSet | Path | str], question: Question, pixels: Pixels) -> dict[str, list[Part]]:
+    if isinstance(sets, AdversarialSet | Path | str):
+        raise DataError("expected a list of sets or a mapping from class to images, found one set; give two or more")
+    classes: dict[str, list[Part]] = {}
+    for origin, made in map(_read, sets):
+        name = question(made)
+        if not isinstance(name, str):
+            raise DataError(f"expected the name of a class of {made.attack} from the question, found {name!r}")
+        able = made.eligible(pixels).numpy()
+        classes.setdefault(name, []).append(Part(made.images, [(origin, place) for place in made.index.tolist()], able))
+    return classes
+
+
+def _read(made: AdversarialSet | Path | str) -> tuple[str, AdversarialSet]:
+    """A set, and the name of the images that its `index` counts."""
+    if isinstance(made, AdversarialSet):
+        return "", made
+    if not isinstance(made, Path | str):
+        raise DataError(f"expected adversarial sets or their paths, found {type(made).__name__}")
+    known = read_provenance(Path(made))
+    if not isinstance(known.get("attack"), str):
+        raise RunError(f"expected a set that redhanded wrote at {made}, found one that does not name its attack")
+    origin = f"{known.get('source_digest')} {known.get('split')}"
+    return origin, read_set(Path(made), parse_attack(known["attack"]))
+
+
+def _check(classes: Mapping[str, Sequence[Part]]) -> None:
+    if len(classes) < 2:
+        found = ", ".join(classes) or "none"
+        raise DataError(f"expected two or more classes, found {found}; give sets that the question tells apart")
+    shapes = {tuple(part.images.shape[1:]) for parts in classes.values() for part in parts}
+    if len(shapes) > 1:
+        found = " and ".join(map(str, sorted(shapes)))
+        raise DataError(f"expected images of one shape (c, h, w), found {found}; give sets of one size")
+
+
+def _check_counts(classes: Iterable[str], able: Iterable[NDArray[np.bool_]]) -> None:
+    for name, own in zip(classes, able, strict=True):
+        count = int(own.any(0).sum())
+        if count < FEWEST["train"]:
+            expected = f"{FEWEST['train']} or more source images a class whose attack succeeded"
+            raise DataError(f"expected {expected}, found {count} of {name}; attack more images or leave the class out")
+
+
+def _sources(classes: Mapping[str, Sequence[Part]]) -> Iterator[Source]:
+    for parts in classes.values():
+        for part in parts:
+            yield from part.sources
+
+
+def _rows(part: Part, columns: Mapping[Source, int]) -> NDArray[np.int64]:
+    """For each source image, (columns,), the row of the image that was made of it; -1 where there is none to use."""
+    rows = np.full(len(columns), -1)
+    places = np.array([columns[source] for source in part.sources], np.int64)
+    rows[places[part.able]] = np.flatnonzero(part.able)
+    return rows
+
+
+def _images(parts: Sequence[Part], rows: NDArray[np.int64], pick: Pick) -> Tensor:
+    """The picked images of one class, in the order of their source images."""
+    chosen = zip(pick.sets.tolist(), rows[pick.sets, pick.rows].tolist(), strict=True)
+    return torch.stack([parts[place].images[row] for place, row in chosen])

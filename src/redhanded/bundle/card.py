@@ -1,0 +1,74 @@
+"""What a bundle holds, as its card says it."""
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from redhanded.attributors import Knowledge
+from redhanded.core import Record
+from redhanded.data import Pixels
+from redhanded.models import VictimCard
+from redhanded.studies import Name, SetEntry
+
+FORMAT = 2  # of the bundle; another one is refused
+Side = Annotated[int, Field(ge=16, le=64)]  # of an image, pixels
+
+
+def _ascending(values: list[float]) -> list[float]:
+    if any(one > other for one, other in pairwise(values)):
+        raise ValueError("quantiles that do not ascend")
+    return values
+
+
+Quantiles = Annotated[list[float], Field(min_length=2, max_length=1001), AfterValidator(_ascending)]
+
+
+class Measured(Record):
+    """How well a dimension was named on test images, every class counting the same."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    accuracy: float
+    ece: float
+    n: int  # images
+    classes: int
+
+
+class Part(Record):
+    """One attributor of the bundle, and what was measured of it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    folder: str  # below the bundle
+    attributor: str
+    knowledge: Knowledge
+    pixels: Pixels
+    measured: dict[str, Measured]  # by dimension
+    temperatures: dict[str, Annotated[float, Field(ge=0.01, le=100)]]  # by dimension, fitted on the held-out answers
+    usual: Quantiles  # strangeness of test images of what is known, in hundredths: 101 quantiles
+
+
+class Example(Record):
+    """A known adversarial image."""
+
+    name: Name  # of its set
+    index: int  # in the test split of the source
+
+
+class BundleCard(Record):
+    """`bundle.json`: everything that a bundle is, and the SHA-256 of every other file in it."""
+
+    format: int
+    version: str  # of Redhanded
+    study: dict[str, Any]  # the resolved study
+    commit: str
+    source: str
+    shape: tuple[Literal[1, 3], Side, Side]  # of an image: channels, height, width
+    sets: dict[Name, SetEntry] = Field(max_length=1000)
+    parts: list[Part] = Field(min_length=1)
+    victims: list[VictimCard]
+    victims_inside: bool  # whether their weights are in the bundle
+    examples: list[Example] = Field(min_length=1, max_length=5000)
+    files: dict[str, str]  # path below the bundle -> SHA-256
+    limits: list[str]

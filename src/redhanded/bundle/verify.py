@@ -1,0 +1,250 @@
+"""Verification of a bundle: files, numbers and networks are checked before anything believes or builds them."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from redhanded.attributors import ATTRIBUTORS, HELD_OUT, AttributorCard
+from redhanded.bundle.card import BundleCard, Part
+from redhanded.core import WEIGHTS, file_digest, read_record
+from redhanded.errors import RedhandedError
+from redhanded.models import VICTIMS, Normalise, VictimCard
+
+_LONGEST = 200  # characters of what was found; a hostile file may have anything in it
+_REMEDY = "get the bundle again from whoever packed it"
+
+
+class BundleError(RedhandedError):
+    """A bundle that is missing, damaged, of another format, or holds what no bundle holds."""
+
+
+def bad_bundle(where: object, expected: str, found: str, remedy: str = _REMEDY) -> BundleError:
+    """A BundleError of one printable line: the place, what was expected, what was found, what to do."""
+    return _one_line(f"{where}: expected {expected}, found {found[:_LONGEST]}", remedy)
+
+
+def _one_line(text: str, remedy: str) -> BundleError:
+    whole = " ".join(f"{text}; {remedy}".split())
+    return BundleError("".join(char if char.isprintable() else "?" for char in whole))
+
+
+@contextmanager
+def trusting_nothing(where: object) -> Iterator[None]:
+    """Turn whatever foreign numbers and cards make the reading code raise into a BundleError."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except RedhandedError as error:
+        raise _one_line(str(error)[: 3 * _LONGEST], _REMEDY) from error
+    except Exception as error:
+        found = str(error).partition("\n")[0] or "nothing that can be said"
+        raise bad_bundle(where, "a sound bundle", f"{type(error).__name__}: {found}") from error
+
+
+CARD_FILE, EXAMPLES_FILE = "bundle.json", "examples.safetensors"
+GAUSSIANS = "gaussians.safetensors"  # beside an attributor
+SUFFIXES = (".safetensors", ".json")
+MOST_FILES = 1000
+MOST_JSON = 1 << 23  # bytes of one card
+MOST_BYTES = 1 << 28  # of one file
+MOST_TOGETHER = 1 << 29  # of all files
+_LONGEST_INTEGER = 20  # characters of one in 64 bits
+DTYPES = (torch.float32, torch.int64, torch.uint8)  # those that are packed; a wider one could overflow when it is read
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, strictly: no name twice, no infinity, no NaN; raises BundleError."""
+    plain = path.is_file() and not path.is_symlink()
+    if not plain or path.stat().st_size > MOST_JSON:
+        found = "a larger one" if plain else "no plain file"
+        raise bad_bundle(path, f"a JSON file of at most {MOST_JSON:,} bytes", found)
+    try:
+        found = json.loads(
+            path.read_text("utf-8"),
+            object_pairs_hook=_without_repeats,
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except (ValueError, RecursionError) as error:
+        raise bad_bundle(path, "plain JSON", str(error)) from None
+    if not isinstance(found, dict):
+        raise bad_bundle(path, "a JSON object", type(found).__name__)
+    return found
+
+
+def check_files(folder: Path, card: BundleCard) -> None:
+    """Every file is one of the card's, lies below the folder, cannot run code, is unchanged and holds finite numbers.
+
+    Raises BundleError at the first one that is not so.
+    """
+    found = list(islice(_files_below(folder), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise bad_bundle(folder, f"at most {MOST_FILES} files", "more")
+    names = {path.relative_to(folder).as_posix() for path in found} - {CARD_FILE}
+    for name in sorted(names ^ card.files.keys()):  # so a name that leads out of the folder is refused too
+        what = "one that it does not name" if name in names else "no such file"
+        raise bad_bundle(folder, "the files that the card names", f"{what}: {name}")
+    paths = [folder / name for name in card.files]
+    _check_kinds(folder, paths)
+    for path, digest in zip(paths, card.files.values(), strict=True):
+        if file_digest(path) != digest:
+            raise bad_bundle(path, f"the SHA-256 that the card has ({digest[:12]}...)", "another: it was changed")
+        if path.suffix == ".json":
+            read_json(path)
+        else:
+            _check_numbers(path)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _check_kinds(folder: Path, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_symlink() or not path.is_file() or path.suffix not in SUFFIXES:
+            raise bad_bundle(path, f"a plain file that ends in {' or '.join(SUFFIXES)}", "something else")
+    sizes = [path.stat().st_size for path in paths]
+    if max(sizes, default=0) > MOST_BYTES or sum(sizes) > MOST_TOGETHER:
+        expected = f"files of at most {MOST_BYTES:,} bytes, {MOST_TOGETHER:,} together"
+        raise bad_bundle(folder, expected, f"{max(sizes):,}, {sum(sizes):,} together")
+
+
+def _check_numbers(path: Path) -> None:
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118 - not a mapping
+            tensor = file.get_tensor(name)  # one at a time
+            if tensor.dtype not in DTYPES:
+                raise bad_bundle(f"{path}, {name}", f"one of {', '.join(map(str, DTYPES))}", str(tensor.dtype))
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise bad_bundle(f"{path}, {name}", "finite numbers", "others")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"a name twice: {twice}")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"a number that is not finite: {text}")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+MOST_CHANNELS = 1000  # of what an attributor's network sees
+MOST_CLASSES = 1000
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def check_attributor(folder: Path, part: Part) -> None:
+    """The networks of an attributor, of each part where it joins several; raises BundleError."""
+    kind = ATTRIBUTORS.get(part.attributor)
+    if kind is None or not kind.whole:
+        known = ", ".join(name for name, row in ATTRIBUTORS.items() if row.whole)
+        raise bad_bundle(folder, f"an attributor of {known}", part.attributor)
+    inner = {folder / name: name for name in kind.parts} or {folder: part.attributor}
+    for place, name in inner.items():
+        card = read_record(AttributorCard, place / "card.json")
+        if card.kind != name:
+            raise bad_bundle(place, f"an attributor of the kind {name}", card.kind)
+        if card.channels > MOST_CHANNELS or not 2 <= len(set(card.classes)) == len(card.classes) <= MOST_CLASSES:
+            expected = f"at most {MOST_CHANNELS} channels and 2 to {MOST_CLASSES} different classes"
+            raise bad_bundle(place, expected, f"{card.channels} and {len(card.classes)}")
+        _check_weights(partial(_network_of, card), place / WEIGHTS)
+        _check_held_out(place / HELD_OUT, len(card.classes))
+    # The features of one that joins several are those of its first.
+    _check_gaussians(folder / GAUSSIANS, _shapes(next(iter(inner)) / HELD_OUT)["features"][1])
+
+
+def check_victim(folder: Path, expected: VictimCard, shape: tuple[int, int, int]) -> None:
+    """A victim is the one of the bundle's card, for its images, and its weights fit its network; raises BundleError."""
+    card = read_record(VictimCard, folder / "card.json")
+    known = card.architecture in VICTIMS and 2 <= card.classes <= MOST_CLASSES
+    if card != expected or not known or card.shape != shape:
+        raise bad_bundle(folder, f"the victim {expected.name} of the bundle's card", f"{card.name}, or not the same")
+    _check_weights(partial(_victim_of, card), folder / WEIGHTS)
+
+
+def _victim_of(card: VictimCard) -> nn.Module:
+    """As `redhanded.models.build_network` puts it together, without a pass through it: no victim has lazy layers."""
+    layers = VICTIMS[card.architecture].build(card.width, card.shape[0], card.classes)
+    return nn.Sequential(Normalise([0.0] * card.shape[0], [1.0] * card.shape[0]), *layers)
+
+
+def _network_of(card: AttributorCard) -> nn.Module:
+    kind = ATTRIBUTORS[card.kind]
+    attributor = kind.attributor(kind.settings.model_validate(card.settings), card.seed)
+    attributor.classes_, attributor.shape_, attributor.channels_ = card.classes, card.shape, card.channels
+    network: nn.Module = attributor.build([0.0] * card.channels, [1.0] * card.channels)
+    return network
+
+
+def _check_weights(build: Callable[[], nn.Module], path: Path) -> None:
+    with torch.device("meta"):  # shapes without memory
+        wanted = {name: tuple(value.shape) for name, value in build().state_dict().items()}
+    found = _shapes(path)
+    if wanted != found:
+        name = min(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        raise bad_bundle(f"{path}, {name}", _said(wanted, name), _said(found, name))
+
+
+def _check_held_out(path: Path, classes: int) -> None:
+    """Answers to at least two images, with labels that are classes; the features' number may be any."""
+    found = _shapes(path)
+    count, features = found.get("features", (0, 0))
+    wanted: Shapes = {"log_proba": (count, classes), "labels": (count,), "index": (count,)}
+    if found != wanted | {"features": (count, features)} or count < 2:
+        raise bad_bundle(path, f"answers of {classes} classes to two images or more", str(found))
+    with safe_open(path, "pt") as file:
+        labels, index = file.get_tensor("labels"), file.get_tensor("index")
+    if labels.dtype != torch.int64 or index.dtype != torch.int64:
+        raise bad_bundle(path, "labels and index of torch.int64", f"{labels.dtype} and {index.dtype}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise bad_bundle(path, f"labels from 0 to {classes - 1}", f"{int(labels.min())} to {int(labels.max())}")
+
+
+def _check_gaussians(path: Path, features: int) -> None:
+    """Centres of one class or more in the space of the features, and one precision; their numbers may be any."""
+    if not path.is_file():
+        raise bad_bundle(path, "normal distributions of the features", "no such file")
+    found = _shapes(path)
+    count = found.get("centres", (0,))[0]
+    wanted: Shapes = {"centres": (count, features), "columns": (features, features)}
+    if found != wanted or not 1 <= count <= MOST_CLASSES:
+        expected = f"1 to {MOST_CLASSES} centres and a precision of {features} features"
+        raise bad_bundle(path, expected, str(found))
+    with safe_open(path, "pt") as file:
+        kinds = {str(file.get_tensor(name).dtype) for name in wanted}
+    if kinds != {str(torch.float32)}:
+        raise bad_bundle(path, "numbers of torch.float32", " and ".join(sorted(kinds)))
+
+
+def _shapes(path: Path) -> Shapes:
+    with safe_open(path, "pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a mapping
+
+
+def _said(shapes: Shapes, name: str) -> str:
+    return f"the shape {shapes[name]}" if name in shapes else "no such tensor"

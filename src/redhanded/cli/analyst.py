@@ -1,0 +1,166 @@
+"""`redhanded bundle`, `attribute`, `watch` and `campaigns`."""
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from redhanded.verdicts import Entry, Judged, Verdict, Wait
+
+BAD_INPUT = 2  # exit code where any input could not be used; 0 where all could
+
+
+def bundle(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the bundle.")],
+    without_victims: Annotated[
+        bool, typer.Option("--without-victims", help="Leave the victims' weights out; they may be secret.")
+    ] = False,
+) -> None:
+    """Pack a run's best attributors, calibration, victims and examples into what `attribute` loads."""
+    from redhanded.bundle import pack_bundle
+
+    card = pack_bundle(run, out, without_victims=without_victims)
+    parts = ", ".join(f"{part.attributor} ({part.knowledge}, {part.pixels})" for part in card.parts)
+    Console(markup=False).print(f"bundle: {out}\nholds:  {parts}", soft_wrap=True)
+
+
+def attribute(
+    images: Annotated[list[Path], typer.Argument(help="Image files, .npy or .npz arrays, folders of them.")],
+    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    clean: Annotated[Path | None, typer.Option(help="The original image: its difference is used.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="The images are one actor's: add their evidence.")
+    ] = False,
+    blind: Annotated[bool, typer.Option("--blind", help="Do not ask the bundle's victims.")] = False,
+    prior: Annotated[list[str] | None, typer.Option(metavar="FAMILY=SHARE", help="Your own prior; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line for each image, everything.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One row for each image and dimension.")] = False,
+    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="A picture of each image's evidence.")] = None,
+    stix: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a STIX 2.1 bundle.")] = None,
+    case: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CASE/UCO JSON-LD.")] = None,
+    manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the SHA-256 of all files.")] = None,
+) -> None:
+    """Name the attack behind each image: family, norm, victim and setting, how sure, and what cannot be told apart."""
+    from redhanded.verdicts import PRINTERS, Examiner, Failure, How, check_exports, export_found, read_reference
+
+    exports = {
+        name: path for name, path in {"stix": stix, "case": case, "manifest": manifest}.items() if path is not None
+    }
+    check_exports(exports)
+    desk = Examiner.load(bundle)
+    reference = None if clean is None else read_reference(clean, desk.shape)
+    how = How(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
+    desk.full_prior(how.prior)  # refused before anything is read
+    show = PRINTERS["json" if as_json else "csv" if as_csv else "table"]()
+    judged: list[Judged] = []
+    found: list[Verdict | Failure] = []
+    for one in desk.attribute_files(images, how):
+        if isinstance(one, Failure):
+            found.append(one)
+            sys.stderr.write(f"redhanded: {one.error}\n")
+        else:
+            show(one.verdict)
+            found.append(one.verdict)
+            judged.append(one)
+    if pictures is not None:
+        from redhanded.verdicts import write_pictures  # with matplotlib, which only a picture waits for
+
+        write_pictures(desk.bundle, judged, pictures, reference)
+    for name, path in exports.items():
+        export_found(name, found, desk.bundle, path)
+    if len(judged) < len(found):
+        raise typer.Exit(BAD_INPUT)
+
+
+def parse_prior(words: list[str]) -> dict[str, float]:
+    """`["fgsm=0.5"]` as numbers; raises DataError in one line."""
+    from redhanded.data import bad_data  # with numpy, which `--help` does not wait for
+
+    prior: dict[str, float] = {}
+    for word in words:
+        family, _, share = word.partition("=")
+        number = _number(share)
+        if not family or number is None or family in prior:
+            expected = "FAMILY=SHARE, such as fgsm=0.5, each family once"
+            raise bad_data("--prior", expected, repr(word), "give shares from 0 to 1")
+        prior[family] = number
+    return prior
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Where images appear; folders in it too, hidden files not.")],
+    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    out: Annotated[Path, typer.Option(help="The .jsonl file of verdicts; gone on with where it is there.")],
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the folder.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="End when the files that are there now are done.")] = False,
+    blind: Annotated[bool, typer.Option("--blind", help="Do not ask the bundle's victims.")] = False,
+) -> None:
+    """Name the attack behind each image that appears in a folder, once each; Ctrl-C or SIGTERM ends it cleanly."""
+    from redhanded.verdicts import Examiner, watch_folder
+
+    with _until_signalled() as wait:
+        desk = Examiner.load(bundle)
+        for entry in watch_folder(desk, folder, out, interval=interval, once=once, blind=blind, wait=wait):
+            _show(entry)
+
+
+def campaigns(
+    verdicts: Annotated[Path, typer.Argument(help="What `redhanded watch` wrote.")],
+    gap: Annotated[float, typer.Option(min=0, help="Hours without an image that end a campaign.")] = 24.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line for each campaign, everything.")] = False,
+) -> None:
+    """Group verdicts into campaigns: the same algorithm, setting and victim over time."""
+    from rich.console import Console
+
+    from redhanded.verdicts import campaign_table, read_campaigns
+
+    found = read_campaigns(verdicts, timedelta(hours=gap))
+    if as_json:
+        sys.stdout.writelines(campaign.model_dump_json() + "\n" for campaign in found)
+    else:
+        Console(markup=False, highlight=False).print(campaign_table(found))
+
+
+@contextmanager
+def _until_signalled() -> "Iterator[Wait]":
+    """Yields how to wait for a number of seconds or the first signal to end; a second signal ends at once."""
+    asked, ask = os.pipe()
+
+    def note(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.write(ask, b"\0")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda seconds: bool(select.select([asked], [], [], seconds)[0])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(asked)
+        os.close(ask)
+
+
+def _show(entry: "Entry") -> None:
+    if entry.failure is not None:
+        sys.stderr.write(f"redhanded: {entry.failure.error}\n")
+    if entry.verdict is not None:
+        best = {name: finding.ranked[0] for name, finding in entry.verdict.findings.items()}
+        said = ", ".join(f"{one.name} ({one.words})" for one in best.values())
+        typer.echo(f"{entry.verdict.name}: {entry.verdict.unknown and 'unknown; '}{said}")

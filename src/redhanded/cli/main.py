@@ -1,0 +1,178 @@
+"""The command line: thin callers of what Python users call, and the one place that prints errors."""
+
+import enum
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from redhanded.cli import analyst, attack, serve
+from redhanded.cli.attack import _warnings_in_one_line
+from redhanded.errors import RedhandedError
+
+app = typer.Typer(
+    help="Which attack made this adversarial image?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(analyst.bundle)
+app.command()(analyst.attribute)
+app.command()(analyst.watch)
+app.command()(analyst.campaigns)
+app.command()(serve.serve)
+
+
+class ListTopic(enum.StrEnum):
+    """What `list` can print: the keys of `redhanded.cli.catalogue.CATALOGUE`."""
+
+    attacks = "attacks"
+    victims = "victims"
+    sources = "sources"
+    questions = "questions"
+    attributors = "attributors"
+    toolchains = "toolchains"
+    detectors = "detectors"
+
+
+class ExportFormat(enum.StrEnum):
+    """What a set can be exported to: the keys of `redhanded.sets.EXPORTS`."""
+
+    npz = "npz"
+    png = "png"
+
+
+@contextmanager
+def _interruptible(hint: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write(f"redhanded: interrupted; {hint}\n")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+@_interruptible("run the same command to go on")
+def run(
+    study: Annotated[str, typer.Argument(help="quick, mnist, cifar10, checkpoints, width or a TOML file.")],
+    source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
+    scale: Annotated[str | None, typer.Option(help="laptop or paper; the study's first unless given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory; runs/STUDY unless given.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A table (table2) or question (norm/fgsm); repeatable.")
+    ] = None,
+    attributors: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Some of the study's attributors; all unless given.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Trainings of each attributor, for the spread; the study's unless given.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core unless given.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what was done and start anew.")] = False,
+) -> None:
+    """Run a study, or go on where it was interrupted, and write its report."""
+    from redhanded.data import source_paths
+    from redhanded.engine import LocalExecutor, run_study
+    from redhanded.report import main_table, write_report
+    from redhanded.studies import load_study
+
+    console = Console()
+    places = source_paths(source or [])
+    named = attributors.split(",") if attributors else ()
+    folder = run_study(
+        load_study(study, scale).with_seeds(seeds),
+        out,
+        sources=places,
+        only=only or (),
+        attributors=named,
+        executor=LocalExecutor(workers),
+        fresh=fresh,
+        console=console,
+    )
+    page = write_report(folder)
+    console.print(main_table(folder))
+    console.print(f"report: {page}", soft_wrap=True)
+    if any((folder / "examples").glob("*.png")):
+        console.print(f"next:   redhanded bundle {folder} --out {folder}/bundle", soft_wrap=True)
+
+
+app.command()(_interruptible("nothing was written")(attack.attack))
+
+
+@app.command()
+def summary(
+    folder: Annotated[Path, typer.Argument(help="A folder that holds run directories.")],
+) -> None:
+    """Write the page of results and summary.json of all runs in a folder, from their records alone."""
+    from redhanded.report import write_summary
+
+    with _warnings_in_one_line():
+        typer.echo(write_summary(folder))
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Write report.md, report.html, figures and results.csv from a run's records alone."""
+    from redhanded.report import write_report
+
+    Console().print(f"report: {write_report(run)}", soft_wrap=True)
+
+
+@app.command()
+def keep(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path, typer.Option(help="The folder of the kept run, e.g. docs/results/NAME.")],
+) -> None:
+    """Write what is worth keeping of a run: its card, all records as one compressed file, and the report."""
+    from redhanded.report import keep_run
+
+    Console().print(f"report: {keep_run(run, out)}", soft_wrap=True)
+
+
+@app.command(name="list")
+def list_(what: Annotated[ListTopic, typer.Argument(help="Which table.")]) -> None:
+    """Print a table that the code is built on."""
+    from redhanded.cli.catalogue import CATALOGUE
+
+    rows = list(CATALOGUE[what]())
+    table = Table(box=None, pad_edge=False)
+    for place, name in enumerate(rows[0]):
+        table.add_column(name, no_wrap=not place, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    Console(markup=False).print(table)  # some rows have square brackets
+
+
+@app.command()
+def export(
+    adversarial_set: Annotated[Path, typer.Argument(metavar="SET", help="A set of a run: RUN/sets/.../*.zarr")],
+    to: Annotated[ExportFormat, typer.Option(help="npz: every array; png: a folder of 8-bit images.")],
+    out: Annotated[Path | None, typer.Option(help="The file or folder; beside the set unless given.")] = None,
+) -> None:
+    """Write an adversarial set for other tools."""
+    from redhanded.sets import EXPORTS
+
+    target = out or adversarial_set.with_suffix(".npz" if to == ExportFormat.npz else "")
+    try:
+        count = EXPORTS[to](adversarial_set, target)
+    except OSError as error:
+        raise RedhandedError(f"expected to write {target}, found: {error.strerror or error}") from None
+    Console().print(f"{count} images: {target}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake gives one line and exit code 2, Ctrl-C exit code 130."""
+    try:
+        app()
+    except RedhandedError as error:
+        _print_error(error)
+        sys.exit(2)
+
+
+def _print_error(error: RedhandedError) -> None:
+    sys.stderr.write(f"redhanded: {error}\n")

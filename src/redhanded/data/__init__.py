@@ -1,0 +1,5 @@
+"""Images: sources with their splits, files and folders, arrays, pixel protocols."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

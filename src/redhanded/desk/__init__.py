@@ -1,1 +1,0 @@
-"""The analyst's desk: from a suspicious image to a verdict."""

@@ -1,0 +1,93 @@
+"""Where everything of a run lies. Names are readable; what could exist twice carries the start of its key."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redhanded.core import Record
+from redhanded.sets import GALLERY_FILE, SetRef, Split
+
+
+class RunCard(Record):
+    """What was run, on what, and how long it took."""
+
+    study: dict[str, Any]  # the resolved study
+    scale: str
+    command: str
+    version: str
+    commit: str  # "unknown" outside a git checkout
+    started: str  # ISO 8601, UTC
+    seconds: float  # of one core, all its records added up, whichever session made them
+    finished: bool
+    hardware: dict[str, str]
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run directory: records in `results/`, the store beside them."""
+
+    root: Path
+
+    @property
+    def card(self) -> Path:
+        """The RunCard."""
+        return self.root / "run.json"
+
+    @property
+    def results(self) -> Path:
+        """The records of the current study: victims/, sets/, fits/, questions/, unknown/."""
+        return self.root / "results"
+
+    @property
+    def figure2(self) -> Path:
+        """One image under every attack."""
+        return self.root / GALLERY_FILE
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that may write."""
+        return self.root / ".lock"
+
+    def mark(self, key: str) -> Path:
+        """The done-mark of a step, which holds its record."""
+        return self.root / "steps" / f"{key}.json"
+
+    def victim(self, name: str, key: str) -> Path:
+        """A victim's weights and card."""
+        return self.root / "victims" / f"{name}-{key[:8]}"
+
+    def set(self, ref: SetRef, split: Split, key: str) -> Path:
+        """An adversarial set (zarr)."""
+        return self.root / "sets" / ref.victim / f"{ref.attack.label}-{split}-{key[:8]}.zarr"
+
+    def attributor(self, key: str) -> Path:
+        """An attributor's weights and card."""
+        return self.root / "attributors" / key[:16]
+
+    def clear(self) -> None:
+        """Take away everything that steps made; nothing else in the folder is touched."""
+        for name in ("steps", "victims", "sets", "attributors", "results", "examples"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        self.figure2.unlink(missing_ok=True)
+
+    def victim_record(self, name: str) -> Path:
+        """The VictimCard among the results."""
+        return self.results / "victims" / f"{name}.json"
+
+    def set_record(self, ref: SetRef, split: Split) -> Path:
+        """The SetCard among the results."""
+        return self.results / "sets" / ref.victim / f"{ref.attack.label}-{split}.json"
+
+    def fit_record(self, shown: str, attributor: str, pixels: str, seed: int) -> Path:
+        """How long the fit of an attributor took that answers many questions, among the results."""
+        return self.results / "fits" / shown.replace(" ", "-") / f"{attributor}-{pixels}-{seed}.json"
+
+    def unknown_record(self, family: str, attributor: str, pixels: str, seed: int) -> Path:
+        """The Unknown among the results."""
+        return self.results / "unknown" / family / f"{attributor}-{pixels}-{seed}.json"
+
+    def question_record(self, question: str, attributor: str, pixels: str, seed: int) -> Path:
+        """The Result among the results."""
+        return self.results / "questions" / question / f"{attributor}-{pixels}-{seed}.json"

@@ -1,0 +1,5 @@
+"""Networks: architectures, training, victims, inference, checks, a user's own model."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

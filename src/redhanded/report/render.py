@@ -1,0 +1,172 @@
+"""What both renderings of a report are made of, and the writing of its files."""
+
+import gzip
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from redhanded.core import write_record
+from redhanded.data import Pixels
+from redhanded.engine import PACKED, pack_records
+from redhanded.errors import RunError
+from redhanded.report import paper
+from redhanded.report import text as wording
+from redhanded.report.drawings import Drawing, comparison, figure2, pictures, protocol_words, slug
+from redhanded.report.findings import Tally, caveats, tally
+from redhanded.report.palette import THEMED
+from redhanded.report.run import Records, read_run
+from redhanded.report.sheet import results_csv
+from redhanded.report.tables import PIXELS, Section, Table, build_sections
+from redhanded.report.text import escape_markdown
+from redhanded.sets import GALLERY_FILE, SetCard
+from redhanded.studies import Choice, choose_settings
+
+PIXELS_MEAN = {
+    "float32": "Images as the attack left them",
+    "uint8": "Images rounded to 256 levels, success checked again after rounding",
+}
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """A table with its figures."""
+
+    table: Table
+    anchor: str
+    drawings: list[Drawing]
+
+
+@dataclass(frozen=True)
+class SectionPart:
+    """The tables and figures of one protocol."""
+
+    section: Section
+    anchor: str
+    tally: Tally
+    comparison: Drawing
+    tables: list[TablePart]
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every figure of the section."""
+        return [self.comparison, *(drawing for part in self.tables for drawing in part.drawings)]
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report from the records of RUN alone; returns the path of report.html."""
+    report = run / "report"
+    _write(read_run(run), report, pages=("report.md", "report.html"), sheet="results.csv")
+    return report / "report.html"
+
+
+def keep_run(run: Path, out: Path) -> Path:
+    """Write into the folder `out` what is kept of a run: its card, its packed records, figure 2 and the report.
+
+    Of the report only what is small: report.md, its figures as PNG and the sheet, compressed. What an earlier call left
+    in `out` is replaced, also where `out` is `run`. Raises RunError where `out` holds anything else, or cannot be
+    written. Returns the path of report.md.
+    """
+    records, packed = read_run(run), pack_records(run)
+    if out.exists() and not (out / PACKED).is_file():
+        raise RunError(f"expected a new folder or a kept run at {out}, found another; name a new one")
+    torn = out.with_name(out.name + ".part")
+    try:
+        shutil.rmtree(torn, ignore_errors=True)
+        _write(records, torn / "report", pages=("report.md",), sheet="results.csv.gz")
+        (torn / PACKED).write_bytes(packed)
+        write_record(records.run, torn / "run.json")
+        if records.attacked:
+            shutil.copyfile(run / GALLERY_FILE, torn / GALLERY_FILE)
+        if out.exists():
+            shutil.rmtree(out)
+        torn.replace(out)
+    except OSError as error:
+        raise RunError(f"expected to write {out}, found: {error.strerror or error}") from None
+    return out / "report" / "report.md"
+
+
+def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) -> None:
+    """Write pages, their figures (a page of HTML wants SVG too) and the sheet of all numbers."""
+    sections = build_sections(records)
+    parts = [_section_part(section) for section in sections]
+    first = figure2(records.attacked) if records.attacked else None
+    context = {**_context(records, parts), "figure2": first, "sheet": sheet}
+    environment = make_environment()
+    figures = report / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for old in [*figures.glob("*.png"), *figures.glob("*.svg")]:
+        old.unlink()
+    for drawing in [*([first] if first else []), *(drawing for part in parts for drawing in part.drawings)]:
+        (figures / f"{drawing.name}.png").write_bytes(drawing.png)
+        if "report.html" in pages:
+            (figures / f"{drawing.name}.svg").write_bytes(drawing.svg)
+    for name in pages:
+        text = environment.get_template(f"{name}.j2").render(context)
+        (report / name).write_text(text, encoding="utf-8", newline="\n")
+    numbers = results_csv(sections).encode()
+    (report / sheet).write_bytes(gzip.compress(numbers, mtime=0) if sheet.endswith(".gz") else numbers)
+
+
+def _section_part(section: Section) -> SectionPart:
+    words = section.protocol
+    parts = [TablePart(table, slug(table.key, *words), pictures(table)) for table in section.tables]
+    return SectionPart(section, slug("protocol", *words), tally(section), comparison(section), parts)
+
+
+def _context(records: Records, parts: list[SectionPart]) -> dict[str, Any]:
+    run = records.run
+    return {
+        "study": parts[0].section.cells[0].result.study,
+        "sources": wording.listed(sorted({part.section.protocol.source for part in parts})),
+        "run": run,
+        "size": wording.flatten(run.study.get("size", {})),
+        "caveats": caveats(records),
+        "victims": records.victims,
+        "weak": records.weak,
+        "sets": _test_sets(records),
+        "choices": [(pixels, _choices(records, pixels)) for pixels in PIXELS],
+        "sections": parts,
+        "pixels_mean": PIXELS_MEAN,
+        "citation": paper.CITATION,
+        "link": paper.LINK,
+        "theme": list(THEMED.values()),
+    }
+
+
+def _test_sets(records: Records) -> list[tuple[str, list[SetCard]]]:
+    cards = [card for card in records.sets if card.split == "test"]
+    names = dict.fromkeys(card.victim for card in cards)
+    return [(name, [card for card in cards if card.victim == name]) for name in names]
+
+
+def _choices(records: Records, pixels: Pixels) -> list[Choice]:
+    cards = [card for card in records.sets if card.split == "train"]
+    chosen = choose_settings(cards, pixels) if cards else {}
+    return [chosen[key] for key in sorted(chosen)]
+
+
+def make_environment() -> Environment:
+    """Templates, with the words and numbers of `wording` as filters."""
+    environment = Environment(
+        loader=PackageLoader("redhanded.report"),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = (
+        wording.percent,
+        wording.bounds,
+        wording.signed,
+        wording.p_text,
+        wording.minutes,
+        wording.short,
+    )
+    environment.filters |= {function.__name__: function for function in (*filters, wording.count, protocol_words)}
+    environment.filters["md"] = escape_markdown
+    return environment

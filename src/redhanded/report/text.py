@@ -1,0 +1,70 @@
+"""Numbers and words as the pages of a report have them."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+ABSENT = "—"
+
+
+def percent(share: float | None) -> str:
+    """`0.8132` as `81.3`."""
+    return ABSENT if share is None else f"{100 * share:.1f}"
+
+
+def bounds(interval: tuple[float, float] | None) -> str:
+    """`(0.781, 0.842)` as `78.1–84.2`."""
+    return ABSENT if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
+
+
+def signed(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign: `+11.3`, `−2.0`."""
+    points = round(100 * difference, 1)
+    return f"{'−' if points < 0 else '+'}{abs(points):.1f}"
+
+
+def p_text(p: float | None) -> str:
+    """A corrected p-value: `p < 0.001` or `p = 0.012`; rounding never carries it to the level of the test."""
+    if p is None:
+        return ABSENT
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.6g}" if round(p, 3) == 0.05 else f"p = {p:.3f}"
+
+
+def minutes(seconds: float) -> str:
+    """Seconds as minutes: `4.2 min`."""
+    return f"{seconds / 60:.1f} min"
+
+
+def short(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g}"
+
+
+def count(number: int) -> str:
+    """A whole number with thousands apart."""
+    return f"{number:,}"
+
+
+def flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """A nested setting as rows `(path, value)`, in the order given; the innermost settings share a row."""
+    if isinstance(value, Mapping):
+        if path and not any(isinstance(inner, Mapping) for inner in value.values()):
+            return [(path, ", ".join(f"{key} {inner}" for key, inner in value.items()))] if value else []
+        return [row for key, inner in value.items() for row in flatten(inner, f"{path}.{key}" if path else str(key))]
+    if isinstance(value, list | tuple):
+        return [(path, ", ".join(map(str, value)))]
+    return [(path, str(value))]
+
+
+def listed(names: list[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def escape_markdown(value: object) -> str:
+    """One line, with everything that Markdown, a table or HTML would read as markup taken as written."""
+    text = " ".join(str(value).split())
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)

@@ -1,0 +1,5 @@
+from .run import serve_bundle
+
+__all__ = [
+    "serve_bundle",
+]

@@ -1,0 +1,120 @@
+"""The paths that programs ask."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi import Path as PathParameter
+from starlette.responses import Response
+
+from redhanded.bundle import BundleCard
+from redhanded.server.responses import Attribution, CampaignList, Health, Refusal, RefusedError
+from redhanded.server.state import Site
+from redhanded.server.submission import Submission, describe_body, read_submission
+from redhanded.verdicts import EXPORTS, check_exports
+
+router = APIRouter()
+JSON = "json"  # the one download that is not of `EXPORTS`
+# An export's name -> how a file of it ends, and its media type.
+FILES = {
+    JSON: (".json", "application/json"),
+    "stix": (".stix.json", "application/stix+json;version=2.1"),
+    "case": (".case.jsonld", "application/ld+json"),
+    "manifest": (".sha256", "text/plain"),
+}
+REFUSALS: dict[int | str, dict[str, object]] = {
+    400: {"model": Refusal, "description": "Not a well-formed form"},
+    408: {"model": Refusal, "description": "The body came too slowly"},
+    413: {"model": Refusal, "description": "Too many bytes, files or images"},
+    415: {"model": Refusal, "description": "Another content type"},
+    422: {"model": Refusal, "description": "No image could be used, or a field makes no sense"},
+    503: {"model": Refusal, "description": "Busy; Retry-After says when to come again"},
+}
+
+
+async def site_of(request: Request) -> Site:
+    """The site that serves a request."""
+    site: Site = request.app.state.site
+    return site
+
+
+SiteHere = Annotated[Site, Depends(site_of)]
+Sent = Annotated[Submission, Depends(read_submission)]
+
+
+@router.post(
+    "/api/attribute",
+    response_model=Attribution,
+    responses=REFUSALS,
+    openapi_extra={"requestBody": describe_body()},
+    summary="Verdicts on images",
+)
+async def attribute(site: SiteHere, sent: Sent) -> Response:
+    """Which attack made each image; images that could not be used are listed as failures beside the verdicts."""
+    return _json(site.attribution(await site.attribute(sent)).model_dump_json())
+
+
+@router.post(
+    "/api/picture/{image}",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, **REFUSALS},
+    openapi_extra={"requestBody": describe_body()},
+    summary="The evidence of one verdict as a picture",
+)
+async def picture(
+    site: SiteHere, sent: Sent, image: Annotated[int, PathParameter(ge=0, description="Which image of those sent.")]
+) -> Response:
+    """Image, estimated or true perturbation, its spectrum, and the nearest known examples, as PNG."""
+    outcomes = await site.attribute(sent)
+    if image >= len(outcomes):
+        raise RefusedError(422, f"expected image to be below {len(outcomes)}, the number of images, found {image}")
+    return Response(await site.picture(outcomes[image]), media_type="image/png")
+
+
+@router.post(
+    "/api/export/{name}",
+    response_class=Response,
+    responses=REFUSALS,
+    openapi_extra={"requestBody": describe_body()},
+    summary="Verdicts as a file for other tools",
+)
+async def export(site: SiteHere, sent: Sent, name: str) -> Response:
+    """The verdicts as JSON, STIX 2.1 or another export, as an attachment."""
+    if name not in downloads():
+        raise RefusedError(404, f"expected one of {', '.join(downloads())}, found another export")
+    outcomes = await site.attribute(sent)
+    attribution = site.attribution(outcomes)
+    suffix, media = FILES[name]
+    text = attribution.model_dump_json(indent=1) + "\n"
+    if name != JSON:
+        check_exports([name])
+        text = EXPORTS[name]([one.found for one in outcomes], site.desk.bundle)
+    disposition = {"Content-Disposition": f'attachment; filename="verdicts{suffix}"'}
+    return Response(text, headers=disposition, media_type=media)
+
+
+@router.get("/api/bundle", response_model=BundleCard, summary="The card of the bundle that answers")
+def bundle(site: SiteHere) -> Response:
+    """What the bundle knows, what was measured of it, its limits; the ETag is the SHA-256 of its card."""
+    return _json(site.desk.bundle.card.model_dump_json(), {"ETag": f'"{site.desk.bundle.digest}"'})
+
+
+@router.get("/api/campaigns", response_model=CampaignList, summary="Campaigns among the verdicts of a monitor")
+def campaigns(site: SiteHere) -> Response:
+    """Verdicts of the same family, setting and source over time; empty where no monitor's file is served."""
+    return _json(CampaignList(campaigns=site.campaigns()).model_dump_json())
+
+
+@router.get("/healthz", response_model=Health, summary="Whether the server works")
+def healthz(site: SiteHere) -> Response:
+    """503 where nobody works on the queue any more."""
+    health = Health(status="ok" if site.worker.alive else "broken", waiting=site.worker.waiting)
+    return Response(health.model_dump_json(), 200 if site.worker.alive else 503, media_type="application/json")
+
+
+def downloads() -> list[str]:
+    """The exports that can be asked for."""
+    return [name for name in FILES if name == JSON or name in EXPORTS]
+
+
+def _json(text: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(text, headers=headers, media_type="application/json")

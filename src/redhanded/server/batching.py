@@ -1,0 +1,121 @@
+"""One thread that judges for all requests: what waits and is asked in the same way is judged in one call."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import islice
+from typing import NamedTuple
+
+from redhanded.errors import RedhandedError
+from redhanded.server.responses import RETRY, RefusedError
+from redhanded.verdicts import Evidence, Failure, How, Verdict
+
+BATCH = 64  # images in one call
+MOST_WAITING = 1024  # images accepted and not yet judged
+
+Judge = Callable[[Sequence[Evidence], How], list[Verdict]]
+Outcomes = list[Verdict | Failure]
+
+
+class Job(NamedTuple):
+    """The images of one request; together: one verdict, else one outcome for each image."""
+
+    evidence: Sequence[Evidence]
+    how: How
+    done: "Future[Outcomes]"
+
+    @property
+    def same(self) -> object:
+        """Equal for jobs that may be judged in one call."""
+        if self.how.together:
+            return id(self)
+        clean = self.how.clean.sha256 if self.how.clean else ""
+        return self.how.blind, clean, tuple(sorted(self.how.prior.items()))
+
+
+class Worker:
+    """A bounded queue and its thread; `close` finishes what was accepted."""
+
+    def __init__(self, judge: Judge, most_waiting: int = MOST_WAITING) -> None:
+        self._judge, self._most = judge, most_waiting
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self.waiting = 0  # images
+        self._thread = threading.Thread(target=self._work, name="judge", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether somebody works on the queue."""
+        return self._thread.is_alive()
+
+    def submit(self, evidence: Sequence[Evidence], how: How) -> "Future[Outcomes]":
+        """Queue the images of one request; raises RefusedError (503) where the queue is full."""
+        job = Job(evidence, how, Future())
+        with self._changed:
+            if self.waiting + len(evidence) > self._most or self._closed:
+                raise RefusedError(503, f"{self.waiting} images wait already; try again in a second", RETRY)
+            self.waiting += len(evidence)
+            self._jobs.append(job)
+            self._changed.notify()
+        return job.done
+
+    def close(self) -> None:
+        """Take no more, finish what waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while taken := self._take():
+            jobs = [job for job in taken if job.done.set_running_or_notify_cancel()]
+            answers = self._answer(jobs) if jobs else []
+            with self._changed:
+                self.waiting -= sum(len(job.evidence) for job in taken)
+            for job, answer in zip(jobs, answers, strict=True):
+                if isinstance(answer, Exception):
+                    job.done.set_exception(answer)
+                else:
+                    job.done.set_result(answer)
+
+    def _take(self) -> list[Job]:
+        """The first job and those behind it that are asked in the same way, up to a batch; none: closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            taken: list[Job] = []
+            left: deque[Job] = deque()
+            room = BATCH
+            for job in self._jobs:
+                fits = not taken or (len(job.evidence) <= room and job.same == taken[0].same)
+                (taken if fits else left).append(job)
+                room -= len(job.evidence) if fits else 0
+            self._jobs = left
+            return taken
+
+    def _answer(self, jobs: Sequence[Job]) -> list[Outcomes | Exception]:
+        """What each job gets; one that cannot be judged does not take its neighbours with it."""
+        evidence, how = [one for job in jobs for one in job.evidence], jobs[0].how
+        try:
+            verdicts = iter(self._judge(evidence, how))
+        except Exception as error:  # a bug in one answer must not end the thread
+            if len(jobs) > 1:
+                return [answer for job in jobs for answer in self._answer([job])]
+            apart = isinstance(error, RedhandedError) and not how.together
+            return [self._one_by_one(evidence, how) if apart else error]
+        if how.together:
+            return [list(verdicts)]
+        return [list(islice(verdicts, len(job.evidence))) for job in jobs]
+
+    def _one_by_one(self, evidence: Sequence[Evidence], how: How) -> Outcomes | Exception:
+        outcomes: Outcomes = []
+        for one in evidence:
+            try:
+                outcomes += self._judge([one], how)
+            except RedhandedError as error:
+                outcomes.append(Failure(name=one.name, error=str(error), sha256=one.sha256))
+            except Exception as error:
+                return error
+        return outcomes

@@ -1,0 +1,181 @@
+"""What was handed in: images, a clean reference, and what the analyst decided."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, NamedTuple
+
+from fastapi import Request
+from pydantic import ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from redhanded.core import Record
+from redhanded.errors import DataError
+from redhanded.server.limits import MOST_BODY
+from redhanded.server.responses import RefusedError
+from redhanded.verdicts import Evidence, Failure, digest_of, read_bytes
+
+MOST_FILES = 64  # images and reference of one request
+MOST_IMAGES = 256  # of one request: an array file holds several
+MOST_FIELDS = 64
+IMAGES, CLEAN, PRIOR = "images", "clean", "prior."  # names of form fields; a prior's has the family behind it
+# A body that is one image: its content type and the name that it gets.
+RAW = {
+    "image/png": "image.png",
+    "image/jpeg": "image.jpg",
+    "image/bmp": "image.bmp",
+    "image/webp": "image.webp",
+    "image/tiff": "image.tiff",
+    "application/x-npy": "image.npy",
+}
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Wishes(Record):
+    """What an analyst may decide, as form fields or in the query."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    blind: bool = False  # do not ask the candidate victims
+    together: bool = False  # the images are one actor's
+    prior: dict[str, Share] = Field(
+        default_factory=dict
+    )  # `prior.fgsm=0.5`; families that are not named share the rest
+
+
+class File(NamedTuple):
+    """A file as it was received."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request, read and not yet decoded."""
+
+    images: Sequence[File]
+    clean: File | None
+    wishes: Wishes
+
+
+class Read(NamedTuple):
+    """One image of a submission: of which file, which image in it, and what it is."""
+
+    file: int
+    place: int
+    found: Evidence | Failure
+
+
+async def read_submission(request: Request) -> Submission:
+    """The files and fields of a multipart form, or one raw image; raises RefusedError for anything else."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    query = request.query_params.multi_items()
+    if kind in RAW:
+        files, fields = {IMAGES: [File(RAW[kind], await request.body())]}, query
+    elif kind == "multipart/form-data":
+        files, fields = await _read_form(request)
+        fields += query
+    else:
+        found = _printable(kind) or "none"
+        raise RefusedError(415, f"expected multipart/form-data or one of {', '.join(RAW)}, found content type {found}")
+    clean = files.pop(CLEAN, [])
+    images = files.pop(IMAGES, [])
+    if files or len(clean) > 1 or not images:
+        found = ", ".join([*files, f"{len(images)} {IMAGES}", f"{len(clean)} {CLEAN}"])
+        raise RefusedError(422, f"expected files under the field {IMAGES} and at most one under {CLEAN}, found {found}")
+    return Submission(images, clean[0] if clean else None, _read_wishes(fields))
+
+
+class _FormParser(MultiPartParser):
+    spool_max_size = MOST_BODY + 1  # suspicious files are not written to disk
+
+
+async def _read_form(request: Request) -> tuple[dict[str, list[File]], list[tuple[str, str]]]:
+    # one file more than allowed, to tell too many from a form that is broken
+    parser = _FormParser(request.headers, request.stream(), max_files=MOST_FILES + 1, max_fields=MOST_FIELDS)
+    fault = ""
+    try:
+        await parser.parse()
+    except MultiPartException as error:
+        fault = error.message
+    uploads = [(name, value) for name, value in parser.items if isinstance(value, UploadFile)]
+    if len(uploads) > MOST_FILES:
+        raise RefusedError(413, f"expected at most {MOST_FILES} files in a request, found more; send them in parts")
+    if fault:
+        raise RefusedError(400, f"expected a well-formed multipart form, found: {_printable(fault)}")
+    files: dict[str, list[File]] = {}
+    for name, upload in uploads:
+        if upload.filename:  # a browser sends an empty one for a field that was left empty
+            files.setdefault(_printable(name), []).append(File(_file_name(upload.filename), await upload.read()))
+    return files, [(name, value) for name, value in parser.items if isinstance(value, str)]
+
+
+def _read_wishes(fields: Sequence[tuple[str, str]]) -> Wishes:
+    """Fields that were left empty say nothing."""
+    given = [(name, value.strip()) for name, value in fields if value.strip()]
+    prior = {name.removeprefix(PRIOR): value for name, value in given if name.startswith(PRIOR)}
+    plain = {name: value for name, value in given if not name.startswith(PRIOR)}
+    try:
+        return Wishes.model_validate({**plain, "prior": prior})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = _printable(".".join(map(str, first["loc"])))
+        remedy = f"the fields are {IMAGES}, {CLEAN}, {', '.join(Wishes.model_fields)}.FAMILY"
+        raise RefusedError(422, f"expected fields that can be used, found {where}: {first['msg']}; {remedy}") from None
+
+
+def read_images(files: Sequence[File], shape: Sequence[int]) -> list[Read]:
+    """Decode files for a bundle on images of `shape`; one that cannot be used is a Failure. Raises RefusedError."""
+    images: list[Read] = []
+    for number, file in enumerate(files):
+        try:
+            found: Sequence[Evidence | Failure] = read_bytes(file.name, file.data, shape)
+        except DataError as error:
+            found = [Failure(name=file.name, error=str(error), sha256=digest_of(file.data))]
+        images += [Read(number, place, one) for place, one in enumerate(found)]
+        if len(images) > MOST_IMAGES:
+            raise RefusedError(
+                413, f"expected at most {MOST_IMAGES} images in a request, found more; send them in parts"
+            )
+    return images
+
+
+def read_clean(file: File | None, shape: Sequence[int]) -> Evidence | None:
+    """The reference; raises RefusedError where the file holds anything but one image."""
+    if file is None:
+        return None
+    found = [read.found for read in read_images([file], shape)]
+    if len(found) != 1 or not isinstance(found[0], Evidence):
+        reason = next((one.error for one in found if isinstance(one, Failure)), f"{file.name}: {len(found)} images")
+        raise RefusedError(422, f"expected one clean reference image, found: {reason}")
+    return found[0]
+
+
+def _file_name(name: str) -> str:
+    """The last part, printable and short, with its suffix."""
+    plain = PurePosixPath(_printable(name.replace("\\", "/")))
+    return plain.stem[:100] + plain.suffix[:10] or "image"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:300]
+
+
+def describe_body() -> dict[str, object]:
+    """The request body in the words of OpenAPI."""
+    file = {"type": "string", "format": "binary"}
+    form = {
+        "type": "object",
+        "required": [IMAGES],
+        "properties": {
+            IMAGES: {"type": "array", "items": file, "maxItems": MOST_FILES, "description": "Suspicious images."},
+            CLEAN: {**file, "description": "The original of all of them: its difference is used."},
+            "blind": {"type": "boolean", "description": "Do not ask the bundle's victims."},
+            "together": {"type": "boolean", "description": "The images are one actor's: add their evidence."},
+            f"{PRIOR}FAMILY": {"type": "number", "minimum": 0, "maximum": 1, "description": "A family's prior share."},
+        },
+    }
+    raw = {kind: {"schema": {**file, "description": "One image; the fields go into the query."}} for kind in RAW}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}, **raw}}

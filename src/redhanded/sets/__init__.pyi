@@ -1,0 +1,47 @@
+from .adversarial_set import (
+    NO_VICTIM,
+    AdversarialSet,
+    SetCard,
+    SetRef,
+    describe_set,
+    read_column,
+    read_provenance,
+    read_set,
+    write_shard,
+)
+from .attack_folder import attack_images
+from .export import EXPORTS, write_png
+from .gallery import GALLERY_FILE, Gallery
+from .generation import BATCH, attacked_index, calls, generate, make_sets, predict_classes, run_attacks
+from .sampling import FEWEST, Design, Pick, Samples, Split, choose_design, pick_rows
+
+__all__ = [
+    "BATCH",
+    "EXPORTS",
+    "FEWEST",
+    "GALLERY_FILE",
+    "NO_VICTIM",
+    "AdversarialSet",
+    "Design",
+    "Gallery",
+    "Pick",
+    "Samples",
+    "SetCard",
+    "SetRef",
+    "Split",
+    "attack_images",
+    "attacked_index",
+    "calls",
+    "choose_design",
+    "describe_set",
+    "generate",
+    "make_sets",
+    "pick_rows",
+    "predict_classes",
+    "read_column",
+    "read_provenance",
+    "read_set",
+    "run_attacks",
+    "write_png",
+    "write_shard",
+]

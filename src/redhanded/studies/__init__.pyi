@@ -1,0 +1,49 @@
+from .dimensions import Name, SetEntry, told_apart
+from .evaluation import (
+    ACTOR,
+    Picked,
+    Scores,
+    column_of,
+    labels_of,
+    load,
+    load_sets,
+    pick,
+    score,
+    score_by_size,
+    score_pooled,
+)
+from .projection import project
+from .questions import NORM_TITLES, QUESTIONS, SEEN, Question, build_questions
+from .results import ClassScore, Result, Unknown
+from .setting_choice import Choice, choose_settings
+from .spec import Study, load_study
+
+__all__ = [
+    "ACTOR",
+    "NORM_TITLES",
+    "QUESTIONS",
+    "SEEN",
+    "Choice",
+    "ClassScore",
+    "Name",
+    "Picked",
+    "Question",
+    "Result",
+    "Scores",
+    "SetEntry",
+    "Study",
+    "Unknown",
+    "build_questions",
+    "choose_settings",
+    "column_of",
+    "labels_of",
+    "load",
+    "load_sets",
+    "load_study",
+    "pick",
+    "project",
+    "score",
+    "score_by_size",
+    "score_pooled",
+    "told_apart",
+]

@@ -1,0 +1,261 @@
+"""The questions of the paper, and ours: classification tasks whose classes are selections of adversarial sets.
+
+A question is built from the grid of a study alone. Which setting stands for an attack where the paper uses one is
+chosen later, by `redhanded.studies.setting_choice`, from what was measured.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from redhanded.attacks import AttackSpec, title_of
+from redhanded.sets import NO_VICTIM, SetRef, Split
+from redhanded.studies.setting_choice import Choice
+
+NORM_TITLES: dict[str, str] = {"l2": "L2", "linf": "Linf"}
+SEEN = "every checkpoint seen"
+
+
+class Selector(NamedTuple):
+    """Which sets belong to a class: every part that is given must agree; controls belong where they are asked for."""
+
+    victim: str | tuple[str, ...] | None = None  # one, or any of some
+    family: str | None = None
+    norm: str | None = None
+    setting: Literal["chosen", "any"] | tuple[tuple[str, float], ...] = "chosen"
+    control: bool = False
+
+    def pool(self, sets: Iterable[SetRef]) -> list[SetRef]:
+        """The sets that could belong, before one setting is chosen."""
+        return [ref for ref in sets if self._agrees(ref)]
+
+    def select(self, sets: Iterable[SetRef], chosen: Mapping[tuple[str, str], Choice]) -> list[SetRef]:
+        """The sets that belong, given the setting chosen for each (family, norm)."""
+        pool = self.pool(sets)
+        if self.setting != "chosen":
+            return pool
+        return [ref for ref in pool if ref.attack.label == chosen[ref.attack.family, ref.attack.norm].label]
+
+    def _agrees(self, ref: SetRef) -> bool:
+        wanted = {"victim": self.victim, "family": self.family, "norm": self.norm}
+        found = {"victim": ref.victim, "family": ref.attack.family, "norm": ref.attack.norm}
+        named = all(value is None or found[part] in _several(value) for part, value in wanted.items())
+        fixed = () if isinstance(self.setting, str) else self.setting
+        named = named and self.control == (ref.victim == NO_VICTIM)
+        return named and all(ref.attack.setting.get(name) == value for name, value in fixed)
+
+
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Question:
+    """A classification task: `classes` maps each class to the sets in it."""
+
+    id: str
+    item: str  # the paper's table or figure, or the kind's own name
+    row: str
+    column: str
+    classes: dict[str, Selector]
+    projected: bool = False  # with a picture of the features
+    of_all: bool = False  # asked only of attributors that are fitted on all sets: to fit one for it alone costs as much
+    held_out: tuple[str, ...] = ()  # victims that are asked about and never learned from, the others the reverse
+
+    def shows(self, victim: str, split: Split) -> bool:
+        """Whether a split has images of this victim."""
+        return not self.held_out or (victim in self.held_out) == (split == "test")
+
+    def chosen(self, sets: Sequence[SetRef]) -> list[tuple[str, str]]:
+        """Each (family, norm) of which one setting is chosen, in the order of `sets`."""
+        selectors = [selector for selector in self.classes.values() if selector.setting == "chosen"]
+        return list(dict.fromkeys((ref.attack.family, ref.attack.norm) for one in selectors for ref in one.pool(sets)))
+
+    def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
+        """Every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
+        needed = set()
+        for selector in self.classes.values():
+            wider = selector._replace(victim=None) if selector.setting == "chosen" else selector
+            needed |= set(wider.pool(sets))
+        return [ref for ref in sets if ref in needed]
+
+
+class Grid(NamedTuple):
+    """What the questions of a study are built from."""
+
+    victims: Sequence[str]
+    attacks: Sequence[AttackSpec]
+    source: str
+    controls: Sequence[AttackSpec] = ()
+    architectures: Mapping[str, str] = {}
+
+    @property
+    def attack_norms(self) -> list[tuple[str, str]]:
+        """Every (family, norm), in the paper's order."""
+        return sorted({(attack.family, attack.norm) for attack in self.attacks})
+
+    def settings(self, family: str, norm: str) -> list[AttackSpec]:
+        """The specifications of one (family, norm), in the order of the study."""
+        return [attack for attack in self.attacks if (attack.family, attack.norm) == (family, norm)]
+
+
+def title(family: str, norm: str) -> str:
+    """E.g. `C&W L2`; a family whose title ends with its norm is not told it twice."""
+    name, of_norm = title_of(family), NORM_TITLES.get(norm, norm)
+    return name if name.endswith(f" {of_norm}") else f"{name} {of_norm}"
+
+
+def setting_title(setting: Mapping[str, Any]) -> str:
+    """E.g. `learning_rate=0.1, confidence=0.01`."""
+    return ", ".join(f"{name}={value}" for name, value in setting.items())
+
+
+def algorithm(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm: for each norm and victim, every family in that norm, or in the only norm it has."""
+    for norm in sorted({norm for _, norm in grid.attack_norms}):
+        used = {family: _norm_or_only(grid, family, norm) for family, _ in grid.attack_norms}
+        if norm not in used.values() or len(used) < 2:
+            continue
+        row = " · ".join(title(family, family_norm) for family, family_norm in used.items())
+        for victim in grid.victims:
+            classes = {family: Selector(victim, family, family_norm) for family, family_norm in used.items()}
+            yield Question(f"algorithm-{norm}/{victim}", item, row, victim, classes)
+
+
+def victim(grid: Grid, item: str) -> Iterator[Question]:
+    """Which model's gradients: for each attack and norm, all victims."""
+    for family, norm in grid.attack_norms:
+        classes = {name: Selector(name, family, norm) for name in grid.victims}
+        yield Question(f"victim/{family}-{norm}", item, title(family, norm), grid.source, classes)
+
+
+def architecture(grid: Grid, item: str) -> Iterator[Question]:
+    """Which architecture, where each has several checkpoints: with all of them seen, then with one of each held out."""
+    checkpoints: dict[str, list[str]] = {}
+    for name, kind in grid.architectures.items():
+        checkpoints.setdefault(kind, []).append(name)
+    turns = min(map(len, checkpoints.values()), default=0)
+    for family, norm in grid.attack_norms if turns > 1 else ():
+        classes = {kind: Selector(tuple(names), family, norm) for kind, names in checkpoints.items()}
+        place, row = f"architecture/{family}-{norm}", title(family, norm)
+        yield Question(f"{place}/seen", item, row, SEEN, classes)
+        for turn in range(turns):
+            held_out = tuple(names[turn] for names in checkpoints.values())
+            column = f"checkpoint {turn + 1} of each held out"
+            yield Question(f"{place}/without-{turn + 1}", item, row, column, classes, held_out=held_out)
+
+
+def setting(grid: Grid, item: str) -> Iterator[Question]:
+    """Which setting: for each attack, norm and victim, all settings; and each parameter where there are several."""
+    for family, norm in grid.attack_norms:
+        specs = grid.settings(family, norm)
+        several = len(specs[0].setting_names) > 1
+        row = f"{title(family, norm)}, {len(specs)} settings" if several else title(family, norm)
+        for name in grid.victims:
+            classes = {setting_title(spec.setting): _exactly(name, spec, spec.setting_names) for spec in specs}
+            yield Question(f"setting/{family}-{norm}/{name}", item, row, name, classes)
+        for parameter in specs[0].setting_names if several else ():
+            row = f"{title(family, norm)}, {parameter.replace('_', ' ')}"
+            for name in grid.victims:
+                values = {f"{parameter}={getattr(spec, parameter)}": spec for spec in specs}
+                classes = {value: _exactly(name, spec, (parameter,)) for value, spec in values.items()}
+                yield Question(f"{parameter.replace('_', '-')}/{family}-{norm}/{name}", item, row, name, classes)
+
+
+def norm(grid: Grid, item: str) -> Iterator[Question]:
+    """Which norm: for each family that has several, and each victim."""
+    for family in dict.fromkeys(family for family, _ in grid.attack_norms):
+        norms = [norm for other, norm in grid.attack_norms if other == family]
+        for name in grid.victims if len(norms) > 1 else ():
+            classes = {norm: Selector(name, family, norm) for norm in norms}
+            yield Question(f"norm/{family}/{name}", item, title_of(family), name, classes)
+
+
+def attack_and_victim(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm and victim at once, among the L2 attacks."""
+    families = [family for family, norm in grid.attack_norms if norm == "l2"]
+    classes = {
+        f"{title(family, 'l2')} {name}": Selector(name, family, "l2") for family in families for name in grid.victims
+    }
+    yield Question("attack-and-victim", item, "algorithm and victim", grid.source, classes)
+
+
+def attack_and_setting(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm and setting at once, among a victim's L2 attacks."""
+    specs = [attack for attack in grid.attacks if attack.norm == "l2"]
+    for name in grid.victims:
+        classes = {spec.label: _exactly(name, spec, spec.setting_names) for spec in specs}
+        yield Question(f"attack-and-setting/{name}", item, "algorithm and setting", name, classes, projected=True)
+
+
+def joint(grid: Grid, item: str) -> Iterator[Question]:
+    """Which algorithm, norm and victim at once, all settings together: what `attribute` starts from."""
+    classes = {
+        f"{family}-{norm}/{name}": Selector(name, family, norm, "any")
+        for family, norm in grid.attack_norms
+        for name in grid.victims
+    }
+    yield Question("joint", item, "algorithm, norm and victim", grid.source, classes)
+
+
+def dimension(grid: Grid, item: str) -> Iterator[Question]:
+    """Each dimension of an answer by itself, over all sets: family (or a control), norm, victim, and the very set."""
+    families = {family: Selector(family=family, setting="any") for family, _ in grid.attack_norms}
+    control = {"control": Selector(setting="any", control=True)} if grid.controls else {}
+    norms = {norm: Selector(norm=norm, setting="any") for norm in sorted({norm for _, norm in grid.attack_norms})}
+    victims = {name: Selector(name, setting="any") for name in grid.victims}
+    sets = {
+        SetRef(name, spec).name: _exactly(name, spec, spec.setting_names)
+        for name in grid.victims
+        for spec in grid.attacks
+    }
+    parts = {"family": families | control, "norm": norms, "victim": victims, "set": sets}
+    for part, classes in parts.items():
+        yield Question(f"dimension/{part}", item, part, grid.source, classes, of_all=True)
+
+
+def _norm_or_only(grid: Grid, family: str, norm: str) -> str:
+    norms = [other for name, other in grid.attack_norms if name == family]
+    return norm if norm in norms else norms[0]
+
+
+def _exactly(victim: str, spec: AttackSpec, parameters: Sequence[str]) -> Selector:
+    return Selector(victim, spec.family, spec.norm, tuple((name, getattr(spec, name)) for name in parameters))
+
+
+class QuestionKind(NamedTuple):
+    """A row of `QUESTIONS`: `items` names the paper's table or figure for each of the paper's sources."""
+
+    build: Callable[[Grid, str], Iterator[Question]]
+    items: dict[str, str]
+    summary: str
+
+
+QUESTIONS: dict[str, QuestionKind] = {
+    "algorithm": QuestionKind(algorithm, {"cifar10": "table2", "mnist": "table3"}, "which attack algorithm"),
+    "victim": QuestionKind(victim, {"cifar10": "table4", "mnist": "table4"}, "which model's gradients"),
+    "architecture": QuestionKind(architecture, {}, "which architecture, seen and in a checkpoint that was not"),
+    "setting": QuestionKind(setting, {"cifar10": "table5", "mnist": "table6"}, "which setting of the attack"),
+    "norm": QuestionKind(norm, {"cifar10": "table7", "mnist": "table8"}, "L2 or Linf"),
+    "attack-and-victim": QuestionKind(
+        attack_and_victim, {"cifar10": "figure4", "mnist": "figure5"}, "algorithm and victim at once, L2"
+    ),
+    "attack-and-setting": QuestionKind(
+        attack_and_setting, {"cifar10": "figure6"}, "algorithm and setting at once, L2, with its features"
+    ),
+    "joint": QuestionKind(joint, {}, "algorithm, norm and victim at once, all settings"),
+    "dimension": QuestionKind(dimension, {}, "each dimension over all sets, controls included, and the very set"),
+}
+
+
+def build_questions(kinds: Sequence[str], grid: Grid, paper: str | None) -> list[Question]:
+    """The questions of some kinds over a grid; `paper` is the paper's source whose tables they are numbered by.
+
+    What a grid leaves no choice about (the victim, where there is one) is not asked.
+    """
+    return [
+        question
+        for kind in kinds
+        for question in QUESTIONS[kind].build(grid, QUESTIONS[kind].items.get(paper or "", kind))
+        if len(question.classes) > 1
+    ]

@@ -1,0 +1,248 @@
+"""Study specification: a TOML file, a scale and overrides become one resolved study."""
+
+import difflib
+import itertools
+import tomllib
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from redhanded.attacks import ATTACKS, AttackSpec, make_attack, parse_attack
+from redhanded.attributors import ATTRIBUTORS
+from redhanded.data import PIXELS, Pixels
+from redhanded.errors import RedhandedError, StudyError
+from redhanded.models import VICTIMS, Training, VictimSpec
+from redhanded.sets import Split
+from redhanded.studies.questions import QUESTIONS, Grid
+
+BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width")
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VictimRow(Strict):
+    """A victim of a study; its width and training come from the scale."""
+
+    architecture: str
+    seed: int = 0
+
+
+class VictimSize(Strict):
+    """How wide a victim is and how long it learns."""
+
+    width: float = Field(gt=0, le=4)
+    training: Training = Training()
+
+
+class ImageCounts(Strict):
+    """Source images of each split."""
+
+    train: int = Field(ge=1)
+    test: int = Field(ge=1)
+
+
+class Size(Strict):
+    """The size of a study at one scale. Counts of images are upper bounds: a source may hold fewer."""
+
+    train_images: int = Field(ge=1)  # source images that every attack is run on, and images a class of a question
+    test_images: int = Field(ge=1)
+    shard_images: int = Field(200, ge=1)  # one unit of work
+    more_images: dict[str, ImageCounts] = {}  # families that run on more: cheap attacks that seldom succeed
+    victims: dict[str, VictimSize]
+    attack_budgets: dict[str, dict[str, Any]] = {}  # parameters of a family that are cost, not label
+    attributors: dict[str, dict[str, Any]]
+    unknown: tuple[str, ...] = ()  # attributors, fitted on all sets, that each family in turn is kept from
+
+
+Spec = Annotated[
+    AttackSpec,
+    BeforeValidator(lambda value: parse_attack(value) if isinstance(value, str) else value),
+    PlainSerializer(str),
+]
+
+
+class StudyCommon(Strict):
+    """What a study file and a resolved study share."""
+
+    name: str
+    title: str
+    source: str
+    paper: Literal["mnist", "cifar10"] | None = None  # the paper's source whose tables the questions are numbered by
+    seed: int = 0
+    attributor_seeds: tuple[int, ...] = Field((0,), min_length=1)
+    pixels: tuple[Pixels, ...] = Field(("float32", "uint8"), min_length=1)
+    questions: tuple[str, ...] = Field(tuple(QUESTIONS), min_length=1)
+    victims: dict[str, VictimRow] = Field(min_length=1)
+
+
+class Study(StudyCommon):
+    """A study resolved to one scale: everything that decides its results."""
+
+    scale: str
+    size: Size
+    attacks: tuple[Spec, ...]
+    controls: tuple[Spec, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> "Study":
+        _known("question", self.questions, QUESTIONS)
+        _known("pixels", self.pixels, PIXELS)
+        _known("architecture", (row.architecture for row in self.victims.values()), VICTIMS)
+        _known("attributor", self.size.attributors, ATTRIBUTORS)
+        _known("victim in size.victims", self.size.victims, self.victims)
+        _known("attributor in unknown", self.size.unknown, self.size.attributors)
+        _known("attributor in unknown", self.size.unknown, [name for name, kind in ATTRIBUTORS.items() if kind.whole])
+        _check_roles(self.attacks, self.controls)
+        _known("victim (it needs a row in size.victims)", self.victims, self.size.victims)
+        for name, settings in self.size.attributors.items():
+            _check_settings(name, settings)
+        self._check_labels()
+        return self
+
+    def _check_labels(self) -> None:
+        """Two attacks that differ in their budget alone would be one class under one name."""
+        labels: dict[str, AttackSpec] = {}
+        for attack in (*self.attacks, *self.controls):
+            if labels.setdefault(attack.label, attack) != attack:
+                raise StudyError(
+                    f"expected attacks of different norm or setting, found {labels[attack.label]} and {attack}"
+                )
+
+    def images(self, family: str) -> dict[Split, int]:
+        """How many source images of each split the attacks of a family run on."""
+        counts = self.size.more_images.get(family) or ImageCounts(
+            train=self.size.train_images, test=self.size.test_images
+        )
+        return {"train": counts.train, "test": counts.test}
+
+    def with_seeds(self, count: int | None) -> "Study":
+        """The same with so many trainings of each attributor; unchanged without a number."""
+        return self if count is None else self.model_copy(update={"attributor_seeds": tuple(range(count))})
+
+    @property
+    def grid(self) -> Grid:
+        """What the questions are built from."""
+        architectures = {name: row.architecture for name, row in self.victims.items()}
+        return Grid(tuple(self.victims), self.attacks, self.source, self.controls, architectures)
+
+    def victim_spec(self, name: str) -> VictimSpec:
+        """A victim's row and size together."""
+        row, size = self.victims[name], self.size.victims[name]
+        return VictimSpec(name=name, seed=row.seed, **size.model_dump(), architecture=row.architecture)
+
+
+class StudyFile(StudyCommon):
+    """A study as it stands in a file: attacks as grids, several scales."""
+
+    attacks: tuple[dict[str, Any], ...] = Field(min_length=1)
+    controls: tuple[dict[str, Any], ...] = ()  # what is no attack, and must not be named as one
+    scales: dict[str, Size] = Field(min_length=1)
+
+    def resolve(self, scale: str | None = None) -> Study:
+        """The study at one scale, the first of the file unless named."""
+        chosen = scale or next(iter(self.scales))
+        _known("scale", [chosen], self.scales)
+        size = self.scales[chosen]
+        _known("attack family in attack_budgets", size.attack_budgets, ATTACKS)
+        _known("attack family in more_images", size.more_images, ATTACKS)
+        specs = [spec for row in self.attacks for spec in _expand(row, size.attack_budgets)]
+        controls = [spec for row in self.controls for spec in _expand(row, size.attack_budgets)]
+        fields = self.model_dump(exclude={"attacks", "controls", "scales"})
+        grids = {"attacks": tuple(dict.fromkeys(specs)), "controls": tuple(dict.fromkeys(controls))}
+        return Study(**fields, **grids, scale=chosen, size=size)
+
+
+def load_study(name_or_path: str, scale: str | None = None) -> Study:
+    """A built-in study by its name, or one from a TOML file; raises StudyError in one line."""
+    text, where = _read(name_or_path)
+    try:
+        return StudyFile.model_validate(tomllib.loads(text)).resolve(scale)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"expected TOML in {where}, found: {error}") from None
+    except ValidationError as error:
+        raise StudyError(f"{where}: {_first_problem(error)}") from None
+    except RedhandedError as error:
+        raise StudyError(f"{where}: {error}") from None
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    if name_or_path in BUILT_IN:
+        file = resources.files("redhanded.studies").joinpath(f"{name_or_path}.toml")
+        return file.read_text(), f"built-in study {name_or_path!r}"
+    path = Path(name_or_path)
+    try:
+        return path.read_text(), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        choices = ", ".join(BUILT_IN)
+        raise StudyError(f"expected a study's name ({choices}) or a TOML file, found {path}: {reason}") from None
+
+
+def _expand(row: dict[str, Any], budgets: dict[str, dict[str, Any]]) -> Iterable[AttackSpec]:
+    """One specification for each combination of the row's lists."""
+    if "family" not in row:
+        raise StudyError(f"expected 'family' in each row of [[attacks]], found only {', '.join(row) or 'nothing'}")
+    family = row["family"]
+    _known("attack family", [family], ATTACKS)
+    values = budgets.get(family, {}) | {name: value for name, value in row.items() if name != "family"}
+    for name, value in values.items():
+        if value == []:
+            raise StudyError(f"expected at least one value for {name} of {family}, found an empty list")
+    lists = [value if isinstance(value, list) else [value] for value in values.values()]
+    for combination in itertools.product(*lists):
+        yield make_attack(family, **dict(zip(values, combination, strict=True)))
+
+
+def _check_roles(attacks: Iterable[AttackSpec], controls: Iterable[AttackSpec]) -> None:
+    for role, wanted, specs in (("attacks", False, attacks), ("controls", True, controls)):
+        for spec in specs:
+            if ATTACKS[spec.family].control != wanted:
+                fitting = ", ".join(name for name, kind in ATTACKS.items() if kind.control == wanted)
+                raise StudyError(f"expected a family of [[{role}]] to be one of {fitting}, found {spec.family!r}")
+
+
+def _check_settings(attributor: str, settings: dict[str, Any]) -> None:
+    kind = ATTRIBUTORS[attributor].settings
+    try:
+        kind.model_validate(settings)
+    except ValidationError as error:
+        raise StudyError(f"attributors.{attributor}: {_first_problem(error, kind)}") from None
+
+
+def _known(what: str, names: Iterable[str], table: Iterable[str]) -> None:
+    """Raise StudyError for the first name that is not in the table, with the nearest one that is."""
+    choices = list(table)
+    for name in names:
+        if name not in choices:
+            raise StudyError(f"expected {what} to be one of {', '.join(choices)}, found {name!r}{_hint(name, choices)}")
+
+
+def _hint(name: str, choices: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _first_problem(error: ValidationError, model: type[BaseModel] = StudyFile) -> str:
+    """The first thing wrong with a study, in one line; an unknown key comes with a suggestion."""
+    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        return f"unknown key {where!r}{_hint(key, _keys(problem['loc'][:-1], model))}"
+    return f"{where or 'study'}: {problem['msg']}, found {problem['input']!r:.60}"
+
+
+def _keys(place: Sequence[int | str], model: Any) -> list[str]:
+    """The keys that are allowed at a place below a model, found by walking down the models."""
+    for part in place:
+        fields = getattr(model, "model_fields", {})
+        inner = fields[part].annotation if part in fields else model
+        model = next((kind for kind in (*get_args(inner), inner) if hasattr(kind, "model_fields")), model)
+    return list(model.model_fields)

@@ -1,0 +1,5 @@
+"""From images to verdicts: evidence, judgement, statements, pictures, exports, a watched folder."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

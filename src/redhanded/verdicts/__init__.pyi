@@ -1,0 +1,36 @@
+from .campaigns import Campaign, campaign_table, read_campaigns
+from .evidence import Evidence, digest_of, read_bytes
+from .examine import Examiner, How, Judged, read_reference
+from .export import EXPORTS, check_exports, export_found
+from .journal import Entry
+from .picture import evidence_picture, write_pictures
+from .printing import PRINTERS
+from .statement import KNOWING, Judgement
+from .verdict import Failure, Verdict
+from .watch import Wait, watch_folder
+
+__all__ = [
+    "EXPORTS",
+    "KNOWING",
+    "PRINTERS",
+    "Campaign",
+    "Entry",
+    "Evidence",
+    "Examiner",
+    "Failure",
+    "How",
+    "Judged",
+    "Judgement",
+    "Verdict",
+    "Wait",
+    "campaign_table",
+    "check_exports",
+    "digest_of",
+    "evidence_picture",
+    "export_found",
+    "read_bytes",
+    "read_campaigns",
+    "read_reference",
+    "watch_folder",
+    "write_pictures",
+]

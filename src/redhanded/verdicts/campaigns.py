@@ -1,0 +1,139 @@
+"""Verdicts over time, grouped into campaigns."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from pydantic import AwareDatetime
+from rich.table import Table
+
+from redhanded.core import Record
+from redhanded.verdicts.journal import Entry, read_entries
+from redhanded.verdicts.statement import words_for
+from redhanded.verdicts.verdict import Alternative, Verdict
+
+DAY = timedelta(days=1)
+_SMALLEST = 1e-300  # keeps the logarithm of a probability that was rounded to 0 finite
+
+
+class Key(NamedTuple):
+    """What the verdicts of a campaign have in common: the likeliest name in each dimension."""
+
+    family: str
+    norm: str
+    setting: str
+    victim: str
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """Empty in a dimension of which the bundle has only one name."""
+        best = {name: finding.ranked[0].name for name, finding in verdict.findings.items()}
+        return cls(*(best.get(name, "") for name in cls._fields))
+
+
+class Campaign(Record):
+    """Images that were made by the same attack, as far as each by itself tells, without a long gap between two."""
+
+    family: str
+    norm: str  # empty, as the others, where the bundle has only one name
+    setting: str
+    victim: str
+    first: AwareDatetime  # when its first image was judged
+    last: AwareDatetime
+    count: int  # images
+    names: list[str]  # of the images, in order
+    combined: dict[str, list[Alternative]]  # by dimension, what all images together say; most probable first
+
+
+def read_campaigns(path: Path, gap: timedelta = DAY) -> list[Campaign]:
+    """The campaigns among the verdicts that `redhanded watch` wrote, in order of their first image.
+
+    Verdicts belong to one campaign where family, norm, setting and victim have the same likeliest names and no more
+    than `gap` lies between one and the next. Controls, and verdicts that say unknown, belong to none.
+
+    `combined` adds the log-likelihoods of the members: the watcher gives no prior, so that a verdict's probabilities
+    are, within a dimension, likelihoods up to a factor; their logarithms are summed name by name and normalised. That
+    takes the images as independent given the attack, and the members were chosen by what they say: it is surer than a
+    test of images that were known to be one actor's would be.
+
+    Raises RunError in one line where the file is missing or is something else.
+    """
+    return sorted(_group(read_entries(path), gap), key=lambda campaign: campaign.first)
+
+
+@dataclass
+class _Growing:
+    """A campaign while its verdicts are read."""
+
+    key: Key
+    first: datetime
+    last: datetime
+    names: list[str] = field(default_factory=list)
+    log_likelihoods: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def add(self, time: datetime, verdict: Verdict) -> None:
+        self.last = max(self.last, time)
+        self.names.append(verdict.name)
+        for dimension, finding in verdict.findings.items():
+            own = {one.name: math.log(max(one.probability, _SMALLEST)) for one in finding.ranked}
+            sums = self.log_likelihoods.get(dimension, dict.fromkeys(own, 0.0))
+            # A file that was gone on with under another bundle: only what both know can be compared.
+            self.log_likelihoods[dimension] = {name: sums[name] + own[name] for name in sums if name in own}
+
+    def grown(self) -> Campaign:
+        return Campaign(
+            **self.key._asdict(),
+            first=self.first,
+            last=self.last,
+            count=len(self.names),
+            names=self.names,
+            combined={dimension: _ranked(sums) for dimension, sums in self.log_likelihoods.items() if sums},
+        )
+
+
+def _group(entries: Iterable[Entry], gap: timedelta) -> Iterator[Campaign]:
+    growing: dict[Key, _Growing] = {}
+    for entry in entries:
+        if entry.verdict is None or entry.verdict.unknown or _is_control(entry.verdict):
+            continue
+        key = Key.of(entry.verdict)
+        if key in growing and entry.time - growing[key].last > gap:
+            yield growing.pop(key).grown()
+        growing.setdefault(key, _Growing(key, entry.time, entry.time)).add(entry.time, entry.verdict)
+    yield from (each.grown() for each in growing.values())
+
+
+def _is_control(verdict: Verdict) -> bool:
+    finding = verdict.findings.get("adversarial")
+    return finding is not None and finding.ranked[0].name == "control"
+
+
+def _ranked(log_likelihoods: Mapping[str, float]) -> list[Alternative]:
+    most = max(log_likelihoods.values())
+    shares = {name: math.exp(value - most) for name, value in log_likelihoods.items()}
+    total = sum(shares.values())
+    order = sorted(shares, key=lambda name: -shares[name])
+    return [
+        Alternative(name=name, probability=shares[name] / total, words=words_for(shares[name] / total))
+        for name in order
+    ]
+
+
+def campaign_table(campaigns: Iterable[Campaign]) -> Table:
+    """For a terminal: one row for each campaign, with how sure all its images together make its names."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("first", "last", "images", *Key._fields):
+        table.add_column(name, justify="right" if name == "images" else "left", overflow="fold")
+    for campaign in campaigns:
+        times = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" for time in (campaign.first, campaign.last))
+        table.add_row(*times, str(campaign.count), *(_said(campaign, name) for name in Key._fields))
+    return table
+
+
+def _said(campaign: Campaign, dimension: str) -> str:
+    words = {one.name: one.words for one in campaign.combined.get(dimension, [])}
+    name: str = getattr(campaign, dimension)
+    return f"{name}\n{words[name]}" if name in words else name

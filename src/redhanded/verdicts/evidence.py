@@ -1,0 +1,182 @@
+"""From bytes as they were received to images: what each file holds, its SHA-256 and its condition.
+
+Nothing here executes what a file holds, and sizes are checked before anything is decoded.
+"""
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from redhanded.data import ARRAYS, bad_data, checked_array, decode_image, read_arrays, reading, round_to_uint8
+from redhanded.errors import DataError
+from redhanded.verdicts.verdict import Condition, Failure
+
+MOST_BYTES = 1 << 25  # of one file
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One image as it was handed in."""
+
+    name: str
+    sha256: str  # of the bytes as received
+    image: Tensor  # (1, c, h, w) float32 in [0, 1]
+    condition: Condition
+
+    @property
+    def file(self) -> str:
+        """The file that the image came from: its name without the place in an array."""
+        return re.sub(r"\[\d+\]$", "", self.name) if self.condition.file_format == "NPY" else self.name
+
+
+def find_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files as named or as a pattern names them; of a folder every visible file below it, links to folders left out.
+
+    In order of the paths. A folder that cannot be read is given itself: whoever reads it as a file says so.
+    """
+    for path in paths:
+        for found in _matches(path):
+            yield from _files_below(found) if os.path.isdir(found) else [found]  # noqa: PTH112 - Path.is_dir may raise
+
+
+def _matches(path: Path) -> list[Path]:
+    pattern = str(path)
+    if os.path.lexists(path) or not glob.has_magic(pattern):
+        return [path]
+    return [Path(name) for name in sorted(glob.glob(pattern, recursive=True))] or [path]  # noqa: PTH207 - any pattern
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    unreadable: list[OSError] = []
+    for folder, folders, files in os.walk(top, onerror=unreadable.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+    yield from (Path(str(error.filename)) for error in unreadable)
+
+
+def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence | Failure]:
+    """The images of files and folders, for a bundle on images of `shape`.
+
+    A file that cannot be used is a Failure, and so is a folder without files.
+    """
+    for path in (found for named in paths for found in _files_or_itself(named)):
+        name, data = _readable(str(path)), None
+        try:
+            data = bytes_of(path)
+            yield from read_bytes(name, data, shape)
+        except DataError as error:
+            yield Failure(name=name, error=str(error), sha256=None if data is None else digest_of(data))
+
+
+def _files_or_itself(path: Path) -> Iterator[Path]:
+    files = find_files([path])
+    yield next(files, path)
+    yield from files
+
+
+def read_bytes(name: str, data: bytes, shape: Sequence[int]) -> list[Evidence]:
+    """The images of one file, given as bytes: one of an image file or `.npy`, any number of an `.npz`.
+
+    shape: (c, h, w) of the images wanted. Raises DataError in one line for anything else.
+    """
+    name = _readable(name)
+    digest = hashlib.sha256(data).hexdigest()
+    if len(data) > MOST_BYTES:
+        raise bad_data(name, f"at most {MOST_BYTES:,} bytes", f"{len(data):,}", "give fewer images at a time")
+    if Path(name).suffix.lower() in ARRAYS:
+        arrays = read_arrays(name, data)
+        names = [name] if len(arrays) == 1 else [f"{name}[{place}]" for place in range(len(arrays))]
+        return [
+            _evidence(one, digest, pixels, shape, "NPY", "float", []) for one, pixels in zip(names, arrays, strict=True)
+        ]
+    found = decode_image(name, data)
+    form = "lossy" if found.lossy else "8-bit"
+    return [_evidence(name, digest, found.pixels, shape, found.file_format, form, found.remarks)]
+
+
+def bytes_of(path: Path) -> bytes:
+    """A file's bytes, or as many as show that it is too large; raises DataError where they cannot be had."""
+    with reading(path, "a file that can be read"):
+        if not path.is_file():
+            found = "a folder without visible files" if path.is_dir() else "none, or something that is not a file"
+            raise bad_data(path, "a file", found, "check the path")
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)  # whatever size it is said to be
+
+
+def from_array(name: str, image: NDArray | Tensor, shape: Sequence[int]) -> Evidence:
+    """An image that is in memory already: (h, w), (h, w, c) or (c, h, w), uint8 or floats in [0, 1]."""
+    array = checked_array(name, image)
+    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return _evidence(name, digest, array, shape, "array", "float", [])
+
+
+def digest_of(data: bytes) -> str | None:
+    """SHA-256 of a file's bytes; None where these are the beginning of a file that is too large."""
+    return hashlib.sha256(data).hexdigest() if len(data) <= MOST_BYTES else None
+
+
+def _readable(name: str) -> str:
+    """A name as text that every program can write; bytes of it that are no UTF-8 are spelt out."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _evidence(
+    name: str, digest: str, pixels: NDArray, shape: Sequence[int], file_format: str, form: str, remarks: list[str]
+) -> Evidence:
+    """Channels first, of the shape wanted, with the condition it is in."""
+    image, changes = _fitted(name, _channels_first(name, _as_float(pixels)), shape)
+    whole = torch.equal(round_to_uint8(image), image)
+    condition = Condition(
+        file_format=file_format,
+        form="8-bit" if form == "float" and whole else form,
+        pixels="uint8" if whole else "float32",
+        remarks=remarks + changes,
+    )
+    return Evidence(name, digest, image, condition)
+
+
+def _as_float(array: NDArray) -> Tensor:
+    """A copy: whoever handed the array in may change it."""
+    return torch.from_numpy(np.array(array / np.float32(255) if array.dtype == np.uint8 else array, np.float32))
+
+
+def _channels_first(name: str, image: Tensor) -> Tensor:
+    """(h, w), (h, w, c) or (c, h, w) -> (1, c, h, w)."""
+    if image.ndim == 2:
+        return image[None, None]
+    if image.ndim == 3 and image.shape[0] in (1, 3):
+        return image[None]
+    if image.ndim == 3 and image.shape[2] in (1, 3):
+        return image.permute(2, 0, 1)[None]
+    raise bad_data(name, "one image (h, w), (h, w, c) or (c, h, w)", str(tuple(image.shape)), "save a single image")
+
+
+def _fitted(name: str, image: Tensor, shape: Sequence[int]) -> tuple[Tensor, list[str]]:
+    """The image in the shape wanted where that loses nothing: equal channels made one, repeated pixels taken away."""
+    changes = []
+    channels, height, width = shape
+    if image.shape[1] == 3 and channels == 1 and (image == image[:, :1]).all():
+        image, changes = image[:, :1], ["three equal channels, taken as one"]
+    times = max(1, image.shape[2] // height)
+    small = image[:, :, ::times, ::times]
+    if times > 1 and small.shape[1:] == tuple(shape) and torch.equal(_enlarged(small, times), image):
+        image, changes = small, [*changes, f"enlarged {times} times by repeating pixels; undone"]
+    if tuple(image.shape[1:]) != tuple(shape):
+        found = " x ".join(map(str, image.shape[1:]))
+        remedy = "give the image as the classifier received it; resizing destroys what is looked for"
+        raise bad_data(name, f"an image of {channels} x {height} x {width}", found, remedy)
+    return image.contiguous(), changes
+
+
+def _enlarged(image: Tensor, times: int) -> Tensor:
+    return image.repeat_interleave(times, 2).repeat_interleave(times, 3)

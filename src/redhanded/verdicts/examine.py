@@ -1,0 +1,267 @@
+"""From images to verdicts, by a bundle."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from redhanded.attributors import Knowledge, Prediction
+from redhanded.bundle import Bundle, checked_answer, load_bundle, trusting_nothing
+from redhanded.data import PIXELS, Pixels, bad_data
+from redhanded.errors import DataError
+from redhanded.sets import Samples
+from redhanded.verdicts.evidence import Evidence, from_array, read_files
+from redhanded.verdicts.fingerprints import estimate_perturbations, find_fingerprints
+from redhanded.verdicts.judge import Panel, unknown_reason
+from redhanded.verdicts.verdict import Condition, Failure, Finding, Fingerprint, Neighbour, Verdict
+
+BATCH = 256  # images in one call of an attributor
+NEAREST = 3  # known examples beside a verdict
+MOST_TOGETHER = 10_000  # images of one actor: they are judged in one piece
+
+
+@dataclass(frozen=True)
+class How:
+    """What an analyst may decide."""
+
+    blind: bool = False  # do not ask the candidate victims
+    clean: Evidence | None = None  # the original of all images
+    prior: Mapping[str, float] = field(default_factory=dict)  # shares of families; the others share the rest
+    together: bool = False  # the images are one actor's
+
+
+class Judged(NamedTuple):
+    """A verdict, and the evidence it is about (the first of several)."""
+
+    verdict: Verdict
+    evidence: Evidence
+
+
+class Examiner:
+    """A bundle, loaded: `Examiner.load(folder).attribute(images) -> list[Verdict]`."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.panels = {
+            place: Panel(attributor, bundle.parts[place], bundle.gaussians[place], bundle.card.sets)
+            for place, attributor in bundle.attributors.items()
+        }
+        self._example_features: dict[tuple[Pixels, Knowledge], Tensor] = {}  # made when first asked for
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Examiner":
+        """Read a bundle that `redhanded bundle` wrote; raises BundleError in one line where it cannot be trusted."""
+        with trusting_nothing(folder):
+            return cls(load_bundle(Path(folder)))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image, (c, h, w)."""
+        return self.bundle.card.shape
+
+    @property
+    def families(self) -> list[str]:
+        """The names that a prior can be given for."""
+        return list(dict.fromkeys(entry.family for entry in self.bundle.card.sets.values()))
+
+    def attribute(
+        self,
+        images: Iterable[NDArray | Tensor],
+        *,
+        blind: bool = False,
+        clean: NDArray | Tensor | None = None,
+        prior: Mapping[str, float] | None = None,
+        together: bool = False,
+    ) -> list[Verdict]:
+        """A verdict for each image, or one for all `together`.
+
+        images: (h, w), (h, w, c) or (c, h, w), uint8 or floats in [0, 1]; clean: the original of all of them; prior:
+        shares of families, those that are not named share the rest; blind: do not ask the candidate victims. Raises
+        DataError in one line for an image that the bundle cannot be asked about.
+        """
+        evidence = [from_array(f"image {place}", image, self.shape) for place, image in enumerate(images)]
+        reference = None if clean is None else from_array("clean", clean, self.shape)
+        return self.judge(evidence, How(blind, reference, prior or {}, together))
+
+    def attribute_files(self, paths: Iterable[Path], how: "How | None" = None) -> Iterator["Judged | Failure"]:
+        """A verdict for each image of files and folders, in order; a file that cannot be used gives a Failure."""
+        how = how or How()
+        waiting: list[Evidence] = []
+        for found in self._answerable(read_files(paths, self.shape), how):
+            if isinstance(found, Evidence):
+                waiting.append(found)
+            if not how.together and (isinstance(found, Failure) or len(waiting) == BATCH):
+                yield from self._judged(waiting, how)
+                waiting = []
+            if isinstance(found, Failure):
+                yield found
+            if len(waiting) > MOST_TOGETHER:
+                raise bad_data("--together", f"at most {MOST_TOGETHER:,} images", "more", "give some of them")
+        yield from self._judged(waiting, how)
+
+    def _answerable(self, found: Iterable[Evidence | Failure], how: "How") -> Iterator[Evidence | Failure]:
+        """With a Failure in place of every image that the bundle has no attributor for."""
+        for one in found:
+            try:
+                if isinstance(one, Evidence):
+                    self._panel(one, how)
+                yield one
+            except DataError as error:
+                yield Failure(name=one.name, error=str(error), sha256=one.sha256)
+
+    def _judged(self, evidence: Sequence[Evidence], how: "How") -> Iterator["Judged"]:
+        yield from map(Judged, self.judge(evidence, how), evidence)
+
+    def judge(self, evidence: Sequence[Evidence], how: "How | None" = None) -> list[Verdict]:
+        """As `attribute`, for evidence that was read already; images of one actor must be of one pixel protocol."""
+        how = how or How()
+        weights = self.full_prior(how.prior)
+        groups: dict[Pixels, list[int]] = {}
+        for place, one in enumerate(evidence):
+            groups.setdefault(one.condition.pixels, []).append(place)
+        if how.together and len(groups) > 1:
+            remedy = "give float images and 8-bit images apart"
+            raise bad_data("--together", "images of one pixel protocol", " and ".join(groups), remedy)
+        verdicts: dict[int, Verdict] = {}
+        for pixels, places in groups.items():
+            inquiry = self._inquire([evidence[place] for place in places], pixels, how)
+            made = inquiry.together(weights) if how.together else inquiry.apart(weights)
+            verdicts |= dict(zip(places, made, strict=False))
+        return [verdicts[place] for place in sorted(verdicts)]
+
+    def full_prior(self, prior: Mapping[str, float]) -> dict[str, float]:
+        """Shares of all families that sum to 1; empty where none was given."""
+        strange = [name for name in prior if name not in self.families]
+        rest = [name for name in self.families if name not in prior]
+        total = sum(prior.values())
+        shares = all(0 <= share <= 1 for share in prior.values())  # NaN is none
+        if strange or not shares or total > 1 + 1e-9 or (not rest and abs(total - 1) > 1e-6):
+            expected = f"shares of {', '.join(self.families)} that sum to 1 or less"
+            found = ", ".join(f"{name}={share}" for name, share in prior.items())
+            raise bad_data("prior", expected, found, "name the families that are likelier or less likely")
+        share = max(0.0, 1 - total) / max(1, len(rest))
+        smallest = 1e-9  # nothing is impossible
+        return {name: max(smallest, prior.get(name, share)) for name in self.families} if prior else {}
+
+    def _inquire(self, evidence: Sequence[Evidence], pixels: Pixels, how: "How") -> "Inquiry":
+        panel = self._panel(evidence[0], how)
+        images = torch.cat([one.image for one in evidence])
+        reference = None if how.clean is None else how.clean.image.expand_as(images)
+        perturbations = estimate_perturbations(images) if reference is None else images - reference
+        samples = Samples(
+            images=PIXELS[pixels].apply(images),
+            labels=torch.zeros(len(images), dtype=torch.int64),
+            classes=panel.attributor.classes_,
+            clean=reference,
+            victims=self.bundle.victims,
+        )
+        answer, prints = checked_answer(panel.attributor, samples), find_fingerprints(images, perturbations)
+        return Inquiry(self, panel, evidence, answer, prints)
+
+    def _panel(self, evidence: Evidence, how: "How") -> Panel:
+        """The one that knows most of what may be asked about; raises DataError where the bundle has none."""
+        order: list[Knowledge] = ["blind"] if how.blind else ["candidates", "blind"]
+        order = order if how.clean is None else ["oracle"]
+        pixels = evidence.condition.pixels
+        panel = next((self.panels[pixels, one] for one in order if (pixels, one) in self.panels), None)
+        if panel is None:
+            what = {"oracle": "a clean reference"}.get(order[0], f"{order[0]} images")
+            has = ", ".join(f"{one} ({protocol})" for protocol, one in self.panels)
+            remedy = "use a bundle that was packed from a run with such an attributor"
+            raise bad_data(evidence.name, f"a bundle for {what} of {pixels}", has, remedy)
+        return panel
+
+    def nearest(self, panel: Panel, features: Tensor) -> list[list[Neighbour]]:
+        """The known examples whose features are closest, for each image, (n, f)."""
+        place = (panel.part.pixels, panel.part.knowledge)
+        if place[1] == "oracle":  # the examples' own clean images are not in the bundle
+            return [[] for _ in features]
+        if place not in self._example_features:
+            images = self.bundle.examples.float() / 255
+            samples = Samples(images, torch.zeros(len(images), dtype=torch.int64), (), victims=self.bundle.victims)
+            self._example_features[place] = panel.standardise(checked_answer(panel.attributor, samples).features)
+        exact = "donot_use_mm_for_euclid_dist"  # an image that is an example is at distance 0
+        known = self._example_features[place]
+        apart = torch.cdist(panel.standardise(features), known, compute_mode=exact)  # (n, examples)
+        closest = apart.topk(min(NEAREST, apart.shape[1]), largest=False)
+        examples = self.bundle.card.examples
+        return [
+            [
+                Neighbour(example=where, name=examples[where].name, distance=distance)
+                for where, distance in zip(*row, strict=True)
+            ]
+            for row in zip(closest.indices.tolist(), closest.values.tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """Images of one pixel protocol, and what one panel answered."""
+
+    desk: Examiner
+    panel: Panel
+    evidence: Sequence[Evidence]
+    answer: Prediction
+    prints: Sequence[list[Fingerprint]]
+
+    def apart(self, prior: Mapping[str, float]) -> list[Verdict]:
+        """A verdict for each image."""
+        nearest = self.desk.nearest(self.panel, self.answer.features)
+        doubts = list(zip(self.panel.ood_quantile(self.answer), self.panel.knn_quantile(self.answer), strict=True))
+        found = self.panel.findings(self.answer, prior, together=False)
+        return [
+            self._verdict(place, one.name, one.condition, found[place], doubts[place], nearest[place], prior)
+            for place, one in enumerate(self.evidence)
+        ]
+
+    def together(self, prior: Mapping[str, float]) -> list[Verdict]:
+        """One verdict for images of one actor: their log-likelihoods are added."""
+        (found,) = self.panel.findings(self.answer, prior, together=True)
+        doubts = self.panel.ood_quantile(self.answer), self.panel.knn_quantile(self.answer)
+        strange, far = (sorted(each)[len(self.evidence) // 2] for each in doubts)
+        nearest = self.desk.nearest(self.panel, self.answer.features)[0]
+        names = ", ".join(one.name for one in self.evidence)
+        remarks = list(dict.fromkeys(remark for one in self.evidence for remark in one.condition.remarks))
+        condition = self.evidence[0].condition.model_copy(update={"remarks": remarks})
+        verdict = self._verdict(0, names, condition, found, (strange, far), nearest, prior)
+        files, digests = [one.file for one in self.evidence], [one.sha256 for one in self.evidence]
+        return [verdict.model_copy(update={"files": files, "sha256": digests, "images": len(digests)})]
+
+    def _verdict(
+        self,
+        place: int,
+        name: str,
+        condition: Condition,
+        findings: dict[str, Finding],
+        doubt: tuple[float, float],  # strangeness, farness
+        nearest: list[Neighbour],
+        prior: Mapping[str, float],
+    ) -> Verdict:
+        settings = findings.get("setting")
+        return Verdict(
+            name=name,
+            files=[self.evidence[place].file],
+            sha256=[self.evidence[place].sha256],
+            knowledge=self.panel.part.knowledge,
+            condition=condition,
+            prior=dict(prior),
+            unknown=unknown_reason(*doubt, findings["family"]),
+            ood_quantile=doubt[0],
+            findings=findings,
+            estimates=self.panel.estimates(settings) if settings else [],
+            fingerprints=self.prints[place],
+            nearest=nearest,
+        )
+
+
+def read_reference(path: Path, shape: Sequence[int]) -> Evidence:
+    """The clean original of what is attributed; raises DataError where the file holds anything but one image."""
+    found = list(read_files([path], shape))
+    if len(found) != 1 or isinstance(found[0], Failure):
+        reason = found[0].error if found and isinstance(found[0], Failure) else f"{path}: found {len(found)} images"
+        raise DataError(f"expected one clean reference image; {reason}")
+    return found[0]

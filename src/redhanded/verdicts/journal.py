@@ -1,0 +1,149 @@
+"""The watcher's memory: a `.jsonl` file with one line for each image, which is the only state that it keeps."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
+
+from redhanded.core import Record
+from redhanded.errors import RunError
+from redhanded.verdicts.verdict import Failure, Verdict
+
+_START = b'{"time":"'  # of every line
+
+
+class Entry(Record):
+    """One line: an image and its verdict, or a file that could not be used and why."""
+
+    time: AwareDatetime  # when it was judged; ISO 8601, UTC
+    path: str
+    sha256: str  # of the file as received; empty where it could not be read, or was too large to be
+    image: int = Field(0, ge=0)  # its place in the file
+    images: int = Field(1, ge=1)  # in the file
+    verdict: Verdict | None = None
+    failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.verdict is None) == (self.failure is None):
+            raise ValueError("either a verdict or a failure")
+        return self
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The whole lines of a journal, in order; raises RunError in one line where it cannot be read or is none.
+
+    A last line that is not whole, as a writer leaves it that is at work or was killed, is passed over.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield _entry(path, number, line)
+                elif not _is_torn(line):
+                    raise _no_journal(path, number, "something else")
+    except OSError as error:
+        raise RunError(f"expected verdicts in {path}, found: {error.strerror or error}; check the path") from None
+
+
+class Journal:
+    """An open journal: what is in it already, and how more is added; made by `open_journal`."""
+
+    def __init__(self, path: Path, lock: Path, entries: Iterable[Entry]) -> None:
+        self.path = path
+        self._lock = lock
+        self._progress: dict[tuple[str, str], tuple[int, int]] = {}
+        self._count(entries)
+
+    def progress(self, path: str, sha256: str) -> tuple[int, int]:
+        """How many images of a file have their lines (its first ones), of how many; (0, 1) where none has."""
+        return self._progress.get((path, sha256), (0, 1))
+
+    def own_files(self) -> set[tuple[int, int]]:
+        """Device and inode of the journal's own files, which are not to be judged."""
+        found = (file.stat() for file in (self.path, self._lock) if file.exists())
+        return {(stat.st_dev, stat.st_ino) for stat in found}
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Append lines; they are on the disk when this returns. Raises RunError where they cannot be written."""
+        lines = "".join(entry.model_dump_json() + "\n" for entry in entries).encode()
+        with _writing(self.path), self.path.open("ab") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        self._count(entries)
+
+    def _count(self, entries: Iterable[Entry]) -> None:
+        self._progress.update({(each.path, each.sha256): (each.image + 1, each.images) for each in entries})
+
+
+@contextmanager
+def open_journal(path: Path) -> Iterator[Journal]:
+    """A journal to write to, made where there is none, its torn last line mended; one writer at a time.
+
+    Raises RunError where another process writes to it, or where the file is something else, which is left as it is.
+    """
+    path = Path(os.path.realpath(path))  # by whatever name, one file has one lock
+    lock = Path(f"{path}.lock")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock, timeout=0)
+        try:
+            held.acquire()
+        except Timeout:
+            raise RunError(
+                f"expected nobody else to write {path}, found a watcher at work; name another file"
+            ) from None
+    try:
+        with _writing(path):
+            path.open("ab").close()
+        journal = Journal(path, lock, read_entries(path))
+        _mend(path)
+        yield journal
+    finally:
+        held.release()
+
+
+def _entry(path: Path, number: int, line: bytes) -> Entry:
+    try:
+        return Entry.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _no_journal(path, number, f"{where} {first['msg']}".strip()) from None
+
+
+def _no_journal(path: Path, number: int, found: str) -> RunError:
+    return RunError(
+        f"expected what redhanded watch wrote in {path}, found in line {number}: {found}; name another file"
+    )
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a last line without its end is the beginning of one of ours; a power cut may leave zeros."""
+    return _START.startswith(line.strip(b"\0")[: len(_START)])
+
+
+def _mend(path: Path) -> None:
+    """Cut off what stands behind the last whole line."""
+    with _writing(path), path.open("rb+") as file:
+        whole = sum(len(line) for line in file if line.endswith(b"\n"))
+        file.truncate(whole)
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # so that a new file's name is on the disk as well
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"expected to write {path}, found: {error.strerror or error}") from None

@@ -1,0 +1,189 @@
+"""One attributor, ready to be asked about every dimension of an image."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redhanded.attributors import ACCEPTED, Attributor, Conformal, Gaussians, Marginal, Prediction
+from redhanded.bundle import Part, bad_bundle, trusting_nothing
+from redhanded.studies import SetEntry, told_apart
+from redhanded.verdicts.statement import words_for
+from redhanded.verdicts.verdict import Alternative, Estimate, Finding
+
+COVERAGE = 0.9  # of the set of names that cannot be told apart
+FAR = 0.99  # share of known images that lie nearer to the others
+_NEIGHBOUR = 3  # the one whose distance counts
+_MOST_KNOWN = 2000  # images that distances are taken to
+_TAIL = 0.05  # of an estimate's distribution, left out on either side
+
+
+class Panel:
+    """What one attributor of a bundle says, dimension by dimension; a prior on families weighs all of them."""
+
+    def __init__(self, attributor: Attributor, part: Part, gaussians: Gaussians, sets: Mapping[str, SetEntry]) -> None:
+        self.attributor, self.part, self.gaussians = attributor, part, gaussians
+        self.sets = {name: sets[name] for name in attributor.classes_}
+        self.marginals = {
+            dimension: Marginal(attributor, classes, part.temperatures[dimension])
+            for dimension, classes in told_apart(self.sets).items()
+        }
+
+    @cached_property
+    def _usual(self) -> dict[str, Conformal]:
+        with trusting_nothing(f"the bundle's {self.attributor.kind}"):
+            return {dimension: _conformal(marginal) for dimension, marginal in self.marginals.items()}
+
+    @cached_property
+    def _spread(self) -> tuple[Tensor, Tensor]:
+        features = self.attributor.held_out_.features
+        spread = features.mean(0), features.std(0).clamp_min(1e-6)
+        if not all(torch.isfinite(one).all() for one in spread):
+            raise bad_bundle(f"the bundle's {self.attributor.kind}", "features of a finite spread", "others")
+        return spread
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Features, (n, f), in deviations from the mean of known images."""
+        mean, deviation = self._spread
+        return (features - mean) / deviation
+
+    def ood_quantile(self, answer: Prediction) -> list[float]:
+        """For each image, the share of known images that are less strange; BundleError where there is no telling."""
+        with trusting_nothing(f"the bundle's {self.attributor.kind}"):
+            scores = self.gaussians.score(answer.features).double().numpy()
+            if not np.isfinite(scores).all():
+                raise bad_bundle(f"the bundle's {self.attributor.kind}", "finite scores of strangeness", "others")
+        return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
+
+    @cached_property
+    def _known(self) -> tuple[Tensor, np.ndarray]:
+        """Standardised features of known images, (n, f), and how far each lies from those of other source images."""
+        held = self.attributor.held_out_
+        rows = torch.linspace(0, len(held.index) - 1, min(_MOST_KNOWN, len(held.index))).long()
+        features, index = self.standardise(held.features[rows]), held.index[rows]
+        same = (index[:, None] == index) & (index >= 0) | torch.eye(len(rows), dtype=torch.bool)
+        return features, _neighbour(torch.cdist(features, features).masked_fill(same, torch.inf)).sort().values.numpy()
+
+    def knn_quantile(self, answer: Prediction) -> list[float]:
+        """For each image, the share of known images that lie nearer to known ones, by the distance of features.
+
+        What lies far from everything need not look strange to a score that weighs one class against all of them. Sun,
+        Ming, Zhu, Li, "Out-of-distribution detection with deep nearest neighbors", 2022.
+        """
+        features, usual = self._known
+        apart = _neighbour(torch.cdist(self.standardise(answer.features), features))
+        return (np.searchsorted(usual, apart.numpy()) / len(usual)).tolist()
+
+    def findings(self, answer: Prediction, prior: Mapping[str, float], together: bool) -> list[dict[str, Finding]]:
+        """For each image (or for all of them together) every dimension; prior: of families, empty for equal."""
+        columns = {name: self._of_dimension(name, answer, prior, together) for name in self.marginals}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _of_dimension(
+        self, dimension: str, answer: Prediction, prior: Mapping[str, float], together: bool
+    ) -> list[Finding]:
+        marginal, conformal = self.marginals[dimension], self._usual[dimension]
+        own = marginal.answer(answer.log_proba)  # (n, classes)
+        usual = conformal.p_values(own)
+        if together:  # p-values need not be independent: twice their mean holds always
+            usual = np.minimum(1, 2 * usual.mean(0, keepdims=True)) if len(usual) > 1 else usual
+        log_proba = weighed = self._added(own, together)
+        if prior:
+            within, between = self._log_prior(dimension, prior)
+            weighed = self._added(marginal.answer(answer.log_proba + within), together) + between
+        weighed = weighed.softmax(1)
+        measured = self.part.measured.get(dimension)
+        accuracy = measured.accuracy if measured else None
+        return [_finding(marginal.classes_, *row, accuracy) for row in zip(log_proba, weighed, usual, strict=True)]
+
+    def _added(self, own: Tensor, together: bool) -> Tensor:
+        """Bounded logarithms of likelihoods, (n, classes), or those of all images added, (1, classes)."""
+        log_proba = _bounded(own.double(), len(self.attributor.held_out_.labels))
+        return log_proba.sum(0, keepdim=True).log_softmax(1) if together else log_proba
+
+    def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> tuple[Tensor, Tensor]:
+        """A family's share is spread evenly over its sets: what that makes of the sets of each class, and of classes.
+
+        (sets,) what is added to the logarithm of each set's likelihood, so that the mean over the sets of a class is
+        weighed; (classes,) the logarithm of each class's share.
+        """
+        classes = self.marginals[dimension].members
+        families = [entry.family for entry in self.sets.values()]
+        share = {name: prior[entry.family] / families.count(entry.family) for name, entry in self.sets.items()}
+        total = {name: sum(share[one] for one in names) for name, names in classes.items()}
+        within = {one: share[one] * len(names) / total[name] for name, names in classes.items() for one in names}
+        weights = torch.tensor([within[name] for name in self.attributor.classes_])
+        return weights.log(), torch.tensor(list(total.values())).double().log()
+
+    def estimates(self, finding: Finding) -> list[Estimate]:
+        """The parameters of the likeliest family and norm as numbers, from the distribution over settings."""
+        entries = {entry.label: entry for entry in self.sets.values()}
+        best = entries[finding.ranked[0].name]
+        rivals = [
+            (entries[one.name].setting, one.probability)
+            for one in finding.ranked
+            if (entries[one.name].family, entries[one.name].norm) == (best.family, best.norm)
+        ]
+        return [_estimate(name, [rival for rival in rivals if name in rival[0]]) for name in best.setting]
+
+
+def _neighbour(apart: Tensor) -> Tensor:
+    """(n, known) distances -> (n,) that of the neighbour that counts."""
+    return apart.kthvalue(min(_NEIGHBOUR, apart.shape[1]), dim=1).values
+
+
+def _bounded(log_proba: Tensor, images: int) -> Tensor:
+    """No answer is surer than so many calibration images can vouch for: one more would have been named at random."""
+    share = 1 / (images + 1)
+    return torch.log((1 - share) * log_proba.exp() + share / log_proba.shape[1])
+
+
+def _conformal(marginal: Marginal) -> Conformal:
+    """From the held-out answers to a dimension, with the names of that dimension as labels."""
+    inner = marginal.inner
+    home = {name: place for place, names in enumerate(marginal.members.values()) for name in names}
+    places = torch.tensor([home[name] for name in inner.classes_])
+    held = inner.held_out_
+    return Conformal(marginal.answer(held.log_proba), places[held.labels])
+
+
+def _finding(
+    names: Sequence[str], log_proba: Tensor, weighed: Tensor, usual: np.ndarray, accuracy: float | None
+) -> Finding:
+    """log_proba, weighed, usual: (classes,), without the prior, with it, and how usual the answer is of each class."""
+    order = weighed.argsort(descending=True, stable=True).tolist()
+    first, second = order[:2]
+    shares, ruled_in = weighed.tolist(), (usual > 1 - COVERAGE).tolist()
+    return Finding(
+        ranked=[Alternative(name=names[one], probability=shares[one], words=words_for(shares[one])) for one in order],
+        prediction_set=[names[one] for one in order if ruled_in[one]],
+        coverage=COVERAGE,
+        likelihood_ratio=(log_proba[first] - log_proba[second]).clamp(-700, 700).exp().item(),
+        measured=accuracy,
+    )
+
+
+def _estimate(name: str, rivals: Sequence[tuple[Mapping[str, float], float]]) -> Estimate:
+    """Quantiles, linear between the settings that are known, on a logarithmic scale where all of these have one."""
+    shares: dict[float, float] = {}
+    for setting, probability in rivals:
+        shares[setting[name]] = shares.get(setting[name], 0.0) + probability
+    values = sorted(shares)
+    weights = np.array([shares[value] for value in values])
+    middles = (np.cumsum(weights) - weights / 2) / weights.sum() if weights.sum() else np.full(len(values), 0.5)
+    there, back = (np.log, np.exp) if values[0] > 0 else (np.asarray, np.asarray)
+    low, value, high = back(np.interp([_TAIL, 0.5, 1 - _TAIL], middles, there(values)))
+    return Estimate(parameter=name, value=value, low=low, high=high)
+
+
+def unknown_reason(ood_quantile: float, knn_quantile: float, family: Finding) -> str:
+    """Why no name should be relied upon; empty where nothing speaks against it."""
+    if ood_quantile > ACCEPTED:
+        return f"its features are stranger than those of {ood_quantile:.1%} of the known images"
+    if knn_quantile > FAR:
+        return f"its features lie farther from those of known images than {knn_quantile:.1%} of these do"
+    if not family.prediction_set:
+        return f"for no known family would such an answer be usual (coverage {family.coverage:.0%})"
+    return ""

@@ -1,0 +1,161 @@
+"""A verdict in sentences, with the probability words and confidence levels of ICD 203."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from redhanded.attacks import title_of
+from redhanded.bundle import Bundle
+from redhanded.sets import NO_VICTIM
+from redhanded.studies import NORM_TITLES
+from redhanded.verdicts.atlas import CRAFTED, technique_of
+from redhanded.verdicts.verdict import Alternative, Verdict
+
+# (upper bound, words), read top to bottom; at the ends the standard has no words, and certainty is never claimed.
+ICD_203 = (
+    (0.05, "almost no chance"),
+    (0.20, "very unlikely"),
+    (0.45, "unlikely"),
+    (0.55, "roughly even chance"),
+    (0.80, "likely"),
+    (0.95, "very likely"),
+    (1.00, "almost certain"),
+)
+_BOUNDS = [bound for bound, _ in ICD_203]
+
+
+def words_for(probability: float) -> str:
+    """The words for a probability in [0, 1]; a bound belongs to the words below it."""
+    return ICD_203[bisect_left(_BOUNDS, probability)][1]
+
+
+Confidence = Literal["high", "moderate", "low"]
+
+# What the likeliest name of a dimension would mean; settings are told as numbers.
+CLAIMS = {
+    "family": "the attack was {}",
+    "norm": "its norm was {}",
+    "victim": "the gradients were those of {}",
+    "toolchain": "the code was that of {}",
+}
+OPENINGS = {"almost no chance": "There is almost no chance", "roughly even chance": "There is a roughly even chance"}
+# (smallest accuracy of naming the family on test images, confidence), read top to bottom.
+CONFIDENCE: tuple[tuple[float, Confidence], ...] = ((0.9, "high"), (0.7, "moderate"), (0.0, "low"))
+KNOWING = {
+    "blind": "from the image alone",
+    "candidates": "by asking the candidate victims",
+    "oracle": "from the difference to the clean reference",
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and which names of families mean that nothing was attacked."""
+
+    verdict: Verdict
+    controls: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, verdict: Verdict, bundle: Bundle) -> "Judgement":
+        """The judgement that a bundle's verdict is."""
+        controls = frozenset(entry.family for entry in bundle.card.sets.values() if entry.control)
+        return cls(verdict, controls)
+
+    @cached_property
+    def adversarial(self) -> Alternative | None:
+        """How likely the image is adversarial at all; None where the bundle has no controls to tell it from."""
+        finding = self.verdict.findings.get("adversarial")
+        return next((one for one in finding.ranked if one.name == "adversarial"), None) if finding else None
+
+    @property
+    def attacked(self) -> bool:
+        """Whether an attack was seen: the image is rather adversarial than not, and of a kind that is known."""
+        return not self.verdict.unknown and self.adversarial is not None and self.adversarial.probability > 0.5
+
+    @property
+    def named(self) -> bool:
+        """Whether names are given: an attack was seen, or nobody could see whether there was one."""
+        return self.attacked or (not self.verdict.unknown and self.adversarial is None)
+
+    def likeliest(self, dimension: str) -> Alternative | None:
+        """The likeliest name that an attack has in a dimension; None where the dimension was not asked."""
+        finding = self.verdict.findings.get(dimension)
+        names = finding.ranked if finding else []
+        return next((one for one in names if one.name not in self.controls | {NO_VICTIM}), None)
+
+    @property
+    def families(self) -> dict[str, float]:
+        """The attacks' families that it may have been, the likeliest first, and their probabilities."""
+        finding, best = self.verdict.findings["family"], self.likeliest("family")
+        left = {*finding.prediction_set, best.name if best else ""} - self.controls
+        return {one.name: one.probability for one in finding.ranked if one.name in left}
+
+    @property
+    def technique(self) -> tuple[str, float]:
+        """The ATLAS technique that an attack of such a kind is, and how likely it was used."""
+        technique = technique_of(self.families)
+        share = self.adversarial.probability if self.adversarial else 0.0
+        return technique, share if technique == CRAFTED else min(share, sum(self.families.values()))
+
+    @property
+    def confidence(self) -> Confidence:
+        """How far the method can be relied upon for such an image."""
+        measured = self.verdict.findings["family"].measured
+        if measured is None or self.verdict.unknown or self.verdict.condition.form == "lossy":
+            return "low"
+        return next(word for least, word in CONFIDENCE if measured >= least)
+
+    def sentences(self) -> list[str]:
+        """The analytic statement."""
+        return [*self._likelihoods(), *self._alternatives(), *self._reliance()]
+
+    def _likelihoods(self) -> Iterator[str]:
+        images = (
+            "the image is" if self.verdict.images == 1 else f"the {self.verdict.images} images, taken together, are"
+        )
+        if self.verdict.unknown:
+            yield f"No attack is named: {self.verdict.unknown}."
+            return
+        if self.adversarial is None:
+            yield f"Whether {images} adversarial was not asked, since the bundle knows no controls; supposing it is:"
+        else:
+            yield f"{_likelihood(self.adversarial)} that {images} adversarial."
+        for dimension, claim in CLAIMS.items() if self.named else ():
+            best = self.likeliest(dimension)
+            if best is not None:
+                yield f"{_likelihood(best)} that {claim.format(title(best.name))}."
+
+    def _alternatives(self) -> Iterator[str]:
+        finding = self.verdict.findings["family"]
+        if finding.prediction_set and not self.verdict.unknown:
+            names = ", ".join(title(name) for name in finding.prediction_set)
+            yield f"Not ruled out: {names} (such sets hold the true name for {finding.coverage:.0%} of known images)."
+        if self.named and self.verdict.estimates:
+            numbers = ", ".join(
+                f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in self.verdict.estimates
+            )
+            yield f"Estimated parameters: {numbers}."
+
+    def _reliance(self) -> Iterator[str]:
+        measured = self.verdict.findings["family"].measured
+        tested = "was not measured" if measured is None else f"named the attack of {measured:.0%} of test images"
+        basis = f"the method ({KNOWING[self.verdict.knowledge]}, {self.verdict.condition.pixels}) {tested}"
+        yield f"Confidence in this judgement is {self.confidence}: {basis}."
+        if self.verdict.condition.remarks:
+            yield f"Condition of the evidence: {'; '.join(self.verdict.condition.remarks)}."
+        if self.verdict.prior:
+            shares = ", ".join(f"{title(name)} {share:.3g}" for name, share in self.verdict.prior.items())
+            yield f"The analyst's own prior was used: {shares}."
+
+
+def title(name: str) -> str:
+    """What a sentence calls a family, a norm or another name of a finding."""
+    return NORM_TITLES.get(name) or title_of(name)
+
+
+def _likelihood(one: Alternative) -> str:
+    """E.g. `It is very likely (87 %)`; certainty is never claimed."""
+    share = min(99, max(1, round(100 * one.probability)))
+    return f"{OPENINGS.get(one.words, f'It is {one.words}')} ({share} %)"

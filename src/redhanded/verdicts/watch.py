@@ -1,0 +1,160 @@
+"""What appears in a folder, judged exactly once."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from redhanded.data import bad_data
+from redhanded.errors import DataError
+from redhanded.verdicts.evidence import Evidence, bytes_of, digest_of, find_files, read_bytes
+from redhanded.verdicts.examine import BATCH, Examiner, How
+from redhanded.verdicts.journal import Entry, Journal, open_journal
+from redhanded.verdicts.verdict import Failure, Verdict
+
+Wait = Callable[[float], bool]  # waits for so many seconds; whether to end
+
+
+class Look(NamedTuple):
+    """What tells that a file was written to; the time of change also tells that it may be read now."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int  # nanoseconds
+    changed: int
+
+
+class Taken(NamedTuple):
+    """An image of a file, or why there is none."""
+
+    path: str
+    sha256: str
+    image: int  # its place in the file
+    images: int
+    found: Evidence | Failure
+
+
+def never(seconds: float) -> bool:
+    """Sleep; nothing asks to end."""
+    time.sleep(seconds)
+    return False
+
+
+def watch_folder(
+    desk: Examiner,
+    folder: Path,
+    out: Path,
+    *,
+    interval: float = 1.0,
+    once: bool = False,
+    blind: bool = False,
+    wait: Wait = never,
+) -> Iterator[Entry]:
+    """Judge every file of a folder and what appears in it, and yield each line once it is on the disk.
+
+    A file is taken when two looks, `interval` seconds apart, find it unchanged. It is judged once: what `out` has of
+    the same path and bytes, written now or by an earlier watcher, is not judged again. A file that cannot be used has
+    its line too. once: end when the files that the first look found are done; wait: how to sleep, and whether to end
+    after the current batch.
+
+    Raises DataError where there is no such folder, RunError where `out` cannot be written, is something else or is
+    written by another watcher; all in one line.
+    """
+    if not folder.is_dir():
+        raise bad_data(folder, "a folder", "none", "make it, or check the path")
+    with open_journal(out) as journal:
+        for ready in _settled(folder.resolve(), journal, interval, once, wait):
+            images = (taken for path, look in ready for taken in _take(path, look, desk.shape, journal))
+            while batch := list(islice(images, BATCH)):
+                entries = _judge(desk, batch, How(blind=blind))
+                journal.add(entries)
+                yield from entries
+                if wait(0):
+                    return
+
+
+def _settled(
+    folder: Path, journal: Journal, interval: float, once: bool, wait: Wait
+) -> Iterator[Iterable[tuple[Path, Look]]]:
+    """Look by look, the files that are as they were at the look before and were not given so yet."""
+    before: dict[Path, Look] = {}
+    given: dict[Path, Look] = {}
+    left: set[Path] | None = None
+    while True:
+        now = _look(folder, journal.own_files())
+        ready = {path: look for path, look in now.items() if before.get(path) == look != given.get(path)}
+        yield ready.items()
+        given = {path: look for path, look in (given | ready).items() if path in now}
+        waiting = {path for path, look in now.items() if given.get(path) != look}
+        left = waiting if left is None else left & waiting
+        before = now
+        if (once and not left) or wait(interval):
+            return
+
+
+def _look(folder: Path, own: set[tuple[int, int]]) -> dict[Path, Look]:
+    """Every visible file but the journal's; nothing while the folder is away."""
+    paths = find_files([folder]) if folder.is_dir() else ()
+    looks = {path: _look_at(path) for path in paths}
+    return {path: look for path, look in looks.items() if look is not None and look[:2] not in own}
+
+
+def _look_at(path: Path) -> Look | None:
+    """Of the file, or else of the link that leads nowhere; None where it has vanished."""
+    for follow in (True, False):
+        with suppress(OSError):
+            stat = path.stat(follow_symlinks=follow)
+            return Look(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return None
+
+
+def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> list[Taken]:
+    """The images of a file that have no line yet; none where it changes meanwhile: then a later look takes it."""
+    name, digest = os.fsencode(path).decode(errors="backslashreplace"), ""
+    found: Sequence[Evidence | Failure]
+    try:
+        data = bytes_of(path)
+        digest = digest_of(data) or ""
+        lines, images = journal.progress(name, digest)
+        found = read_bytes(name, data, shape) if lines < images else ()
+    except DataError as error:
+        found = [Failure(name=name, error=str(error), sha256=digest or None)]
+    if _look_at(path) != look:
+        return []
+    lines, _ = journal.progress(name, digest)
+    return [Taken(name, digest, place, len(found), one) for place, one in enumerate(found)][lines:]
+
+
+def _judge(desk: Examiner, batch: Sequence[Taken], how: How) -> list[Entry]:
+    evidence = [taken.found for taken in batch if isinstance(taken.found, Evidence)]
+    verdicts = iter(_verdicts(desk, evidence, how))
+    now = datetime.now(UTC)
+    return [_entry(now, taken, taken.found if isinstance(taken.found, Failure) else next(verdicts)) for taken in batch]
+
+
+def _verdicts(desk: Examiner, evidence: Sequence[Evidence], how: How) -> list[Verdict | Failure]:
+    """One image that the bundle cannot be asked about does not stop the others."""
+    try:
+        return list(desk.judge(evidence, how))
+    except DataError as error:
+        if len(evidence) == 1:
+            return [Failure(name=evidence[0].name, error=str(error), sha256=evidence[0].sha256)]
+        return [answer for one in evidence for answer in _verdicts(desk, [one], how)]
+
+
+def _entry(now: datetime, taken: Taken, answer: Verdict | Failure) -> Entry:
+    verdict, failure = (answer, None) if isinstance(answer, Verdict) else (None, answer)
+    return Entry(
+        time=now,
+        path=taken.path,
+        sha256=taken.sha256,
+        image=taken.image,
+        images=taken.images,
+        verdict=verdict,
+        failure=failure,
+    )

@@ -1,1 +1,0 @@
-"""`redhanded serve`: verdicts in the browser and over HTTP."""

@@ -1,0 +1,770 @@
+"""From a bundle and images to verdicts: what is said is what the stored numbers say, and how sure it may be."""
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+import redhanded
+from redhanded.attributors import Attributor as Stored
+from redhanded.attributors import CalibrationSet, Conformal, Prediction
+from redhanded.attributors.openset import p_values
+from redhanded.bundle import BundleError, load_bundle, pack_bundle
+from redhanded.cli.main import main
+from redhanded.errors import DataError, RunError
+from redhanded.models import prepare
+from redhanded.sets import Samples, read_column
+from redhanded.studies.dimensions import DIMENSIONS
+from redhanded.verdicts import Evidence, Failure, How, Judged, Verdict
+from redhanded.verdicts.evidence import read_files
+from redhanded.verdicts.judge import COVERAGE, unknown_reason
+from redhanded.verdicts.picture import draw_evidence
+from redhanded.verdicts.printing import CSV_COLUMNS
+from redhanded.verdicts.statement import ICD_203, words_for
+
+REDHANDED = Path(sys.executable).with_name("redhanded")
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def desk(bundle: Path) -> redhanded.Examiner:
+    return redhanded.Examiner.load(bundle)
+
+
+@pytest.fixture(scope="module")
+def known(bundle: Path) -> dict[str, np.ndarray]:
+    """Test images of every set that fool their victim as they are and after rounding (of the control all), float32."""
+    found: dict[str, list[np.ndarray]] = {}
+    for path in sorted((bundle.parent / "run" / "sets").glob("*/*-test-*.zarr")):
+        label = path.name.partition("-test-")[0]
+        control = label.startswith("clean")
+        kept = [
+            read_column(path, name) for name in (("attacked",) if control else ("success_float32", "success_uint8"))
+        ]
+        rows = np.flatnonzero(np.logical_and.reduce(kept))
+        found.setdefault(f"none/{label}" if control else f"{path.parent.name}/{label}", []).append(
+            read_column(path, "images", rows)
+        )
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line in this process: exit code and both streams."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["redhanded", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def shares(verdict: Verdict, dimension: str) -> dict[str, float]:
+    return {one.name: one.probability for one in verdict.findings[dimension].ranked}
+
+
+def examples(desk: redhanded.Examiner) -> list[np.ndarray]:
+    return list(desk.bundle.examples.numpy())
+
+
+def save_png(path: Path, image: np.ndarray) -> Path:
+    Image.fromarray(image.squeeze()).save(path)
+    return path
+
+
+@pytest.fixture
+def pngs(desk: redhanded.Examiner, tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "pngs"
+    folder.mkdir()
+    return [save_png(folder / f"{place}.png", image) for place, image in enumerate(examples(desk)[::4])]
+
+
+# --- what is said
+
+
+def independent(bundle: Path, place: str, images: np.ndarray, victims: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The dimensions of each image from the stored attributor's own answers, in NumPy.
+
+    The mean of the members' likelihoods, the temperature by a grid, and no surer than the held-out images allow.
+    """
+    card = json.loads((bundle / "bundle.json").read_text())
+    stored = Stored.load(bundle / "attributors" / place)
+    tensor = torch.from_numpy(images)
+    samples = Samples(tensor, torch.zeros(len(tensor), dtype=torch.int64), (), victims=victims)
+    answers = stored.predict_log_proba(samples).double().numpy()
+    held, labels = stored.held_out_.log_proba.double().numpy(), stored.held_out_.labels.numpy()
+    columns: dict[str, dict[str, list[int]]] = {name: {} for name in DIMENSIONS}
+    for column, name in enumerate(stored.classes_):
+        entry = card["sets"][name]
+        control = entry["control"]
+        said = {
+            "adversarial": "control" if control else "adversarial",
+            "family": entry["family"],
+            "victim": entry["victim"],
+            "setting": entry["label"],
+        }
+        for dimension, word in said.items():
+            columns[dimension].setdefault(word, []).append(column)
+
+    def mean(log_proba: np.ndarray, members: dict[str, list[int]]) -> np.ndarray:
+        means = np.stack([np.exp(log_proba[:, places]).mean(1) for places in members.values()], 1)
+        return np.log(means / means.sum(1, keepdims=True))
+
+    def sharpened(log_proba: np.ndarray, temperature: float) -> np.ndarray:
+        powers = np.exp(log_proba / temperature)
+        return powers / powers.sum(1, keepdims=True)
+
+    found: list[dict[str, Any]] = [{} for _ in images]
+    for dimension, members in columns.items():
+        if len(members) < 2:
+            continue
+        home = {column: place for place, places in enumerate(members.values()) for column in places}
+        truth = np.array([home[label] for label in labels])
+        of_held = mean(held, members)
+        losses = {
+            t: -np.maximum(np.log(sharpened(of_held, t)[np.arange(len(truth)), truth]), -30).mean()
+            for t in np.geomspace(0.05, 20, 4000)
+        }
+        temperature = min(losses, key=losses.__getitem__)
+        share = 1 / (len(labels) + 1)
+        bounded = (1 - share) * sharpened(mean(answers, members), temperature) + share / len(members)
+        for row, said_of in zip(bounded, found, strict=True):
+            said_of[dimension] = dict(zip(members, row.tolist(), strict=True))
+    yield from found
+
+
+@pytest.mark.parametrize("blind", [True, False])
+@pytest.mark.parametrize("pixels", ["uint8", "float32"])
+def test_a_verdict_is_what_the_stored_numbers_say(
+    desk: redhanded.Examiner, bundle: Path, known: dict[str, np.ndarray], pixels: str, blind: bool
+) -> None:
+    images = np.concatenate([images[:2] for images in known.values()])
+    if pixels == "uint8":
+        images = (np.round(images * 255) / 255).astype(np.float32)
+    else:
+        images = np.concatenate([one[None] for one in images if (np.round(one * 255) / 255 != one).any()])
+    verdicts = desk.attribute(images, blind=blind)
+    knowledge = "blind" if blind else "candidates"
+    expected = independent(bundle, f"{knowledge}-{pixels}", images, desk.bundle.victims)
+    for verdict, said in zip(verdicts, expected, strict=True):
+        assert (verdict.knowledge, verdict.condition.pixels) == (knowledge, pixels)
+        assert verdict.findings.keys() == said.keys()
+        for dimension, finding in verdict.findings.items():
+            ranked = [one.probability for one in finding.ranked]
+            assert sum(ranked) == pytest.approx(1)
+            assert ranked == sorted(ranked, reverse=True)
+            assert shares(verdict, dimension) == pytest.approx(said[dimension], abs=5e-3)  # the grid's step
+            first, second = (said[dimension][one.name] for one in finding.ranked[:2])
+            assert finding.likelihood_ratio == pytest.approx(first / second, rel=0.05)
+
+
+def test_known_images_are_named_better_than_by_chance(desk: redhanded.Examiner, known: dict[str, np.ndarray]) -> None:
+    right = total = 0
+    for name, images in known.items():
+        for verdict in desk.attribute(images):
+            right += verdict.findings["family"].ranked[0].name == DIMENSIONS["family"](desk.bundle.card.sets[name])
+            total += 1
+    assert right / total > 0.6  # of three families
+
+
+def test_the_set_that_is_not_told_apart_holds_the_truth_as_often_as_it_says(
+    desk: redhanded.Examiner, known: dict[str, np.ndarray]
+) -> None:
+    for blind in (True, False):
+        held = {dimension: [] for dimension in DIMENSIONS}
+        for name, images in known.items():
+            for verdict in desk.attribute(images, blind=blind):
+                for dimension, finding in verdict.findings.items():
+                    assert finding.coverage == COVERAGE
+                    held[dimension].append(DIMENSIONS[dimension](desk.bundle.card.sets[name]) in finding.prediction_set)
+        for inside in filter(None, held.values()):
+            assert np.mean(inside) > COVERAGE - 0.08  # that of so few held-out images scatters
+
+
+def test_conformal_p_values_are_those_of_crepes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    held = torch.randn(200, 5, generator=generator).log_softmax(1)
+    labels = torch.randint(0, 4, (200,), generator=generator)  # nothing was held out of the last class
+    asked = torch.cat([torch.randn(60, 5, generator=generator).log_softmax(1), held[:20]])  # and ties
+    expected = p_values(
+        CalibrationSet(held, torch.zeros(200, 1), labels, labels), Prediction(asked, torch.zeros(80, 1))
+    )
+    assert Conformal(held, labels).p_values(asked) == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_no_known_image_is_like_is_unknown_and_known_images_mostly_are_not(
+    desk: redhanded.Examiner, known: dict[str, np.ndarray]
+) -> None:
+    for grey in (0.0, 0.3, 1.0):
+        (verdict,) = desk.attribute([np.full(desk.shape, grey, np.float32)])
+        assert verdict.unknown
+    familiar = [verdict for images in known.values() for verdict in desk.attribute(images)]
+    share = np.mean([bool(verdict.unknown) for verdict in familiar])
+    assert share < 0.25
+    assert 0.3 < np.mean([verdict.ood_quantile for verdict in familiar]) < 0.7  # uniform, on test images
+    noise = np.random.default_rng(0).random((40, *desk.shape)).astype(np.float32)
+    assert np.mean([bool(verdict.unknown) for verdict in desk.attribute(noise)]) > 2 * share
+
+
+def test_every_reason_for_unknown_is_given(desk: redhanded.Examiner) -> None:
+    (verdict,) = desk.attribute(examples(desk)[:1])
+    family = verdict.findings["family"]
+    usual = family.model_copy(update={"prediction_set": ["fgsm"]})
+    assert unknown_reason(0.95, 0.99, usual) == ""
+    assert "stranger than those of 96.0%" in unknown_reason(0.96, 0.0, usual)
+    assert "farther from those of known images than 99.5%" in unknown_reason(0.5, 0.995, usual)
+    nothing = family.model_copy(update={"prediction_set": []})
+    assert "for no known family would such an answer be usual (coverage 90%)" in unknown_reason(0.0, 0.0, nothing)
+
+
+# --- priors, several images, a reference
+
+
+def posterior(likelihoods: dict[str, float], prior: Mapping[str, float]) -> dict[str, float]:
+    weighed = {name: likelihood * prior[name] for name, likelihood in likelihoods.items()}
+    return {name: value / sum(weighed.values()) for name, value in weighed.items()}
+
+
+def test_a_prior_multiplies_likelihoods_and_leaves_their_ratio(desk: redhanded.Examiner) -> None:
+    plain = desk.attribute(examples(desk))
+    given = desk.attribute(examples(desk), prior={"fgsm": 0.8})
+    full = {"clean": 0.1, "deepfool": 0.1, "fgsm": 0.8}
+    for before, after in zip(plain, given, strict=True):
+        assert after.prior == pytest.approx(full)
+        assert before.prior == {}
+        assert shares(after, "family") == pytest.approx(posterior(shares(before, "family"), full))
+        control = after.findings["adversarial"]
+        ratio = control.likelihood_ratio
+        assert ratio is not None
+        first, second = (shares(before, "adversarial")[one.name] for one in control.ranked)
+        assert ratio == pytest.approx(first / second)
+
+
+def test_a_prior_that_is_the_usual_weight_of_the_sets_changes_nothing_within_a_family(
+    desk: redhanded.Examiner,
+) -> None:
+    plain = desk.attribute(examples(desk))
+    even = desk.attribute(examples(desk), prior=dict.fromkeys(desk.families, 1 / len(desk.families)))
+    for before, after in zip(plain, even, strict=True):
+        assert shares(after, "family") == pytest.approx(shares(before, "family"))
+
+
+def test_a_prior_weighs_the_sets_inside_a_class(desk: redhanded.Examiner) -> None:
+    """Where one family is all but sure, the victim is the one that this family's sets name."""
+    sets = desk.bundle.card.sets
+    verdicts = desk.attribute(examples(desk), prior={"fgsm": 1.0}, blind=True)
+    panel = desk.panels["uint8", "blind"]
+    marginal = panel.marginals["victim"]
+    images = desk.bundle.examples.float() / 255
+    answer = panel.attributor.answer(Samples(images, torch.zeros(len(images), dtype=torch.int64), ()))
+    places = {name: place for place, name in enumerate(panel.attributor.classes_)}
+    fgsm = {
+        victim: [places[one] for one in names if sets[one].family == "fgsm"]
+        for victim, names in marginal.members.items()
+    }
+    likely = {victim: answer.log_proba[:, columns].exp().mean(1) for victim, columns in fgsm.items() if columns}
+    named = torch.stack(list(likely.values())).argmax(0).tolist()
+    for verdict, place in zip(verdicts, named, strict=True):
+        assert verdict.findings["victim"].ranked[0].name == list(likely)[place]
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        {"nobody": 0.5},
+        {"fgsm": -0.1},
+        {"fgsm": 1.5},
+        {"fgsm": 0.7, "deepfool": 0.7},
+        {"fgsm": float("nan")},
+        {"fgsm": float("inf")},
+        {"fgsm": 0.1, "deepfool": 0.1, "clean": 0.1},
+    ],
+)
+def test_a_prior_that_is_none_is_refused(desk: redhanded.Examiner, prior: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="prior: expected shares of clean, deepfool, fgsm that sum to 1 or less, found"):
+        desk.attribute(examples(desk)[:1], prior=prior)
+
+
+def test_together_adds_the_evidence(desk: redhanded.Examiner) -> None:
+    images = examples(desk)[4:8]  # of one set
+    apart = desk.attribute(images)
+    (whole,) = desk.attribute(images, together=True)
+    assert (whole.images, whole.name) == (4, "image 0, image 1, image 2, image 3")
+    assert whole.sha256 == [digest for verdict in apart for digest in verdict.sha256]
+    for dimension in whole.findings:
+        product = {
+            name: np.prod([shares(verdict, dimension)[name] for verdict in apart]) for name in shares(whole, dimension)
+        }
+        total = sum(product.values())
+        assert shares(whole, dimension) == pytest.approx({name: value / total for name, value in product.items()})
+    (weighed,) = desk.attribute(images, together=True, prior={"fgsm": 0.8})  # once, not once for each image
+    full = {"clean": 0.1, "deepfool": 0.1, "fgsm": 0.8}
+    assert shares(weighed, "family") == pytest.approx(posterior(shares(whole, "family"), full))
+
+
+def test_one_image_together_is_one_image(desk: redhanded.Examiner) -> None:
+    (alone,) = desk.attribute(examples(desk)[:1])
+    (together,) = desk.attribute(examples(desk)[:1], together=True)
+    assert shares(together, "family") == pytest.approx(shares(alone, "family"))
+    assert together.findings["family"].prediction_set == alone.findings["family"].prediction_set
+
+
+def test_images_of_two_protocols_are_no_one_piece_of_evidence(desk: redhanded.Examiner) -> None:
+    image = examples(desk)[0]
+    with pytest.raises(DataError, match="expected images of one pixel protocol, found uint8 and float32"):
+        desk.attribute([image, np.clip(image / np.float32(255) + 1e-3, 0, 1)], together=True)
+
+
+def test_with_the_original_the_true_perturbation_is_used(desk: redhanded.Examiner, bundle: Path) -> None:
+    path = next((bundle.parent / "run" / "sets" / "alexnet").glob("fgsm-l2-eps=6.0-test-*.zarr"))
+    adversarial, index = read_column(path, "images"), read_column(path, "index")
+    with np.load(bundle.parent / "bars.npz") as arrays:
+        originals = arrays["x_test"]
+    image, clean = adversarial[0], (originals[index[0]] / 255).astype(np.float32)[None]
+    (verdict,) = desk.attribute([image], clean=clean)
+    assert verdict.knowledge == "oracle"
+    assert verdict.findings["family"].ranked[0].name == "fgsm"
+    assert verdict.nearest == []  # the examples' originals are not at hand
+    stored = Stored.load(bundle / "attributors" / "oracle-float32")
+    tensors = torch.from_numpy(image)[None], torch.from_numpy(clean)[None]
+    samples = Samples(tensors[0], torch.zeros(1, dtype=torch.int64), (), clean=tensors[1])
+    best = stored.classes_[int(stored.predict_log_proba(samples).argmax())]
+    assert verdict.findings["setting"].ranked[0].name == best.partition("/")[2]
+
+
+# --- conditions and evidence
+
+
+def test_the_condition_is_that_of_the_file(desk: redhanded.Examiner, tmp_path: Path) -> None:
+    image = examples(desk)[0].squeeze()
+    between = np.clip(image / np.float32(255) + np.float32(1e-3), 0, 1)
+    np.save(tmp_path / "a.npy", between)
+    np.save(tmp_path / "b.npy", image / np.float32(255))
+    np.save(tmp_path / "c.npy", image)
+    np.savez(tmp_path / "d.npz", images=np.stack([between, between])[:, None])
+    for name, options in {
+        "e.png": {},
+        "f.bmp": {},
+        "g.tiff": {},
+        "h.webp": {"lossless": True},
+        "i.webp": {"quality": 90},
+        "j.jpg": {"quality": 90},
+        "k.tif": {"compression": "jpeg"},
+    }.items():
+        Image.fromarray(np.stack([image] * 3, 2) if "webp" in name else image).save(tmp_path / name, **options)
+    found = list(read_files([tmp_path], desk.shape))
+    assert all(isinstance(one, Evidence) or "i.webp" in one.name for one in found), found
+    said = {Path(one.name).name: one.condition for one in found if isinstance(one, Evidence)}
+    forms = {name: (condition.file_format, condition.form, condition.pixels) for name, condition in said.items()}
+    forms.pop("i.webp", None)  # its channels may differ
+    assert forms == {
+        "a.npy": ("NPY", "float", "float32"),
+        "b.npy": ("NPY", "8-bit", "uint8"),
+        "c.npy": ("NPY", "8-bit", "uint8"),
+        "d.npz[0]": ("NPY", "float", "float32"),
+        "d.npz[1]": ("NPY", "float", "float32"),
+        "e.png": ("PNG", "8-bit", "uint8"),
+        "f.bmp": ("BMP", "8-bit", "uint8"),
+        "g.tiff": ("TIFF", "8-bit", "uint8"),
+        "h.webp": ("WEBP", "8-bit", "uint8"),
+        "j.jpg": ("JPEG", "lossy", "uint8"),
+        "k.tif": ("TIFF", "lossy", "uint8"),
+    }
+    assert said["e.png"].remarks == []
+    assert any("without it" in remark for remark in said["j.jpg"].remarks)
+    pixels = {one.name: one.image for one in found if isinstance(one, Evidence)}
+    for name in ("b.npy", "c.npy", "e.png", "f.bmp", "g.tiff", "h.webp"):
+        assert torch.equal(
+            (pixels[str(tmp_path / name)] * 255).round().to(torch.uint8).squeeze(), torch.from_numpy(image)
+        )
+
+
+def test_a_lossy_webp_of_colour_says_so(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    for name, options in {"a.webp": {"quality": 90}, "b.webp": {"lossless": True, "icc_profile": b"p" * 999}}.items():
+        Image.fromarray(pixels).save(tmp_path / name, **options)
+    lossy, lossless = read_files([tmp_path], (3, 16, 16))
+    assert isinstance(lossy, Evidence)
+    assert isinstance(lossless, Evidence)
+    assert (lossy.condition.form, lossless.condition.form) == ("lossy", "8-bit")
+
+
+def test_repeated_pixels_are_taken_away_and_nothing_else_is(desk: redhanded.Examiner, tmp_path: Path) -> None:
+    image = examples(desk)[0].squeeze()
+    large = image.repeat(3, 0).repeat(3, 1)
+    save_png(tmp_path / "a.png", large)
+    Image.fromarray(np.stack([large] * 3, 2)).save(tmp_path / "b.png")
+    large[0, 0] ^= 1
+    save_png(tmp_path / "c.png", large)
+    save_png(tmp_path / "d.png", image)
+    grey, colour, other, plain = read_files([tmp_path], desk.shape)
+    assert isinstance(plain, Evidence)
+    for one, remarks in ((grey, 1), (colour, 2)):
+        assert isinstance(one, Evidence)
+        assert torch.equal(one.image, plain.image)
+        assert len(one.condition.remarks) == remarks
+        assert one.condition.remarks[-1] == "enlarged 3 times by repeating pixels; undone"
+    assert isinstance(other, Failure)
+    assert "expected an image of 1 x 16 x 16, found 1 x 48 x 48" in other.error
+
+
+def test_the_nearest_example_of_an_example_is_itself(desk: redhanded.Examiner) -> None:
+    for blind in (True, False):
+        for place, verdict in enumerate(desk.attribute(examples(desk), blind=blind)):
+            closest = verdict.nearest[0]
+            assert len(verdict.nearest) == 3
+            assert closest.distance == pytest.approx(0, abs=1e-3)
+            same = [
+                torch.equal(desk.bundle.examples[one.example], desk.bundle.examples[place]) for one in verdict.nearest
+            ]
+            assert any(same)
+            assert closest.name == desk.bundle.card.examples[closest.example].name
+
+
+def test_the_hash_is_that_of_the_bytes(desk: redhanded.Examiner, pngs: list[Path]) -> None:
+    for judged, path in zip(desk.attribute_files(pngs), pngs, strict=True):
+        assert isinstance(judged, Judged)
+        assert judged.verdict.sha256 == [hashlib.sha256(path.read_bytes()).hexdigest()]
+        assert judged.verdict.files == [str(path)]
+
+
+def test_estimates_are_quantiles_between_the_known_settings(desk: redhanded.Examiner) -> None:
+    for verdict in desk.attribute(examples(desk)):
+        best = verdict.findings["setting"].ranked[0].name
+        if not best.startswith("fgsm"):
+            assert best.startswith("clean") == (verdict.estimates == [])
+            continue
+        (estimate,) = verdict.estimates
+        four, six = (shares(verdict, "setting")[f"fgsm-l2-eps={eps}"] for eps in ("4.0", "6.0"))
+        low, high = four / (four + six) / 2, (four + six / 2) / (four + six)  # where each setting's middle lies
+        values = np.exp(np.interp([0.05, 0.5, 0.95], [low, high], np.log([4.0, 6.0])))
+        assert estimate.parameter == "eps"
+        assert [estimate.low, estimate.value, estimate.high] == pytest.approx(values.tolist())
+
+
+def test_a_setting_of_zero_has_an_estimate_too(desk: redhanded.Examiner, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = desk.panels["uint8", "blind"]
+    (verdict,) = desk.attribute(examples(desk)[4:5], blind=True)
+    zeroed = {
+        name: entry.model_copy(
+            update={"setting": {key: value - min(value, 4.0) for key, value in entry.setting.items()}}
+        )
+        for name, entry in panel.sets.items()
+    }
+    monkeypatch.setattr(panel, "sets", zeroed)
+    for estimate in panel.estimates(verdict.findings["setting"]):
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 2
+
+
+def test_words_never_claim_certainty() -> None:
+    assert [words_for(share) for share in (0.0, 0.05, 0.0501, 0.5, 0.8, 0.95, 0.9501, 1.0)] == [
+        *("almost no chance", "almost no chance", "very unlikely", "roughly even chance", "likely", "very likely"),
+        *("almost certain", "almost certain"),
+    ]
+    assert [bound for bound, _ in ICD_203] == sorted(bound for bound, _ in ICD_203)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((16, 16), np.float16), "expected float32, float64 or uint8, found float16"),
+        (np.full((16, 16), 1.5, np.float32), "expected values in"),
+        (np.zeros((2, 16, 16), np.uint8), "expected one image"),
+        (np.zeros((17, 16), np.uint8), "expected an image of 1 x 16 x 16, found 1 x 17 x 16"),
+        (torch.zeros(1, 16, 16, dtype=torch.bfloat16), "expected an array of numbers"),
+        (torch.zeros(0, 16), "expected an image, found an array of shape"),
+        ([[0], [0, 1]], "expected an array of numbers"),
+    ],
+)
+def test_an_image_in_memory_that_is_none_is_refused_by_its_place(
+    desk: redhanded.Examiner, image: Any, said: str
+) -> None:
+    with pytest.raises(DataError, match=said) as error:
+        desk.attribute([examples(desk)[0], image])
+    assert str(error.value).startswith("image 1: ")
+
+
+def test_every_layout_of_an_image_is_the_same_evidence(desk: redhanded.Examiner) -> None:
+    image = examples(desk)[0]  # (1, 16, 16) uint8
+    same = [image, image[0], image[0][..., None], torch.from_numpy(image), image / 255, image / np.float32(255)]
+    same.append(torch.from_numpy(image / np.float32(255)).requires_grad_())
+    verdicts = [desk.attribute([one])[0] for one in same]
+    told = [verdict.model_dump(exclude={"name", "files", "sha256"}) for verdict in verdicts]
+    assert all(one == told[0] for one in told)
+
+
+def test_evidence_does_not_change_with_the_array(desk: redhanded.Examiner) -> None:
+    from redhanded.verdicts.evidence import from_array
+
+    array = examples(desk)[0] / np.float32(255)
+    evidence = from_array("a", array, desk.shape)
+    before = evidence.image.clone()
+    array[:] = 0
+    assert torch.equal(evidence.image, before)
+
+
+# --- the same answer every time
+
+
+def test_neighbours_do_not_matter(desk: redhanded.Examiner) -> None:
+    for blind in (True, False):
+        alone = [desk.attribute([image], blind=blind)[0] for image in examples(desk)]
+        for one, other in zip(alone, desk.attribute(examples(desk), blind=blind), strict=True):
+            for dimension in one.findings:
+                assert shares(one, dimension) == pytest.approx(shares(other, dimension), abs=1e-4)
+            assert one.fingerprints == other.fingerprints
+
+
+def test_the_same_bytes_give_the_same_json_in_other_processes(bundle: Path, pngs: list[Path], tmp_path: Path) -> None:
+    np.save(pngs[0].parent / "float.npy", np.random.default_rng(0).random((16, 16)).astype(np.float32))
+    command = [REDHANDED, "attribute", pngs[0].parent, "--bundle", bundle, "--json"]
+    one, other = (subprocess.run(command, capture_output=True, timeout=300) for _ in range(2))
+    assert (one.returncode, one.stderr) == (0, b"")
+    assert one.stdout == other.stdout
+    assert len(one.stdout.splitlines()) == len(pngs) + 1
+
+
+# --- the command
+
+
+def test_json_has_everything(cli: Cli, desk: redhanded.Examiner, bundle: Path, pngs: list[Path]) -> None:
+    code, out, err = cli("attribute", *pngs, "--bundle", bundle, "--json")
+    assert (code, err) == (0, "")
+    verdicts = [Verdict.model_validate_json(line) for line in out.splitlines()]
+    judged = [one.verdict for one in desk.attribute_files(pngs) if isinstance(one, Judged)]
+    assert verdicts == judged
+    assert [verdict.name for verdict in verdicts] == list(map(str, pngs))
+
+
+def test_csv_has_a_row_for_each_dimension_and_runs_no_formula(
+    cli: Cli, desk: redhanded.Examiner, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_png(tmp_path / "=1+1.png", examples(desk)[0])
+    code, out, _ = cli("attribute", "=1+1.png", "--bundle", bundle, "--csv")
+    head, *rows = csv.reader(io.StringIO(out))
+    assert code == 0
+    assert tuple(head) == CSV_COLUMNS
+    assert {row[0] for row in rows} == {"'=1+1.png"}
+    (verdict,) = (one.verdict for one in desk.attribute_files([Path("=1+1.png")]) if isinstance(one, Judged))
+    dimensions = {row[head.index("dimension")]: row[head.index("likeliest")] for row in rows}
+    assert dimensions == {name: finding.ranked[0].name for name, finding in verdict.findings.items()}
+
+
+def test_the_table_says_what_the_verdict_says(
+    cli: Cli, desk: redhanded.Examiner, bundle: Path, pngs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = cli("attribute", pngs[1], "--bundle", bundle)
+    (judged,) = desk.attribute_files(pngs[1:2])
+    assert isinstance(judged, Judged)
+    title, header, *rows = out.splitlines()
+    assert (code, err) == (0, "")
+    assert title == f"{pngs[1]} (PNG, 8-bit, candidates)"
+    assert header.split()[:3] == ["likeliest", "in", "words"]
+    firsts = {row.split()[0]: row for row in rows if row.strip() and not row.startswith(" ")}
+    for dimension, finding in judged.verdict.findings.items():
+        assert finding.ranked[0].name in firsts[dimension]
+        assert finding.ranked[0].words in firsts[dimension]
+    assert "100%" not in out
+
+
+def test_a_picture_of_each_verdict_is_written(
+    cli: Cli, desk: redhanded.Examiner, bundle: Path, pngs: list[Path], tmp_path: Path
+) -> None:
+    hard = pngs[0].with_name("$a^{$ %s\n日.png")  # no formula, and no glyph that is missing
+    hard.write_bytes(pngs[0].read_bytes())
+    np.savez(tmp_path / "many.npz", images=np.stack(examples(desk)[:3]))
+    code, _, err = cli(
+        "attribute", *pngs[:2], hard, tmp_path / "many.npz", "--bundle", bundle, "--pictures", tmp_path / "p"
+    )
+    assert (code, err) == (0, "")
+    pictures = sorted((tmp_path / "p").iterdir())
+    assert len(pictures) == 6
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert picture.width > picture.height > 100
+    digest = hashlib.sha256(pngs[1].read_bytes()).hexdigest()
+    assert pictures[1].name == f"0001-1-{digest[:8]}.png"
+    code, _, err = cli("attribute", pngs[0], "--bundle", bundle, "--json", "--pictures", pngs[0])
+    assert (code, err.count("\n")) == (2, 1)
+    assert "expected to write pictures to" in err
+
+
+def test_a_bad_file_does_not_keep_the_others_from_their_answer(
+    cli: Cli, bundle: Path, pngs: list[Path], tmp_path: Path
+) -> None:
+    good = pngs[0]
+    (tmp_path / "torn.png").write_bytes(good.read_bytes()[:60])
+    (tmp_path / "text.txt").write_text("no image")
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "large.png")
+    np.save(tmp_path / "outside.npy", np.full((16, 16), 1.5, np.float32))
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    bad = [tmp_path / name for name in ("torn.png", "text.txt", "large.png", "outside.npy", "objects.npy", "gone.png")]
+    code, out, err = cli("attribute", bad[0], good, *bad[1:], good, "--bundle", bundle, "--json")
+    assert code == 2
+    assert [json.loads(line)["name"] for line in out.splitlines()] == [str(good)] * 2
+    lines = err.splitlines()
+    assert [line.startswith(f"redhanded: {path}: expected ") for line, path in zip(lines, bad, strict=True)] == [
+        True
+    ] * 6
+    assert "an image of 1 x 16 x 16, found 1 x 20 x 20" in lines[2]
+
+
+def test_folders_patterns_and_what_is_hidden(
+    desk: redhanded.Examiner, pngs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pngs[0].parent
+    (folder / "below").mkdir()
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "a.png").write_bytes(b"")
+    (folder / ".b.png").write_bytes(b"")
+    (folder / "below" / "z[1].png").write_bytes(pngs[0].read_bytes())
+    (folder / "below" / "loop").symlink_to(folder)
+    names = [one.name for one in read_files([folder], desk.shape)]
+    assert names == [*sorted(map(str, pngs)), str(folder / "below" / "z[1].png")]
+    monkeypatch.chdir(tmp_path)
+    assert [one.name for one in read_files([Path("pngs/*.png")], desk.shape)] == sorted(
+        f"pngs/{path.name}" for path in pngs
+    )
+    assert [one.name for one in read_files([folder / "below" / "z[1].png"], desk.shape)] == names[-1:]
+    (tmp_path / "empty").mkdir()
+    (empty,) = read_files([tmp_path / "empty"], desk.shape)
+    (nothing,) = read_files([Path("nothing*.png")], desk.shape)
+    assert isinstance(empty, Failure)
+    assert isinstance(nothing, Failure)
+    assert "found a folder without visible files" in empty.error
+
+
+def test_prior_reference_and_together_from_the_command(cli: Cli, bundle: Path, pngs: list[Path]) -> None:
+    code, out, _ = cli("attribute", *pngs[1:3], "--bundle", bundle, "--json", "--prior", "fgsm=0.5", "--together")
+    verdict = Verdict.model_validate_json(out)
+    assert (code, verdict.images) == (0, 2)
+    assert verdict.prior == pytest.approx({"clean": 0.25, "deepfool": 0.25, "fgsm": 0.5})
+    code, out, _ = cli("attribute", pngs[1], "--bundle", bundle, "--json", "--clean", pngs[0])
+    assert Verdict.model_validate_json(out).knowledge == "oracle"
+    code, out, _ = cli("attribute", pngs[1], "--bundle", bundle, "--json", "--blind")
+    assert Verdict.model_validate_json(out).knowledge == "blind"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--prior", "fgsm"], "--prior: expected FAMILY=SHARE"),
+        (["--prior", "=0.5"], "--prior: expected FAMILY=SHARE"),
+        (["--prior", "fgsm=much"], "--prior: expected FAMILY=SHARE"),
+        (["--prior", "fgsm=0.1", "--prior", "fgsm=0.2"], "each family once"),
+        (["--prior", "fgsm=nan"], "prior: expected shares of clean, deepfool, fgsm"),
+        (["--prior", "elf=0.5"], "prior: expected shares of clean, deepfool, fgsm"),
+        (["--clean", "nowhere.png"], "expected one clean reference image"),
+    ],
+)
+def test_a_mistake_gives_one_line(cli: Cli, bundle: Path, pngs: list[Path], words: list[str], said: str) -> None:
+    code, out, err = cli("attribute", pngs[0], "--bundle", bundle, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+# --- bundles
+
+
+def test_a_bundle_without_victims_answers_blind(bundle: Path, tmp_path: Path, desk: redhanded.Examiner) -> None:
+    card = pack_bundle(bundle.parent / "run", tmp_path / "secret", without_victims=True)
+    assert not (tmp_path / "secret" / "victims").exists()
+    assert {part.knowledge for part in card.parts} == {"blind", "oracle"}
+    verdicts = redhanded.Examiner.load(tmp_path / "secret").attribute(examples(desk)[:3])
+    blind = desk.attribute(examples(desk)[:3], blind=True)
+    assert [verdict.findings for verdict in verdicts] == [verdict.findings for verdict in blind]
+
+
+def test_a_bundle_is_packed_once_from_a_run(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="expected a new folder for the bundle"):
+        pack_bundle(bundle.parent / "run", bundle)
+    with pytest.raises(RunError, match="expected a RunCard"):
+        pack_bundle(tmp_path, tmp_path / "b")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"expected to read .* and to write"):
+        pack_bundle(bundle.parent / "run", tmp_path / "file" / "b")
+
+
+def test_packing_twice_gives_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    pack_bundle(bundle.parent / "run", tmp_path / "again")
+    assert load_bundle(tmp_path / "again").digest == load_bundle(bundle).digest
+
+
+def test_the_card_is_true(bundle: Path, desk: redhanded.Examiner, known: dict[str, np.ndarray]) -> None:
+    card = desk.bundle.card
+    assert card.sets.keys() == known.keys()
+    for name, digest in card.files.items():
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+    for part in card.parts:
+        assert all(0 <= measured.accuracy <= 1 and measured.n > 0 for measured in part.measured.values())
+    for verdict in desk.attribute(examples(desk)[:1], blind=True):
+        measured = next(part for part in card.parts if (part.pixels, part.knowledge) == ("uint8", "blind")).measured
+        assert {name: one.measured for name, one in verdict.findings.items()} == {
+            name: one.accuracy for name, one in measured.items()
+        }
+    stored = load_file(bundle / "examples.safetensors")["images"]
+    assert torch.equal(stored, desk.bundle.examples)
+    assert len(stored) == len(card.examples)
+
+
+def test_an_image_that_the_bundle_has_no_attributor_for_is_one_failure_among_others(
+    bundle: Path, pngs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = redhanded.Examiner.load(bundle)
+    for knowledge in ("blind", "candidates"):
+        monkeypatch.delitem(desk.panels, ("float32", knowledge))
+    np.save(pngs[0].parent / "0float.npy", np.random.default_rng(0).random((16, 16)).astype(np.float32))
+    first, *others = desk.attribute_files([pngs[0].parent], How())
+    *judged, failure = sorted([first, *others], key=lambda one: isinstance(one, Failure))
+    assert isinstance(failure, Failure)
+    assert "0float.npy: expected a bundle for candidates images of float32" in failure.error
+    assert len(judged) == len(pngs)
+
+
+def test_answers_that_are_not_finite_are_never_a_verdict(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, desk: redhanded.Examiner
+) -> None:
+    spoilt = redhanded.Examiner.load(bundle)
+    attributor = spoilt.panels["uint8", "blind"].attributor
+
+    def infinite(samples: Samples) -> Any:
+        answer = type(attributor).answer(attributor, samples)
+        return answer._replace(features=answer.features.div(Tensor([0.0])))
+
+    monkeypatch.setattr(attributor, "answer", infinite)
+    with pytest.raises(BundleError, match="expected finite answers"):
+        spoilt.attribute(examples(desk)[:1], blind=True)
+
+
+def test_victims_are_prepared_once(desk: redhanded.Examiner) -> None:
+    images = torch.rand(3, *desk.shape, generator=torch.Generator().manual_seed(0))
+    for victim in desk.bundle.victims.values():
+        assert prepare(victim, images) is victim
+        assert torch.isfinite(victim(images)).all()
+
+
+def test_captions_of_neighbours_keep_apart_however_long_the_names() -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    known = ("known: resnet50/carlini_wagner-l2-learning_rate=0.5-confidence=0.01", image[0])
+    with Image.open(io.BytesIO(draw_evidence(image, image - 0.5, "estimated", [known] * 3, "a.png"))) as picture:
+        shown = np.asarray(picture.convert("L"))
+    gap = shown.shape[1] * 5 // 6  # between the last two of six panels
+    assert (shown[:, gap] == 255).all()
+    assert (shown[:, gap + 40] < 255).any()
