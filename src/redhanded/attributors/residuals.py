@@ -48,8 +48,9 @@ class ResidualBank(nn.Module):
 
     def __init__(self, mean: list[float], deviation: list[float]) -> None:
         super().__init__()
-        bank = torch.tensor([[[one / divisor for one in row] for row in kernel] for kernel, divisor in _KERNELS])
-        self.register_buffer("kernels", bank[:, None].repeat(len(mean), 1, 1, 1))  # (4 c, 1, 5, 5)
+        # As lists, for a bundle is checked on the meta device, where the least arithmetic imports the whole of dynamo.
+        bank = [[[[one / divisor for one in row] for row in kernel]] for kernel, divisor in _KERNELS]
+        self.register_buffer("kernels", torch.tensor(bank * len(mean)))  # (4 c, 1, 5, 5)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
 

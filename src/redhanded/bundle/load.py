@@ -39,7 +39,7 @@ class Bundle:
     attributors: dict[tuple[Pixels, Knowledge], Attributor]
     parts: dict[tuple[Pixels, Knowledge], Part]
     gaussians: dict[tuple[Pixels, Knowledge], Gaussians]  # of the features of what is known
-    victims: dict[str, nn.Module]  # empty where they were left out
+    victims: dict[str, nn.Module]  # those that an attributor asks; empty where they were left out
     examples: Tensor  # (n, c, h, w) uint8
     digest: str  # SHA-256 of its card, and so of all
 
@@ -59,7 +59,8 @@ def load_bundle(folder: Path) -> Bundle:
             check_victim(folder / "victims" / victim.name, victim, card.shape)
         attributors = {place: Attributor.load(folder / part.folder) for place, part in parts.items()}
         gaussians = {place: Gaussians.load(folder / part.folder / GAUSSIANS) for place, part in parts.items()}
-        victims = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in inside}
+        asked = inside if any(part.knowledge == "candidates" for part in card.parts) else []
+        victims = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in asked}
         examples = load_file(folder / EXAMPLES_FILE)["images"]
         if tuple(examples.shape) != (len(card.examples), *card.shape) or examples.dtype != torch.uint8:
             raise bad_bundle(folder / EXAMPLES_FILE, f"{len(card.examples)} images", str(tuple(examples.shape)))

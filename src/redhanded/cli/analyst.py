@@ -51,6 +51,9 @@ def attribute(
     manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the SHA-256 of all files.")] = None,
 ) -> None:
     """Name the attack behind each image: family, norm, victim and setting, how sure, and what cannot be told apart."""
+    # Before PyTorch is imported: its threads would wait for their next work at full speed, which is most of the time
+    # that one image takes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from redhanded.verdicts import PRINTERS, Examiner, Failure, How, check_exports, export_found, read_reference
 
     exports = {

@@ -3,24 +3,49 @@
 import csv
 import sys
 from collections.abc import Callable
+from itertools import zip_longest
 
-from rich.console import Console, Group
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
 from rich.text import Text
 
 from redhanded.verdicts.verdict import Finding, Verdict
 
 ALTERNATIVES = 3  # shown for each dimension; --json has all
+_GAP = "  "  # between columns
+_BOLD, _PLAIN, _DIM = Style(bold=True), Style.null(), Style(dim=True)
+_COLUMNS = {"": _BOLD, "likeliest": _PLAIN, "in words": _PLAIN, "nor ruled out": _DIM, "LR": _DIM}
 
 
-def verdict_table(verdict: Verdict) -> Group:
-    """Dimension by dimension: the likeliest names, how sure, what else cannot be ruled out, the likelihood ratio."""
-    table = Table(box=None, pad_edge=False)
-    for name, style in (("", "bold"), ("likeliest", ""), ("in words", ""), ("nor ruled out", "dim"), ("LR", "dim")):
-        table.add_column(name, style=style, overflow="fold")
-    for dimension, finding in verdict.findings.items():
-        table.add_row(Text(dimension), *map(Text, _row(finding)))
-    return Group(Text(_heading(verdict)), table, *(Text(line) for line in _remarks(verdict)), "")
+def print_verdict(verdict: Verdict, console: Console) -> None:
+    """Dimension by dimension: the likeliest names, how sure, what else cannot be ruled out, the likelihood ratio.
+
+    The columns are laid out here: a table of rich's takes longer than all else that is done for one image of many.
+    """
+    rows = [tuple(_COLUMNS), *((dimension, *_row(finding)) for dimension, finding in verdict.findings.items())]
+    cells = [[text.split("\n") for text in row] for row in rows]
+    widths = [max(cell_len(line) for cell in column for line in cell) for column in zip(*cells, strict=True)]
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > console.width and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    segments = [Segment(f"{line}\n") for line in _folded([_heading(verdict)], console.width, console)]
+    for row in cells:
+        folded = [_folded(cell, width, console) for cell, width in zip(row, widths, strict=True)]
+        for line in zip_longest(*folded, fillvalue=""):
+            *padded, last = zip(line, widths, _COLUMNS.values(), strict=True)
+            segments += [Segment(set_cell_size(text, width) + _GAP, style) for text, width, style in padded]
+            segments += [Segment(last[0], last[2]), Segment.line()]
+    segments += [Segment(f"{line}\n") for line in _folded(_remarks(verdict), console.width, console)]
+    console.print(Segments([*segments, Segment.line()]), end="", crop=False)
+
+
+def _folded(lines: list[str], width: int, console: Console) -> list[str]:
+    """The lines in columns of a terminal, broken between words where they are too long, and in one that is."""
+    fitting = [
+        [line] if cell_len(line) <= width else Text(line).wrap(console, width, overflow="fold") for line in lines
+    ]
+    return [str(part) for parts in fitting for part in parts]
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
@@ -63,7 +88,7 @@ CSV_COLUMNS = (
 
 def _as_table() -> Show:
     console = Console(highlight=False)
-    return lambda verdict: console.print(verdict_table(verdict))
+    return lambda verdict: print_verdict(verdict, console)
 
 
 def _as_json() -> Show:
