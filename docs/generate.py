@@ -1,6 +1,7 @@
-"""Write docs/attacks.md from the rows of `ATTACKS` and the docstrings: `python docs/generate.py`."""
+"""Write docs/attacks.md and what `redhanded list` prints, from the tables and docstrings: `python docs/generate.py`."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
@@ -11,6 +12,7 @@ from pydantic.fields import FieldInfo
 from redhanded.attacks import ATTACKS, AttackKind, default_text
 from redhanded.attacks.spec import Rule
 from redhanded.attacks.toolchains import TOOLCHAINS
+from redhanded.cli.catalogue import CATALOGUE, WRITTEN
 
 PAGE = Path(__file__).parent / "attacks.md"
 INTRODUCTION = """\
@@ -53,6 +55,11 @@ _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 def attacks_page() -> str:
     """The whole page: what all attacks share, the toolchains, and a section for each row."""
     return "\n".join([INTRODUCTION, *_toolchains(), SHORTCUTS, *("\n".join(_section(row)) for row in ATTACKS.values())])
+
+
+def catalogue() -> str:
+    """All that `redhanded list` prints, as JSON."""
+    return json.dumps({topic: list(rows()) for topic, rows in CATALOGUE.items()}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _toolchains() -> Iterator[str]:
@@ -114,3 +121,4 @@ def _kind(kind: Any) -> list[str]:
 
 if __name__ == "__main__":
     PAGE.write_text(attacks_page().rstrip() + "\n")
+    WRITTEN.write_text(catalogue())

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from redhanded.cli.catalogue import CATALOGUE
+from redhanded.cli.catalogue import CATALOGUE, rows_of
 from redhanded.cli.main import main
 from redhanded.core import read_record
 from redhanded.data import PIXELS
@@ -330,24 +330,12 @@ def test_list_prints_the_name_of_every_row_and_cuts_nothing(
     monkeypatch.setenv("COLUMNS", "80")
     answer = here("list", topic)
     assert (answer.code, answer.err) == (0, "")
-    rows = list(CATALOGUE[topic]())
+    rows = rows_of(topic)
     first = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
     assert first == [next(iter(rows[0])).split()[0], *(next(iter(row.values())) for row in rows)]
     assert "…" not in answer.out
     letters = re.sub(r"\s", "", answer.out)
     assert len(letters) == len(re.sub(r"\s", "", "".join(["".join(rows[0]), *("".join(r.values()) for r in rows)])))
-
-
-def test_help_does_not_wait_for_torch() -> None:
-    program = (
-        "import sys\nfrom redhanded.cli.main import main\nsys.argv = ['redhanded', '--help']\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for command in ("run", "report", "attribute", "list", "export"):
-        assert command in done.stdout
 
 
 def test_help_names_every_study(here: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
@@ -266,7 +266,6 @@ def failing(images: Tensor, logits: Tensor) -> Tensor:
     raise ValueError("no\n\x1b" + "o" * 1000)
 
 
-@settings(deadline=None)
 @given(
     st.integers(2, 300),
     st.floats(0.01, 30),
@@ -288,13 +287,11 @@ def test_probabilities_are_told_from_logits_in_every_type(
         assert ("logits", True) not in told(plain, None, needs_gradient=False)
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 4), st.floats(-10, 10))
 def test_scale_and_offset_of_the_logits_do_not_matter(scale: float, offset: float) -> None:
     assert told(then(lambda images, logits: scale * logits + offset)) == []
 
 
-@settings(deadline=None)
 @given(st.integers(1, 10**9), st.integers(1, 70))
 def test_the_images_that_are_asked_for_go_from_the_first_to_the_last(count: int, most: int) -> None:
     places = spread_over(count, most).tolist()

@@ -10,6 +10,7 @@ from .pgd import BIM, MIFGSM, PGD
 from .spec import AttackFunction, AttackKind, AttackOutput, AttackSpec, ToolchainName, check_batch, default_text
 from .square import Square
 from .table import ATTACKS, title_of
+from .toolchains import TOOLCHAINS
 
 __all__ = [
     "ATTACKS",
@@ -20,6 +21,7 @@ __all__ = [
     "JPEG",
     "MIFGSM",
     "PGD",
+    "TOOLCHAINS",
     "AttackFunction",
     "AttackKind",
     "AttackOutput",

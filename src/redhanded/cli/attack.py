@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from redhanded.cli.catalogue import rows_of
+
 if TYPE_CHECKING:
     from redhanded.sets import SetCard
 
@@ -23,10 +25,17 @@ class Device(enum.StrEnum):
     cuda = "cuda"
 
 
+def _families() -> list[str]:
+    return [row["attack"] for row in rows_of("attacks")]
+
+
 def attack(
     victim: Annotated[str, typer.Option(help="FILE.py:NAME, a Module or a function that makes one. Your code is run.")],
     images: Annotated[Path, typer.Option(help="A folder of images or of class folders, or an .npz file.")],
-    attack: Annotated[list[str], typer.Option(help='E.g. "deepfool(norm=l2, overshoot=0.02)"; repeatable.')],
+    attack: Annotated[
+        list[str],
+        typer.Option(help='E.g. "deepfool(norm=l2, overshoot=0.02)"; repeatable.', autocompletion=_families),
+    ],
     out: Annotated[Path, typer.Option(help="The set (.zarr) of one attack, the folder of the sets of several.")],
     batch_size: Annotated[int, typer.Option(min=1, help="Images in one call of the model.")] = 512,
     device: Annotated[Device | None, typer.Option(help="CUDA where there is one unless given.")] = None,

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from redhanded.cli import analyst, attack, serve
 from redhanded.cli.attack import _warnings_in_one_line
+from redhanded.cli.catalogue import rows_of
 from redhanded.errors import RedhandedError
 
 app = typer.Typer(
     help="Which attack made this adversarial image?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(analyst.bundle)
@@ -56,10 +56,16 @@ def _interruptible(hint: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def _studies() -> list[str]:
+    return [path.stem for path in Path(__file__).parents[1].glob("studies/*.toml")]
+
+
 @app.command()
 @_interruptible("run the same command to go on")
 def run(
-    study: Annotated[str, typer.Argument(help="quick, mnist, cifar10, checkpoints, width or a TOML file.")],
+    study: Annotated[
+        str, typer.Argument(help="quick, mnist, cifar10, checkpoints, width or a TOML file.", autocompletion=_studies)
+    ],
     source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
     scale: Annotated[str | None, typer.Option(help="laptop or paper; the study's first unless given.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory; runs/STUDY unless given.")] = None,
@@ -137,9 +143,7 @@ def keep(
 @app.command(name="list")
 def list_(what: Annotated[ListTopic, typer.Argument(help="Which table.")]) -> None:
     """Print a table that the code is built on."""
-    from redhanded.cli.catalogue import CATALOGUE
-
-    rows = list(CATALOGUE[what]())
+    rows = rows_of(what)
     table = Table(box=None, pad_edge=False)
     for place, name in enumerate(rows[0]):
         table.add_column(name, no_wrap=not place, overflow="fold")

@@ -1,15 +1,6 @@
-from .adversarial_set import (
-    NO_VICTIM,
-    AdversarialSet,
-    SetCard,
-    SetRef,
-    describe_set,
-    read_column,
-    read_provenance,
-    read_set,
-    write_shard,
-)
+from .adversarial_set import AdversarialSet, describe_set, read_column, read_provenance, read_set, write_shard
 from .attack_folder import attack_images
+from .card import NO_VICTIM, SetCard, SetRef
 from .export import EXPORTS, write_png
 from .gallery import GALLERY_FILE, Gallery
 from .generation import BATCH, attacked_index, calls, generate, make_sets, predict_classes, run_attacks

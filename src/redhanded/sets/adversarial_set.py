@@ -7,7 +7,7 @@ written whole by one writer; whoever writes it records only afterwards that it i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,47 +16,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from redhanded.attacks import ATTACKS, AttackSpec
-from redhanded.core import Outcome
 from redhanded.data import AS_LEFT, Pixels
 from redhanded.errors import RunError
-
-
-class SetRef(NamedTuple):
-    """One adversarial set of a study."""
-
-    victim: str
-    attack: AttackSpec
-
-    @property
-    def name(self) -> str:
-        """E.g. `alexnet/fgsm-l2-eps=1.0`."""
-        return f"{self.victim}/{self.attack.label}"
-
-
-NO_VICTIM = "none"  # whose gradients a control follows
-
-
-class SetCard(Outcome):
-    """What one attack made of one victim's images, on one split, in numbers."""
-
-    victim: str
-    family: str
-    norm: str
-    setting: dict[str, float]
-    attack: str  # the specification in full
-    label: str
-    split: Literal["train", "test"]
-    n_images: int  # images tried, the victim's own errors included
-    n_attacked: int  # of these, rightly classified before the attack
-    n_success: dict[Pixels, int]  # still fooling the victim under each pixel protocol that was measured
-    median_l2: float  # over the successes in float32; 0 where there are none
-    median_linf: float
-    mean_steps: float
-
-    def success(self, pixels: Pixels) -> float:
-        """Share of the attacked images that fool the victim under a pixel protocol."""
-        return self.n_success[pixels] / self.n_attacked if self.n_attacked else 0.0
-
+from redhanded.sets.card import SetCard
 
 # The arrays of every set and their types on disk; `images` has a shape of its own, the others are (n,). Beside them
 # stand `prediction_P` and `success_P` for each pixel protocol P under which success was measured.

@@ -20,7 +20,8 @@ from redhanded.core import command_line
 from redhanded.data import UserImages, read_images
 from redhanded.errors import AttackError, RunError
 from redhanded.models import MANY, UserModel, check_model, load_model, spread_over
-from redhanded.sets.adversarial_set import AdversarialSet, SetCard, describe_set, write_shard
+from redhanded.sets.adversarial_set import AdversarialSet, describe_set, write_shard
+from redhanded.sets.card import SetCard
 from redhanded.sets.generation import BATCH, MEASURED_UNDER, calls, make_sets, needs_gradient, predict_classes
 
 AT_ONCE = 1 << 25  # pixel values of one shard: 128 MiB as float32
