@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test coverage check clean
+.PHONY: quickstart test test-fast tiny-bundle coverage check clean
 
 quickstart: .venv/installed
 	$(BIN)/redhanded run quick
@@ -10,6 +10,13 @@ quickstart: .venv/installed
 
 test: .venv/tested
 	$(BIN)/pytest -n auto --dist loadfile
+
+test-fast: .venv/tested
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not browser and not hostile"
+
+# The bundle that the tests share: needed anew where the format of bundles changes.
+tiny-bundle: .venv/tested
+	cd tests && ../$(BIN)/python -m support.tiny_bundle
 
 coverage: .venv/tested
 	$(BIN)/pytest -n auto --dist loadfile --cov

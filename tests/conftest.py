@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from redhanded.report import write_report
 from support.report_run import make_run
-from support.tiny_bundle import make_bundle
+from support.tiny_bundle import BUNDLE, KnownImages, check_format, read_test_sets
+from support.tiny_bundle import make_run as make_tiny_run
 
 torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
 settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
@@ -43,9 +45,22 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A bundle of a real run (`run` beside it), made once for all test processes; not to be changed."""
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the kept bundle; not to be changed."""
+    check_format()
+    return shutil.copytree(BUNDLE, tmp_path_factory.mktemp("tiny") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[str, KnownImages]:
+    """Test images of each set of the kept bundle."""
+    return read_test_sets()
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A real run, made once for all test processes, not to be changed: how good it came out, no test may ask."""
     base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    with FileLock(shared / "bundle.lock"):
-        return make_bundle(shared / "tiny-bundle")
+    folder = (base if worker_id == "master" else base.parent) / "trained"
+    with FileLock(folder.with_suffix(".lock")):
+        return folder / "run" if folder.exists() else make_tiny_run(folder)
