@@ -3,7 +3,7 @@
 import enum
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,13 +64,17 @@ def _print_warning(message: Warning | str) -> None:
     sys.stderr.write(f"redhanded: warning: {' '.join(str(message).split())}\n")
 
 
-def _sets_table(cards: Iterable["SetCard"]) -> Table:
+def _sets_table(cards: Collection["SetCard"]) -> Table:
+    from redhanded.data import PIXELS
+
+    measured = [name for name in PIXELS if all(name in card.n_success for card in cards)]
     table = Table(box=None, pad_edge=False)
     table.add_column("attack", overflow="fold")
-    for name in ("attacked", "success\nfloat32", "success\nuint8", "median\nL2", "median\nLinf", "seconds"):
+    headings = (f"success\n{name}" for name in measured)
+    for name in ("attacked", *headings, "median\nL2", "median\nLinf", "seconds"):
         table.add_column(name, justify="right")
     for card in cards:
-        success = (f"{card.success(pixels):.1%}" for pixels in ("float32", "uint8"))
+        success = (f"{card.success(pixels):.1%}" for pixels in measured)
         sizes = (f"{card.median_l2:.4g}", f"{card.median_linf:.4g}", f"{card.seconds:.1f}")
         table.add_row(card.label, f"{card.n_attacked} of {card.n_images}", *success, *sizes)
     return table

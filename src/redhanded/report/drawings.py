@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from redhanded.data import AS_LEFT
 from redhanded.report.figures import (
     draw_attacked,
     draw_comparison,
@@ -69,7 +70,7 @@ def figure2(attacked: Gallery) -> Drawing:
     return Drawing(
         name="figure2",
         caption=f"Figure 2: image {attacked.index} of the test split under each attack on {attacked.victim}, in the "
-        "setting chosen for float32; it fooled the victim each time. Below it the perturbation, scaled to its own "
+        f"setting chosen for {AS_LEFT}; it fooled the victim each time. Below it the perturbation, scaled to its own "
         "largest value, which is given in grey levels of 255.",
         alt=f"One image, unchanged and under {names}; below each its perturbation around grey.",
         png=to_png(figure, colours=None),  # images, not a drawing
@@ -94,7 +95,7 @@ def _confusion(table: Table, cell: Cell) -> Drawing:
     which = f" {result.row}, {result.column}, seed {result.seed}:" if several else ""
     return Drawing(
         name=slug(table.key, *table.protocol, *((result.question, str(result.seed)) if several else ())),
-        caption=f"{table.item.name}:{which} share of each true class (row) given to each class (column), in "
+        caption=f"{table.item.title}:{which} share of each true class (row) given to each class (column), in "
         f"per cent; no number below 10 %. {protocol_words(table.protocol)}; {result.n_test} images a class."
         + (f" Weak victims: {listed(list(cell.weak))}." if cell.weak else ""),
         alt=_confusion_alt(result),
@@ -120,7 +121,7 @@ def _projection(table: Table, result: Result) -> Drawing:
     figure, points = draw_projection(families, result.projection), len(result.projection) // len(result.classes)
     return Drawing(
         name=slug(table.key, *table.protocol, result.question, str(result.seed)),
-        caption=f"{table.item.name}: t-SNE of the features of {points} test images a class, {result.row}, "
+        caption=f"{table.item.title}: t-SNE of the features of {points} test images a class, {result.row}, "
         f"{result.column}; {len(result.classes)} settings, those of one algorithm in shades of one colour. "
         f"{protocol_words(table.protocol)}. Distances between clusters mean nothing.",
         alt=f"Points of a plane in {len(set(families))} colours, one an algorithm: {listed(sorted(set(families)))}.",

@@ -79,7 +79,7 @@ def draw_comparison(section: Section) -> Figure:
         labels: list[tuple[float, str, bool]] = []
         y = 0
         for table in section.tables:
-            labels.append((y, table.item.name, True))
+            labels.append((y, table.item.title, True))
             for cells in table.places:
                 y += 1
                 labels.append((y, _line_label(cells[0]), False))

@@ -6,9 +6,9 @@ from statistics import fmean
 from typing import Any
 
 from redhanded.data import Pixels
-from redhanded.report.paper import Item, victim_rank
+from redhanded.report.paper import victim_rank
 from redhanded.report.tables import Cell
-from redhanded.studies import Result
+from redhanded.studies import QuestionKind, Result
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Standing:
 
     source: str
     key: str
-    item: Item
+    item: QuestionKind
     attributor: str
     pixels: Pixels
     places: tuple[Place, ...]

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from redhanded.core import write_record
-from redhanded.data import Pixels
+from redhanded.data import AS_LEFT, PIXELS, Pixels
 from redhanded.engine import PACKED, pack_records
 from redhanded.errors import RunError
 from redhanded.report import paper
@@ -20,15 +20,10 @@ from redhanded.report.findings import Tally, caveats, tally
 from redhanded.report.palette import THEMED
 from redhanded.report.run import Records, read_run
 from redhanded.report.sheet import results_csv
-from redhanded.report.tables import PIXELS, Section, Table, build_sections
+from redhanded.report.tables import Section, Table, build_sections
 from redhanded.report.text import escape_markdown
 from redhanded.sets import GALLERY_FILE, SetCard
 from redhanded.studies import Choice, choose_settings
-
-PIXELS_MEAN = {
-    "float32": "Images as the attack left them",
-    "uint8": "Images rounded to 256 levels, success checked again after rounding",
-}
 
 
 @dataclass(frozen=True)
@@ -128,9 +123,10 @@ def _context(records: Records, parts: list[SectionPart]) -> dict[str, Any]:
         "victims": records.victims,
         "weak": records.weak,
         "sets": _test_sets(records),
-        "choices": [(pixels, _choices(records, pixels)) for pixels in PIXELS],
+        "choices": [(pixels, _choices(records, pixels)) for pixels in records.pixels],
         "sections": parts,
-        "pixels_mean": PIXELS_MEAN,
+        "pixels": {name: PIXELS[name] for name in records.pixels},
+        "as_left": AS_LEFT,
         "citation": paper.CITATION,
         "link": paper.LINK,
         "theme": list(THEMED.values()),
@@ -161,6 +157,8 @@ def make_environment() -> Environment:
     )
     filters = (
         wording.percent,
+        wording.listed,
+        wording.sentence,
         wording.bounds,
         wording.signed,
         wording.p_text,

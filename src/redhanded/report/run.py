@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redhanded.core import read_record
+from redhanded.data import PIXELS, Pixels
 from redhanded.engine import RunCard, read_run_records
 from redhanded.errors import RunError
 from redhanded.models import VictimCard
 from redhanded.report.paper import victim_rank
 from redhanded.sets import GALLERY_FILE, NO_VICTIM, Gallery, SetCard
-from redhanded.studies import Result, Unknown
+from redhanded.studies import Result, Unknown, rows_by_item
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Records:
         """The victims that miss the accuracy below which attacking them says little."""
         return frozenset(card.name for card in self.victims if card.too_weak)
 
+    @property
+    def pixels(self) -> list[Pixels]:
+        """The pixel protocols under which the success of every set was measured, in the order of PIXELS."""
+        return [name for name in PIXELS if all(name in card.n_success for card in self.sets)]
+
     def set_of(self, name: str) -> SetCard | None:
         """The card of a set that a result names as `victim/label`."""
         return next((card for card in self.sets if f"{card.victim}/{card.label}" == name), None)
@@ -42,7 +48,11 @@ def read_run(run: Path, *, unfinished: bool = False) -> Records:
     victims, sets, results, unknown = read_run_records(run)
     if not results and (card.finished or not unfinished):
         raise RunError(f"expected results below {run}, found none; has this run ended?")
+    items = rows_by_item()
     for result in results:
+        for what, name, known in (("item", result.item, items), ("pixels", result.pixels, PIXELS)):
+            if name not in known:
+                raise RunError(f"expected {what} of {result.question} to be one of {', '.join(known)}, found {name!r}")
         _check_shape(result)
     _check_named(results, victims, sets, run)
     return Records(

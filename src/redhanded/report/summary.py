@@ -8,16 +8,15 @@ from statistics import fmean
 from typing import Any
 
 from redhanded.attributors import ATTRIBUTORS, CHOSEN, DETECTORS
-from redhanded.data import Pixels
+from redhanded.data import PIXELS, Pixels
 from redhanded.errors import RunError
 from redhanded.report.leaderboard import AllAtOnce, Comparison, Place, Standing, Transfer
-from redhanded.report.paper import item_rank
+from redhanded.report.paper import rank
 from redhanded.report.render import make_environment
 from redhanded.report.run import Records, read_run
-from redhanded.report.tables import PIXELS, build_sections
-from redhanded.studies import ACTOR, SEEN, Result, Unknown
+from redhanded.report.tables import build_sections
+from redhanded.studies import ACTOR, SEEN, Result, Unknown, rows_by_item
 
-PAPERS_TABLES = tuple(f"table{number}" for number in range(2, 9))
 DIMENSIONS = ("family", "norm", "victim", "set")
 SMALL = "quick"  # a scale whose numbers show that all works, and are not compared
 
@@ -59,8 +58,10 @@ def write_summary(folder: Path) -> Path:
     return page
 
 
-def _standings(records: Records, keys: Sequence[str] = PAPERS_TABLES) -> list[Standing]:
-    """Of some items, the paper's tables unless named, in the paper's order."""
+def _standings(records: Records, keys: Sequence[str] = ()) -> list[Standing]:
+    """Of some items, the paper's tables unless named, in the order of a report."""
+    items = rows_by_item()
+    keys = keys or [item for item in items if item.startswith("table")]
     found = [
         Standing(
             table.protocol.source,
@@ -74,11 +75,9 @@ def _standings(records: Records, keys: Sequence[str] = PAPERS_TABLES) -> list[St
         for table in section.tables
         if table.key in keys
     ]
-    return sorted(found, key=lambda one: (item_rank(one.key), PIXELS.index(one.pixels), _rank(one.attributor)))
-
-
-def _rank(attributor: str) -> int:
-    return list(ATTRIBUTORS).index(attributor)
+    return sorted(
+        found, key=lambda one: (rank(one.key, items), rank(one.pixels, PIXELS), rank(one.attributor, ATTRIBUTORS))
+    )
 
 
 def _by_table(leaderboard: Sequence[Standing]) -> list[Comparison]:
@@ -91,9 +90,9 @@ def _by_table(leaderboard: Sequence[Standing]) -> list[Comparison]:
 
 def _all_at_once(runs: Iterable[Records]) -> list[AllAtOnce]:
     """What was asked over all sets: algorithm, norm and victim at once, and each dimension, controls included."""
-    groups: dict[tuple[str, str, int, int], list[Result]] = {}
+    groups: dict[tuple[object, ...], list[Result]] = {}
     for result in (result for records in runs for result in records.results if result.item in ("joint", "dimension")):
-        place = (result.source, result.question, PIXELS.index(result.pixels), _rank(result.attributor))
+        place = (result.source, result.question, rank(result.pixels, PIXELS), rank(result.attributor, ATTRIBUTORS))
         groups.setdefault(place, []).extend([result] if result.status == "measured" else [])
     return [AllAtOnce(tuple(groups[place])) for place in sorted(groups) if groups[place]]
 
@@ -114,7 +113,7 @@ def _transfers(runs: Iterable[Records]) -> list[list[Transfer]]:
                 tuple(result for result in line[name] if result.column == SEEN),
                 tuple(result for result in line[name] if result.column != SEEN),
             )
-            for name in sorted(line, key=_rank)
+            for name in sorted(line, key=lambda name: rank(name, ATTRIBUTORS))
         ]
         for (source, pixels, row), line in sorted(found.items())
     ]

@@ -1,18 +1,17 @@
 """Records as tables: pure, no text, no drawing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from redhanded.core import holm
-from redhanded.data import Pixels
-from redhanded.report.paper import Item, Printed, item_of, item_rank, printed_numbers, victim_rank
+from redhanded.data import PIXELS, Pixels
+from redhanded.report.paper import Printed, printed_numbers, rank, victim_rank
 from redhanded.report.run import Records, victims_of
-from redhanded.studies import ClassScore, Result
+from redhanded.studies import ClassScore, QuestionKind, Result, rows_by_item
 
 LEVEL = 0.05
-PIXELS: tuple[Pixels, ...] = ("float32", "uint8")
 
 
 class Protocol(NamedTuple):
@@ -71,7 +70,7 @@ class Table:
     """The results of one item under one protocol; a place of the grid holds one cell a seed, or none."""
 
     key: str  # Result.item
-    item: Item
+    item: QuestionKind
     protocol: Protocol
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -120,27 +119,25 @@ def protocol_of(result: Result) -> Protocol:
 
 
 def build_sections(records: Records) -> list[Section]:
-    """Float32 first, then by source, attributor and knowledge; tables in the paper's order."""
+    """By pixel protocol, source, attributor and knowledge; protocols and tables in the order of their rows."""
+    items = rows_by_item()
     groups: dict[Protocol, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in records.results:
         groups[protocol_of(result)][result.item].append(result)
     return [
-        Section(protocol, tuple(_table(protocol, key, groups[protocol][key], records) for key in _ordered(items)))
-        for protocol, items in sorted(groups.items(), key=lambda pair: (PIXELS.index(pair[0].pixels), pair[0]))
+        Section(protocol, tuple(_table(protocol, key, items[key], groups[protocol][key], records) for key in keys))
+        for protocol in sorted(groups, key=lambda protocol: (rank(protocol.pixels, PIXELS), protocol))
+        for keys in [sorted(groups[protocol], key=lambda key: rank(key, items))]
     ]
 
 
-def _ordered(items: Iterable[str]) -> list[str]:
-    return sorted(items, key=item_rank)
-
-
-def _table(protocol: Protocol, key: str, results: Sequence[Result], records: Records) -> Table:
+def _table(protocol: Protocol, key: str, item: QuestionKind, results: Sequence[Result], records: Records) -> Table:
     grid: dict[tuple[str, str], tuple[Cell, ...]] = defaultdict(tuple)
     for cell in _cells(results, records):
         grid[cell.result.row, cell.result.column] += (cell,)
     rows = tuple(sorted({row for row, _ in grid}))
     columns = tuple(sorted({column for _, column in grid}, key=victim_rank))
-    return Table(key, item_of(key), protocol, rows, columns, dict(grid))
+    return Table(key, item, protocol, rows, columns, dict(grid))
 
 
 def _cells(results: Sequence[Result], records: Records) -> Iterator[Cell]:

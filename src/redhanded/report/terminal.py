@@ -6,23 +6,23 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from redhanded.report.drawings import protocol_words
+from redhanded.report.paper import rank
 from redhanded.report.run import read_run
 from redhanded.report.tables import Cell, Table, build_sections
 from redhanded.report.text import bounds, percent
-
-MAIN = ("table2", "table3", "algorithm")
+from redhanded.studies import rows_by_item
 
 
 def main_table(run: Path) -> RichTable:
-    """The algorithm table in float32, else the first table that there is."""
+    """The table of the first kind of question that was asked, under the first protocol it was asked under."""
+    items = rows_by_item()
     tables = [table for section in build_sections(read_run(run)) for table in section.tables]
-    main = next((table for table in tables if table.key in MAIN and table.protocol.pixels == "float32"), tables[0])
-    return _rich(main)
+    return _rich(min(tables, key=lambda table: rank(table.key, items)))
 
 
 def _rich(table: Table) -> RichTable:
     rich = RichTable(
-        title=Text(f"{table.item.name}: {table.item.asks}"),
+        title=Text(f"{table.item.title}: {table.item.asks}"),
         caption=Text(
             f"{protocol_words(table.protocol)}. Accuracy in per cent with its 95 % interval; "
             "✓ above chance after Holm's correction, n.s. not; weak: a victim too inaccurate to say much."

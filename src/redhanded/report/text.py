@@ -1,7 +1,7 @@
 """Numbers and words as the pages of a report have them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 ABSENT = "—"
@@ -58,8 +58,14 @@ def flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
     return [(path, str(value))]
 
 
-def listed(names: list[str]) -> str:
+def sentence(text: str) -> str:
+    """The text with its first letter in upper case, and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def listed(names: Iterable[str]) -> str:
     """`a, b and c`."""
+    names = list(names)
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 

@@ -13,7 +13,7 @@ from .evaluation import (
     score_pooled,
 )
 from .projection import project
-from .questions import NORM_TITLES, QUESTIONS, SEEN, Question, build_questions
+from .questions import NORM_TITLES, QUESTIONS, SEEN, Question, QuestionKind, build_questions, rows_by_item
 from .results import ClassScore, Result, Unknown
 from .setting_choice import Choice, choose_settings
 from .spec import Study, load_study
@@ -28,6 +28,7 @@ __all__ = [
     "Name",
     "Picked",
     "Question",
+    "QuestionKind",
     "Result",
     "Scores",
     "SetEntry",
@@ -42,6 +43,7 @@ __all__ = [
     "load_study",
     "pick",
     "project",
+    "rows_by_item",
     "score",
     "score_by_size",
     "score_pooled",

@@ -4,6 +4,7 @@ A question is built from the grid of a study alone. Which setting stands for an 
 chosen later, by `redhanded.studies.setting_choice`, from what was measured.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -224,27 +225,87 @@ def _exactly(victim: str, spec: AttackSpec, parameters: Sequence[str]) -> Select
 
 
 class QuestionKind(NamedTuple):
-    """A row of `QUESTIONS`: `items` names the paper's table or figure for each of the paper's sources."""
+    """A row of `QUESTIONS`: all that is known of a kind of question, and what a report draws beside its accuracies."""
 
     build: Callable[[Grid, str], Iterator[Question]]
-    items: dict[str, str]
+    title: str  # of its table where it is none of the paper's
+    asks: str
     summary: str
+    items: dict[str, str] = {}  # noqa: RUF012 (never written) - the paper's table or figure, for each of its sources
+    per_class: bool = False  # a second table with the accuracy of each class
+    confusion: bool = False  # a confusion matrix for each of its results
+    projection: bool = False  # a picture of the features behind each of its results
+    reliability: bool = False  # one of what the probabilities of its results are worth
 
 
-QUESTIONS: dict[str, QuestionKind] = {
-    "algorithm": QuestionKind(algorithm, {"cifar10": "table2", "mnist": "table3"}, "which attack algorithm"),
-    "victim": QuestionKind(victim, {"cifar10": "table4", "mnist": "table4"}, "which model's gradients"),
-    "architecture": QuestionKind(architecture, {}, "which architecture, seen and in a checkpoint that was not"),
-    "setting": QuestionKind(setting, {"cifar10": "table5", "mnist": "table6"}, "which setting of the attack"),
-    "norm": QuestionKind(norm, {"cifar10": "table7", "mnist": "table8"}, "L2 or Linf"),
+QUESTIONS: dict[str, QuestionKind] = {  # in the order of a report
+    "algorithm": QuestionKind(
+        algorithm,
+        title="Algorithm",
+        asks="Which algorithm made the image?",
+        summary="which attack algorithm",
+        items={"cifar10": "table2", "mnist": "table3"},
+        per_class=True,
+    ),
     "attack-and-victim": QuestionKind(
-        attack_and_victim, {"cifar10": "figure4", "mnist": "figure5"}, "algorithm and victim at once, L2"
+        attack_and_victim,
+        title="Algorithm and victim",
+        asks="Which algorithm made the image, and from which victim's gradients?",
+        summary="algorithm and victim at once, L2",
+        items={"cifar10": "figure4", "mnist": "figure5"},
+        confusion=True,
     ),
     "attack-and-setting": QuestionKind(
-        attack_and_setting, {"cifar10": "figure6"}, "algorithm and setting at once, L2, with its features"
+        attack_and_setting,
+        title="Algorithm and setting",
+        asks="Which algorithm and hyperparameters made the image?",
+        summary="algorithm and setting at once, L2, with its features",
+        items={"cifar10": "figure6"},
+        projection=True,
     ),
-    "joint": QuestionKind(joint, {}, "algorithm, norm and victim at once, all settings"),
-    "dimension": QuestionKind(dimension, {}, "each dimension over all sets, controls included, and the very set"),
+    "victim": QuestionKind(
+        victim,
+        title="Victim",
+        asks="Which victim's gradients made the image?",
+        summary="which model's gradients",
+        items={"cifar10": "table4", "mnist": "table4"},
+    ),
+    "architecture": QuestionKind(
+        architecture,
+        title="Architecture",
+        asks="Which architecture's gradients made the image, and is it known in an unseen checkpoint "
+        "(not in the paper)?",
+        summary="which architecture, seen and in a checkpoint that was not",
+    ),
+    "setting": QuestionKind(
+        setting,
+        title="Setting",
+        asks="Which hyperparameters made the image?",
+        summary="which setting of the attack",
+        items={"cifar10": "table5", "mnist": "table6"},
+    ),
+    "norm": QuestionKind(
+        norm,
+        title="Norm",
+        asks="In which norm was the attack optimised?",
+        summary="L2 or Linf",
+        items={"cifar10": "table7", "mnist": "table8"},
+        per_class=True,
+    ),
+    "joint": QuestionKind(
+        joint,
+        title="Joint",
+        asks="Algorithm, norm and victim at once, all settings pooled (not in the paper)",
+        summary="algorithm, norm and victim at once, all settings",
+        confusion=True,
+    ),
+    "dimension": QuestionKind(
+        dimension,
+        title="Each dimension",
+        asks="Family (or a control), norm, victim, and the very set, each over all sets (not in the paper)",
+        summary="each dimension over all sets, controls included, and the very set",
+        reliability=True,
+    ),
 }
 
 
@@ -259,3 +320,13 @@ def build_questions(kinds: Sequence[str], grid: Grid, paper: str | None) -> list
         for question in QUESTIONS[kind].build(grid, QUESTIONS[kind].items.get(paper or "", kind))
         if len(question.classes) > 1
     ]
+
+
+def rows_by_item() -> dict[str, QuestionKind]:
+    """The row behind each `Question.item`, in the order of a report; the paper's items under their names there."""
+    rows: dict[str, QuestionKind] = {}
+    for kind, row in QUESTIONS.items():
+        for item in row.items.values():
+            rows[item] = row._replace(title=re.sub(r"(?=\d)", " ", item, count=1).capitalize())  # table2: Table 2
+        rows[kind] = row
+    return rows

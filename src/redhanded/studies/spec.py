@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from redhanded.attacks import ATTACKS, AttackSpec, make_attack, parse_attack
 from redhanded.attributors import ATTRIBUTORS
-from redhanded.data import PIXELS, Pixels
+from redhanded.data import AS_FILE, AS_LEFT, PIXELS, Pixels
 from redhanded.errors import RedhandedError, StudyError
 from redhanded.models import VICTIMS, Training, VictimSpec
 from redhanded.sets import Split
@@ -77,7 +77,7 @@ class StudyCommon(Strict):
     paper: Literal["mnist", "cifar10"] | None = None  # the paper's source whose tables the questions are numbered by
     seed: int = 0
     attributor_seeds: tuple[int, ...] = Field((0,), min_length=1)
-    pixels: tuple[Pixels, ...] = Field(("float32", "uint8"), min_length=1)
+    pixels: tuple[Pixels, ...] = Field((AS_LEFT, AS_FILE), min_length=1)
     questions: tuple[str, ...] = Field(tuple(QUESTIONS), min_length=1)
     victims: dict[str, VictimRow] = Field(min_length=1)
 
