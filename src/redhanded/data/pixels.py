@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,16 @@ PIXELS: dict[str, PixelProtocol] = {
     "float32": PixelProtocol(lambda images: images, "as the attack left it", "images as the attack left them"),
     "uint8": PixelProtocol(
         round_to_uint8, "rounded to 8 bits", "images rounded to 256 levels, success checked again after rounding"
+    ),
+    "jpeg-90": PixelProtocol(
+        partial(through_jpeg, quality=90),
+        "as a JPEG of quality 90",
+        "images saved as JPEG of quality 90 and decoded again",
+    ),
+    "jpeg-75": PixelProtocol(
+        partial(through_jpeg, quality=75),
+        "as a JPEG of quality 75",
+        "images saved as JPEG of quality 75 and decoded again",
     ),
 }
 AS_LEFT, AS_FILE = "float32", "uint8"  # every set is measured under these: examples and sizes are told by them
