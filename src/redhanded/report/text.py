@@ -54,7 +54,7 @@ def flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
             return [(path, ", ".join(f"{key} {inner}" for key, inner in value.items()))] if value else []
         return [row for key, inner in value.items() for row in flatten(inner, f"{path}.{key}" if path else str(key))]
     if isinstance(value, list | tuple):
-        return [(path, ", ".join(map(str, value)))]
+        return [(path, ", ".join(map(str, value)))] if value else []
     return [(path, str(value))]
 
 
