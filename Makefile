@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-fast tiny-bundle coverage check clean
+.PHONY: quickstart test test-fast tiny-bundle coverage check docs clean
 
 quickstart: .venv/installed
 	$(BIN)/redhanded run quick
@@ -21,11 +21,14 @@ tiny-bundle: .venv/tested
 coverage: .venv/tested
 	$(BIN)/pytest -n auto --dist loadfile --cov
 
-check: .venv/checked
+check: .venv/checked docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Redhanded needs Python 3.11 or newer")'
@@ -43,4 +46,4 @@ check: .venv/checked
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

@@ -1,4 +1,8 @@
-"""Write docs/attacks.md and what `redhanded list` prints, from the tables and docstrings: `python docs/generate.py`."""
+"""Write what is made from the tables, docstrings and models of the code: `python docs/generate.py`.
+
+docs/attacks.md comes from the rows of `ATTACKS`, docs/reference/verdict.schema.json from `Verdict`, and what
+`redhanded list` prints from all tables.
+"""
 
 import inspect
 import json
@@ -13,8 +17,10 @@ from redhanded.attacks import ATTACKS, AttackKind, default_text
 from redhanded.attacks.spec import Rule
 from redhanded.attacks.toolchains import TOOLCHAINS
 from redhanded.cli.catalogue import CATALOGUE, WRITTEN
+from redhanded.verdicts.verdict import VERDICT_VERSION, Verdict
 
 PAGE = Path(__file__).parent / "attacks.md"
+SCHEMA = Path(__file__).parent / "reference" / "verdict.schema.json"
 INTRODUCTION = """\
 <!-- written by docs/generate.py from the rows of ATTACKS and the docstrings -->
 # Attacks
@@ -119,6 +125,16 @@ def _kind(kind: Any) -> list[str]:
     return {NoneType: ["None"], bool: ["True", "False"], int: ["whole"], float: []}[kind]
 
 
+def verdict_schema() -> str:
+    """The JSON schema of a verdict as it is written; its `$id` ends in its version."""
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:redhanded:verdict:{VERDICT_VERSION}",
+    }
+    return json.dumps(head | Verdict.model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
 if __name__ == "__main__":
+    SCHEMA.write_text(verdict_schema())
     PAGE.write_text(attacks_page().rstrip() + "\n")
     WRITTEN.write_text(catalogue())

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 KEPT = ROOT / "docs" / "results"
 RUNS = sorted(path.parent for path in KEPT.glob("*/run.json"))
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SOURCES = {"cifar10": "CIFAR-10", "mnist": "MNIST"}  # in the README's table
 ASKED = {
     "algorithm": ("table2", "table3"),

@@ -8,6 +8,7 @@ from redhanded.attributors import Knowledge
 from redhanded.core import Record
 from redhanded.data import Pixels
 
+VERDICT_VERSION = 1  # of docs/reference/verdict.schema.json: raised with every name, type or meaning that changes
 Form = Literal["float", "8-bit", "lossy"]
 
 
@@ -15,26 +16,32 @@ class Alternative(Record):
     """One name that a dimension may have."""
 
     name: str
-    probability: float = Field(ge=0, le=1)  # calibrated, the analyst's prior included
-    words: str  # of ICD 203, e.g. "very likely"
+    probability: float = Field(ge=0, le=1, description="calibrated, the analyst's prior included")
+    words: str = Field(description='of ICD 203, e.g. "very likely"')
 
 
 class Finding(Record):
     """What is said of one dimension."""
 
-    ranked: list[Alternative]  # most probable first; probabilities sum to 1
-    prediction_set: list[str]  # the names that cannot be ruled out at `coverage`; none: not like anything known
-    coverage: float  # share of known images whose true name is in such a set
-    likelihood_ratio: float | None  # of the first name over the second, without the prior; None where there is one name
-    measured: float | None  # accuracy on test images under this pixel protocol and knowledge; None where not measured
+    ranked: list[Alternative] = Field(description="most probable first; probabilities sum to 1")
+    prediction_set: list[str] = Field(
+        description="the names that cannot be ruled out at `coverage`; none: not like anything known"
+    )
+    coverage: float = Field(description="share of known images whose true name is in such a set")
+    likelihood_ratio: float | None = Field(
+        description="of the first name over the second, without the prior; None where there is one name"
+    )
+    measured: float | None = Field(
+        description="accuracy on test images under this pixel protocol and knowledge; None where not measured"
+    )
 
 
 class Estimate(Record):
     """A parameter of the likeliest attack as a number."""
 
-    parameter: str  # e.g. "eps"
-    value: float  # the median of its distribution over the known settings, on a logarithmic scale
-    low: float  # 90 % of the probability lies between
+    parameter: str = Field(description='e.g. "eps"')
+    value: float = Field(description="the median of its distribution over the known settings, on a logarithmic scale")
+    low: float = Field(description="90 % of the probability lies between")
     high: float
 
 
@@ -50,33 +57,35 @@ class Fingerprint(Record):
 class Neighbour(Record):
     """A known adversarial image whose features are close to those of the image."""
 
-    example: int  # its place in the bundle
-    name: str  # of its set, e.g. "vgg16/fgsm-l2-eps=1.0"
-    distance: float  # Euclidean, in deviations of the features
+    example: int = Field(description="its place in the bundle")
+    name: str = Field(description='of its set, e.g. "vgg16/fgsm-l2-eps=1.0"')
+    distance: float = Field(description="Euclidean, in deviations of the features")
 
 
 class Condition(Record):
     """The condition of the evidence."""
 
-    file_format: str  # "PNG", "JPEG", "NPY", ...; "array" for one that was handed over in memory
+    file_format: str = Field(description='"PNG", "JPEG", "NPY", ...; "array" for one that was handed over in memory')
     form: Form
-    pixels: Pixels  # the protocol whose calibration was used
-    remarks: list[str]  # what the calibration does not cover
+    pixels: Pixels = Field(description="the protocol whose calibration was used")
+    remarks: list[str] = Field(description="what the calibration does not cover")
 
 
 class Verdict(Record):
     """Which attack made the image, as far as the bundle can tell."""
 
-    name: str  # the file as it was named, or the names of several
-    files: list[str]  # of each input, the file that it came from, without the place in an array
-    sha256: list[str]  # of each of them as received
-    images: int = 1  # whose evidence was added
-    knowledge: Knowledge  # "oracle": the clean reference was given and the true perturbation used
+    name: str = Field(description="the file as it was named, or the names of several")
+    files: list[str] = Field(description="of each input, the file that it came from, without the place in an array")
+    sha256: list[str] = Field(description="of each of them as received")
+    images: int = Field(1, description="whose evidence was added")
+    knowledge: Knowledge = Field(description='"oracle": the clean reference was given and the true perturbation used')
     condition: Condition
-    prior: dict[str, float]  # of the families, as the analyst gave it; empty: equal
-    unknown: str = ""  # why no name should be relied upon; empty where nothing speaks against it
-    ood_quantile: float  # share of known images that are less strange; near 1: unlike what the bundle knows
-    findings: dict[str, Finding]  # "adversarial", "family", "norm", "victim", "setting"
+    prior: dict[str, float] = Field(description="of the families, as the analyst gave it; empty: equal")
+    unknown: str = Field("", description="why no name should be relied upon; empty where nothing speaks against it")
+    ood_quantile: float = Field(
+        description="share of known images that are less strange; near 1: unlike what the bundle knows"
+    )
+    findings: dict[str, Finding] = Field(description='"adversarial", "family", "norm", "victim", "setting"')
     estimates: list[Estimate]
     fingerprints: list[Fingerprint]
     nearest: list[Neighbour]
@@ -86,5 +95,5 @@ class Failure(Record):
     """An input that could not be used."""
 
     name: str
-    error: str  # one line: what was expected, what was found, what to do
-    sha256: str | None = None  # of the bytes as received; None where not all of them could be had
+    error: str = Field(description="one line: what was expected, what was found, what to do")
+    sha256: str | None = Field(None, description="of the bytes as received; None where not all of them could be had")

@@ -1,0 +1,115 @@
+"""What a stranger reads before the code: the site, the schema of a verdict, and the files at the repository's root."""
+
+import hashlib
+import json
+import re
+import runpy
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import jsonschema
+import pytest
+
+import redhanded
+from redhanded.bundle import verify
+from redhanded.data import arrays, decode
+from redhanded.server import batching, limits, run, submission
+from redhanded.verdicts import evidence
+from redhanded.verdicts.verdict import VERDICT_VERSION
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SCHEMA = DOCS / "reference" / "verdict.schema.json"
+WRITTEN: Callable[[], str] = runpy.run_path(str(DOCS / "generate.py"))["verdict_schema"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# SHA-256 of the names and types of each version, so that none is changed under its old number.
+VERSIONS = {1: "75fb15d040eed396132f71e41b49acc73c40c42079eabe17245344c43524f818"}
+LIMITS: list[tuple[ModuleType, str, str]] = [
+    (evidence, "MOST_BYTES", "{mib} MiB of a file are read at most"),
+    (decode, "MOST_IMAGE_BYTES", "of an image file {mib} MiB"),
+    (decode, "MOST_PIXELS", "{n} pixels"),
+    (decode, "MOST_CHUNKS", "{n} PNG chunks"),
+    (decode, "MOST_SCANS", "{n} JPEG scans"),
+    (arrays, "MOST_MEMBERS", "{n} members"),
+    (arrays, "MOST_IMAGES", "{n} images and"),
+    (arrays, "MOST_UNPACKED", "{mib} MiB unpacked"),
+    (verify, "MOST_FILES", "{n} files, 256 MiB each"),
+    (verify, "MOST_BYTES", "{mib} MiB each"),
+    (verify, "MOST_TOGETHER", "{mib} MiB together"),
+    (verify, "MOST_JSON", "{mib} MiB for a card"),
+    (limits, "MOST_BODY", "{mib} MiB, 64 files"),
+    (submission, "MOST_FILES", "{n} files and 256 images a request"),
+    (submission, "MOST_IMAGES", "{n} images a request"),
+    (limits, "MOST_HELD", "{mib} MiB of bodies at once"),
+    (batching, "MOST_WAITING", "{n} images in the queue"),
+    (limits, "MOST_REQUESTS", "{n} requests at work"),
+    (run, "HEADER_SECONDS", "{n:g} seconds for a request's head"),
+    (limits, "SLOWEST", "{kib} KiB a second for its body"),
+]
+
+
+def one_line(path: Path) -> str:
+    return " ".join(path.read_text().split())
+
+
+@pytest.mark.parametrize(("module", "name", "text"), LIMITS, ids=lambda value: value if isinstance(value, str) else "")
+def test_security_names_the_limits_of_the_code(module: ModuleType, name: str, text: str) -> None:
+    limit = getattr(module, name)
+    said = text.replace("{n}", "{n:,}").format(n=limit, mib=int(limit) >> 20, kib=int(limit) >> 10)
+    assert said in one_line(ROOT / "SECURITY.md")
+
+
+def test_the_schema_is_that_of_the_model() -> None:
+    assert SCHEMA.read_text() == WRITTEN(), "run `python docs/generate.py`"
+
+
+def test_a_changed_verdict_has_another_version() -> None:
+    shape = re.sub(r'"(description|title)": "([^"\\]|\\.)*",?', "", WRITTEN())
+    digest = hashlib.sha256("".join(shape.split()).encode()).hexdigest()
+    remedy = f"raise VERDICT_VERSION and add {digest!r} to VERSIONS"
+    assert VERSIONS.get(VERDICT_VERSION) == digest, remedy
+    assert list(VERSIONS) == list(range(1, VERDICT_VERSION + 1))
+
+
+def test_a_verdict_is_as_the_schema_says(bundle: Path) -> None:
+    examiner = redhanded.Examiner.load(bundle)
+    (verdict,) = examiner.attribute(list(examiner.bundle.examples[:1].numpy()))
+    schema = json.loads(SCHEMA.read_text())
+    said = json.loads(verdict.model_dump_json())
+    jsonschema.Draft202012Validator(schema).validate(said)
+    with pytest.raises(jsonschema.ValidationError, match="findings"):
+        jsonschema.Draft202012Validator(schema).validate({**said, "findings": []})
+
+
+def test_every_room_has_a_page_of_reference() -> None:
+    rooms = {path.parent.name for path in (ROOT / "src" / "redhanded").glob("*/__init__.py")}
+    alone = {path.stem for path in (ROOT / "src" / "redhanded").glob("*.py") if not path.stem.startswith("__")}
+    pages = {path.stem for path in (DOCS / "reference").glob("*.md")}
+    assert rooms | alone | {"redhanded", "verdict"} == pages | {"cli"}  # that of the command line is made by typer
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {redhanded.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_classifiers_are_the_versions_that_the_workflow_tests() -> None:
+    tested = re.search(r"python: \[(.*)\]", (ROOT / ".github" / "workflows" / "checks.yml").read_text())
+    named = [text.rpartition(" ")[2] for text in PROJECT["classifiers"] if "Python :: 3." in text]
+    assert tested is not None
+    assert re.findall(r"[\d.]+", tested[1]) == named
+    assert PROJECT["requires-python"] == f">={named[0]}"
+
+
+def test_the_hook_is_the_linter_of_the_checks() -> None:
+    (wanted,) = [text for text in PROJECT["optional-dependencies"]["dev"] if text.startswith("ruff")]
+    hooked = re.search(r"ruff-pre-commit\n +rev: v(\d+\.\d+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert hooked is not None
+    assert f">={hooked[1]}," in wanted
+
+
+def test_targets_that_contributing_names_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert {"test", "test-fast", "check", "coverage", "docs"} <= named <= targets
