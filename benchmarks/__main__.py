@@ -81,6 +81,20 @@ def attribute(
     typer.echo(f"page: {out / PAGE}")
 
 
+@app.command()
+def start(
+    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    images: Annotated[int, typer.Option(min=1, help="Files of the folder.")] = 1000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
+    out: Annotated[Path, typer.Option(help="Where the record and the page go.")] = Path("runs/bench-start"),
+) -> None:
+    """Take the CPU time of whole commands: the help, a list, one image, a folder; beside importing PyTorch."""
+    from benchmarks.start import PAGE, bench_start
+
+    bench_start(bundle, out, images=images, rounds=rounds)
+    typer.echo(f"page: {out / PAGE}")
+
+
 def main() -> None:
     """Run the command line; a user's mistake gives one line and exit code 2."""
     try:

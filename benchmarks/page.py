@@ -13,6 +13,7 @@ from benchmarks.records import (
     Row,
     Setup,
     Spread,
+    StartBench,
 )
 from redhanded.report import ABSENT, count, escape_markdown, percent, short
 
@@ -45,7 +46,7 @@ def conditions(setup: Setup) -> Iterator[str]:
     yield from (_victim_line(victim) for victim in setup.victims)
 
 
-def measured_on(bench: Setup | AttributeBench) -> Iterator[str]:
+def measured_on(bench: Setup | AttributeBench | StartBench) -> Iterator[str]:
     """The command and the machine, as a list."""
     machine = bench.machine
     yield f"- command: `{bench.command}`; version {bench.version}, commit {bench.commit}, {bench.started}"

@@ -255,3 +255,31 @@ class AttributeBench(Record):
     images: int
     timings: list[Timing]
     served: list[Served]
+
+
+class Started(Record):
+    """What was measured of one row."""
+
+    name: str
+    title: str
+    command: str
+    seconds: list[float] = Field(min_length=1)  # of CPU time, user and system, one value a round
+    ratio: float  # median over the rounds, over the import of PyTorch in the same round
+    beyond_one: float  # median over the rounds: seconds beyond one image in the same round
+    target: str
+    met: bool | None  # None without a target
+
+
+class StartBench(Record):
+    """The record of `python -m benchmarks start`."""
+
+    command: str
+    version: str
+    commit: str
+    started: str  # ISO 8601, UTC
+    machine: Machine
+    bundle: str  # SHA-256 of its card
+    source: str
+    parts: list[str]
+    images: int  # of the folder
+    rows: list[Started]
