@@ -26,6 +26,7 @@ from redhanded.cli.main import main
 from redhanded.server.limits import HEADERS, MOST_BODY
 from redhanded.server.pages import PAGES
 from redhanded.server.responses import Attribution, Refusal
+from redhanded.server.run import PatientProtocol
 from redhanded.server.submission import MOST_FILES, MOST_IMAGES, RAW
 from redhanded.verdicts import EXPORTS, Entry, Evidence, How, Verdict, read_bytes
 from support.report_run import make_run
@@ -512,6 +513,13 @@ def test_a_head_that_does_not_come_is_given_up(server: Server, start: bytes) -> 
         connection.sendall(start)
         assert received(connection) == b""
     assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+def test_a_server_whose_state_is_elsewhere_is_as_patient_as_before() -> None:
+    protocol = PatientProtocol.__new__(PatientProtocol)  # as it would be if uvicorn renamed its field
+    assert not hasattr(protocol, "conn")
+    protocol._watch()
+    assert protocol._deadline is None
 
 
 def test_a_second_head_that_does_not_come_is_given_up(server: Server) -> None:

@@ -86,6 +86,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""
         super().connection_made(transport)
+        self._close = transport.close
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -99,10 +100,12 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
+        # uvicorn does not promise that it keeps h11's connection under this name; without it, it waits as it used to.
+        connection: h11.Connection | None = getattr(self, "conn", None)
+        if connection is None or connection.their_state is not h11.IDLE:
             self._stop()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+            self._deadline = asyncio.get_running_loop().call_later(HEADER_SECONDS, self._close)
 
     def _stop(self) -> None:
         if self._deadline is not None:
