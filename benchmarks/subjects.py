@@ -59,7 +59,7 @@ def find_victims(run: Path, sources: Mapping[str, Path], wanted: Sequence[str]) 
         if card.source_digest != source.digest:
             expected, found = card.source_digest[:12], source.digest[:12]
             raise RunError(f"expected the source {study.source} of {run} (SHA-256 {expected}...), found {found}...")
-    return Trained(study, source, {name: _folder_of(run, card) for name, card in cards.items()})
+    return Trained(study, source, {name: RunFolder(run).find_victim(card) for name, card in cards.items()})
 
 
 def train_victims(out: Path, wanted: Sequence[str]) -> Trained:
@@ -106,11 +106,3 @@ def chosen(option: str, wanted: Sequence[str], known: Iterable[str]) -> list[str
         if name not in names:
             raise RunError(f"expected {option} to be one of {', '.join(names)}, found {name!r}")
     return [name for name in names if name in wanted or not wanted]
-
-
-def _folder_of(run: Path, card: VictimCard) -> Path:
-    """The folder whose card is the one among the results: older ones of the same name may lie beside it."""
-    for folder in sorted((run / "victims").glob(f"{card.name}-*")):
-        if (folder / "card.json").is_file() and read_record(VictimCard, folder / "card.json") == card:
-            return folder
-    raise RunError(f"expected the weights of {card.name} below {run / 'victims'}, found none of its card")

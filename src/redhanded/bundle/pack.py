@@ -20,7 +20,7 @@ from redhanded.data import AS_FILE
 from redhanded.engine import RunCard, RunFolder, read_answers, read_run_records
 from redhanded.errors import RunError
 from redhanded.models import VictimCard
-from redhanded.sets import NO_VICTIM, SetRef, read_column, read_provenance
+from redhanded.sets import NO_VICTIM, SetRef, read_column
 from redhanded.studies import Result, SetEntry, Study, told_apart
 
 EXAMPLES_A_SET = 4
@@ -56,7 +56,7 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
     victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.victims]
     parts = [_pack_part(folder, result, out, sets) for result in best]
     for victim in [] if without_victims else victims:
-        shutil.copytree(_victim_folder(folder, victim), out / "victims" / victim.name)
+        shutil.copytree(folder.find_victim(victim), out / "victims" / victim.name)
     examples = _pack_examples(folder, study, victims, out / EXAMPLES_FILE)
     paths = [path for path in sorted(out.rglob("*")) if path.is_file()]
     bundle = BundleCard(
@@ -164,38 +164,22 @@ def _measure(marginal: Marginal, answers: Answers) -> Measured | None:
     )
 
 
-def _victim_folder(folder: RunFolder, card: VictimCard) -> Path:
-    for path in sorted((folder.root / "victims").glob(f"{card.name}-*")):
-        if read_record(VictimCard, path / "card.json") == card:
-            return path
-    raise RunError(f"expected the victim {card.name} in {folder.root / 'victims'}, found it not; run the study again")
-
-
 def _pack_examples(folder: RunFolder, study: Study, victims: list[VictimCard], path: Path) -> list[Example]:
-    """The first test images of each set that fool its victim after rounding (all of a control), uint8."""
-    digests = {victim.name: victim.weights_digest for victim in victims}
+    """The first test images of each attack's sets that fool their victim after rounding, uint8."""
     images: list[Tensor] = []
     examples: list[Example] = []
-    for name, entry in _entries(study).items():
-        for found in sorted((folder.root / "sets" / entry.victim).glob(f"{entry.label}-test-*.zarr")):
-            if read_provenance(found)["victim_weights"] not in (
-                digests.get(entry.victim),
-                *_of_control(entry, digests),
-            ):
-                continue
-            rows = np.flatnonzero(read_column(found, "attacked" if entry.control else f"success_{AS_FILE}"))
-            rows = rows[:EXAMPLES_A_SET]
-            images.append(torch.from_numpy(read_column(found, "images", rows)))
-            examples += [Example(name=name, index=int(place)) for place in read_column(found, "index", rows)]
-            break
+    for victim in victims:
+        for attack in study.attacks:
+            ref = SetRef(victim.name, attack)
+            made = folder.find_set(ref, "test", victim.weights_digest)
+            if made is not None:
+                rows = np.flatnonzero(read_column(made, f"success_{AS_FILE}"))[:EXAMPLES_A_SET]
+                images.append(torch.from_numpy(read_column(made, "images", rows)))
+                examples += [Example(name=ref.name, index=int(place)) for place in read_column(made, "index", rows)]
     if not examples:
         raise RunError(f"expected adversarial images in {folder.root / 'sets'}, found none; run the study again")
     save_file({"images": torch.cat(images).mul(255).round().to(torch.uint8)}, path)
     return examples
-
-
-def _of_control(entry: SetEntry, digests: Mapping[str, str]) -> list[str]:
-    return list(digests.values()) if entry.control else []
 
 
 def _limits(study: Study) -> list[str]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redhanded.core import Record
-from redhanded.sets import GALLERY_FILE, SetRef, Split
+from redhanded.core import Record, read_record
+from redhanded.errors import RunError
+from redhanded.models import VictimCard
+from redhanded.sets import GALLERY_FILE, SetRef, Split, read_provenance
 
 
 class RunCard(Record):
@@ -61,6 +63,19 @@ class RunFolder:
     def set(self, ref: SetRef, split: Split, key: str) -> Path:
         """An adversarial set (zarr)."""
         return self.root / "sets" / ref.victim / f"{ref.attack.label}-{split}-{key[:8]}.zarr"
+
+    def find_victim(self, card: VictimCard) -> Path:
+        """The folder of the victim with this card, beside which older ones of its name may lie; raises RunError."""
+        for folder in sorted((self.root / "victims").glob(f"{card.name}-*")):
+            if (folder / "card.json").is_file() and read_record(VictimCard, folder / "card.json") == card:
+                return folder
+        found = f"expected the weights of {card.name} below {self.root / 'victims'}, found none of its card"
+        raise RunError(f"{found}; run the study again")
+
+    def find_set(self, ref: SetRef, split: Split, weights_digest: str) -> Path | None:
+        """The adversarial set made on a victim with these weights, or None where it is not there."""
+        made = sorted((self.root / "sets" / ref.victim).glob(f"{ref.attack.label}-{split}-*.zarr"))
+        return next((path for path in made if read_provenance(path)["victim_weights"] == weights_digest), None)
 
     def attributor(self, key: str) -> Path:
         """An attributor's weights and card."""
