@@ -2,7 +2,7 @@ from . import attacks, attributors, bundle, core, data, engine, errors, models, 
 from .attacks import FGSM, CarliniWagner, DeepFool
 from .attributors import AttackClassifier, Cnn6, fit
 from .engine import run_study
-from .report import write_report
+from .report import load_results, write_report
 from .sets import AdversarialSet, generate
 from .studies import Study, load_study
 from .verdicts import Examiner, Verdict
@@ -27,6 +27,7 @@ __all__ = [
     "errors",
     "fit",
     "generate",
+    "load_results",
     "load_study",
     "models",
     "report",

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 import redhanded
 from redhanded.sets import write_png
 
-PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "python.md").read_text()
+KEPT_RUN = DOCS / "results" / "quick"
 
 
 @pytest.fixture
@@ -37,6 +39,7 @@ def test_the_code_of_the_page_runs(
     shutil.copytree(bundle, "bundle")
     known = redhanded.Examiner.load(bundle).bundle.examples.numpy()
     Path("inbox").mkdir()
+    shutil.copytree(KEPT_RUN, "runs/quick")
     write_png(known[0] / np.float32(255), Path("inbox/one.png"))
     Path("inbox/notes.txt").write_text("not an image")
     images, labels = separable
@@ -54,7 +57,8 @@ def test_the_code_of_the_page_runs(
     for block in blocks:
         exec(block, names)  # noqa: S102 (our own page)
     told = capsys.readouterr().out
-    assert len(blocks) == 5
+    assert len(blocks) == 6
+    assert re.search(r"pixels +float32 .*uint8", told)
     assert "image 0" in told
     assert "3 images:" in told
     assert told.count("inbox/notes.txt") >= 2  # by attribute_files and by watch

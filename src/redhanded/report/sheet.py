@@ -1,41 +1,52 @@
-"""One row a Result, with every number of it: the report's tables for a spreadsheet."""
+"""The results of a run as a table, a row each: a pandas frame for Python, the same as CSV for a spreadsheet."""
 
-import csv
 import json
 from collections.abc import Iterable
-from io import StringIO
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from redhanded.report.tables import Cell, Section
+from redhanded.report.run import read_run
+from redhanded.report.tables import Cell, Section, build_sections
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NESTED = ("per_class", "class_names", "confusion")  # columns whose values are lists or dicts, in a CSV as JSON
+NOT_IN_CSV = ("top3", "ece")
+
+
+def load_results(run: Path | str) -> "pd.DataFrame":
+    """The results of a live or kept run as a tidy frame: a row for each question, attributor, pixel protocol and seed.
+
+    Shares are between 0 and 1: accuracy with its 95 % Wilson interval, chance, top3, ece (expected calibration error).
+    p_value is the exact binomial test's against chance, p_holm the same corrected over the table of the report that
+    the row stands in. n_train and n_test are images a class. What is not measured is NaN; status says why. Raises
+    RunError where records are missing, damaged or contradict each other.
+    """
+    return _frame(build_sections(read_run(Path(run))))
 
 
 def results_csv(sections: Iterable[Section]) -> str:
-    """The results of all sections as CSV; numbers in full, shares between 0 and 1."""
-    rows = [_row(cell) for section in sections for cell in section.cells]
-    stream = StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    """The results of all sections as CSV; numbers in full."""
+    frame = _frame(sections).drop(columns=list(NOT_IN_CSV))
+    for name in NESTED:
+        frame[name] = [json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in frame[name]]
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def _frame(sections: Iterable[Section]) -> "pd.DataFrame":
+    import pandas as pd  # nothing else here needs it, and it takes as long to import as all the rest
+
+    frame = pd.DataFrame([_row(cell) for section in sections for cell in section.cells])
+    return frame.astype({"above_chance": "boolean"})
 
 
 def _row(cell: Cell) -> dict[str, Any]:
     result = cell.result
-    plain = (
-        "study",
-        "source",
-        "item",
-        "question",
-        "row",
-        "column",
-        "attributor",
-        "knowledge",
-        "pixels",
-        "seed",
-    )
+    shared = ("study", "source", "item", "question", "row", "column", "attributor", "knowledge", "pixels", "seed")
     low, high = result.interval if cell.measured and result.interval else (None, None)
     return {
-        **{name: getattr(result, name) for name in plain},
+        **{name: getattr(result, name) for name in shared},
         "status": result.status,
         "attempts": result.attempts,
         "design": result.design,
@@ -49,15 +60,13 @@ def _row(cell: Cell) -> dict[str, Any]:
         "p_value": result.p_value if cell.measured else None,
         "p_holm": cell.p_holm,
         "above_chance": cell.significant if cell.measured else None,
+        "top3": result.top3 if cell.measured else None,
+        "ece": result.calibration.ece if cell.measured and result.calibration else None,
         "paper": cell.paper,
         "difference": cell.difference,
         "weak_victims": " ".join(cell.weak),
         "seconds": result.seconds,
-        "per_class": _json({line.name: [line.score.correct, line.score.total] for line in cell.classes}),
-        "class_names": _json(result.classes),
-        "confusion": _json(result.confusion),
+        "per_class": {line.name: [line.score.correct, line.score.total] for line in cell.classes},
+        "class_names": result.classes,
+        "confusion": result.confusion,
     }
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
