@@ -296,7 +296,7 @@ def on_terminal(words: list[str], interrupt: Callable[[], bool] = lambda: False)
             "expected a bundle, a folder with bundle.json, found",
         ),
         (["export", "{files}/nowhere.zarr", "--to", "npz"], "expected an adversarial set (a zarr group) at"),
-        (["export", "{files}/nowhere.zarr", "--to", "png", "--out", "{tmp}/out"], "expected an adversarial set (a zarr group) at"),
+        (["export", "{files}/nowhere.zarr", "--to", "png", "--out", "{tmp}/out"], "expected an adversarial set with"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
