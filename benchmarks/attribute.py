@@ -19,7 +19,7 @@ from benchmarks.records import SERVER_GROWTH, SERVER_SHARE, AttributeBench, Serv
 from redhanded.core import command_line, commit, write_record
 from redhanded.errors import RunError
 from redhanded.sets import write_png
-from redhanded.verdicts import Examiner, How
+from redhanded.verdicts import ExamineOptions, Examiner
 
 RECORD, PAGE = "attribute.json", "attribute.md"
 _WARM = 3  # calls that are not measured: the first one makes the features of the examples
@@ -31,7 +31,7 @@ class Job(NamedTuple):
     """What is measured."""
 
     bundle: Path
-    desk: Examiner
+    examiner: Examiner
     images: NDArray[np.uint8]  # (n, c, h, w)
     rounds: int
 
@@ -58,9 +58,9 @@ def bench_attribute(
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with threads(thread_count):
-        desk = Examiner.load(bundle)
-        card = desk.bundle.card
-        job = Job(bundle, desk, _examples(desk, images), rounds)
+        examiner = Examiner.load(bundle)
+        card = examiner.bundle.card
+        job = Job(bundle, examiner, _examples(examiner, images), rounds)
         known = {"", *(part.knowledge for part in card.parts if part.pixels == "uint8")}
         timings = [_timed(name, row, job) for name, row in MEASURES.items() if row.knowledge in known]
         served = [_served(job, count, seconds) for count in REQUESTS] if seconds and "blind" in known else []
@@ -71,7 +71,7 @@ def bench_attribute(
         started=started,
         machine=describe_machine(),
         threads=thread_count,
-        bundle=desk.bundle.digest,
+        bundle=examiner.bundle.digest,
         source=card.source,
         parts=[f"{part.attributor} ({part.knowledge}, {part.pixels})" for part in card.parts],
         images=images,
@@ -86,8 +86,8 @@ def bench_attribute(
     return bench
 
 
-def _examples(desk: Examiner, count: int) -> NDArray[np.uint8]:
-    known = desk.bundle.examples.numpy()
+def _examples(examiner: Examiner, count: int) -> NDArray[np.uint8]:
+    known = examiner.bundle.examples.numpy()
     return known[np.arange(count) % len(known)]
 
 
@@ -118,7 +118,7 @@ def _load(job: Job) -> list[float]:
 
 def _one_by_one(blind: bool, job: Job) -> list[float]:
     """Milliseconds of each call with one image."""
-    calls = [partial(job.desk.attribute, image[None], blind=blind) for image in job.images]
+    calls = [partial(job.examiner.attribute, image[None], blind=blind) for image in job.images]
     for call in calls[:_WARM]:
         call()
     return [1000 * _seconds(call) for call in calls]
@@ -126,18 +126,20 @@ def _one_by_one(blind: bool, job: Job) -> list[float]:
 
 def _folder(job: Job) -> list[float]:
     """Images a second, from PNG files to verdicts."""
-    how = How(blind=True)
+    options = ExamineOptions(blind=True)
     with tempfile.TemporaryDirectory() as folder:
         for place, image in enumerate(job.images):
             write_png(image / np.float32(255), Path(folder) / f"{place:06}.png")
-        rounds = [_seconds(lambda: list(job.desk.attribute_files([Path(folder)], how))) for _ in range(1 + job.rounds)]
+        rounds = [
+            _seconds(lambda: list(job.examiner.attribute_files([Path(folder)], options))) for _ in range(1 + job.rounds)
+        ]
     return [len(job.images) / seconds for seconds in rounds[1:]]  # the first one warms up
 
 
 def _served(job: Job, count: int, seconds: float) -> Served:
     """Clients that ask a server with so many images at once, beside the Python call with as many."""
     calls = [job.images[first : first + count] for first in range(0, len(job.images), count)]
-    took = sum(_seconds(partial(job.desk.attribute, images, blind=True)) for images in calls)
+    took = sum(_seconds(partial(job.examiner.attribute, images, blind=True)) for images in calls)
     load = load_server(job.bundle, list(job.images), CLIENTS, seconds, count)
     rate, python_rate = load.images / load.seconds, len(job.images) / took
     growth = load.peak_mib - load.idle_mib

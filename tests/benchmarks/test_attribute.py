@@ -11,23 +11,23 @@ from benchmarks.attribute import CLIENTS, MEASURES, PAGE, RECORD, REQUESTS, Job,
 from benchmarks.records import AttributeBench
 from redhanded.core import read_record
 from redhanded.errors import RedhandedError
-from redhanded.verdicts import Examiner, How
+from redhanded.verdicts import ExamineOptions, Examiner
 
 
 @pytest.fixture(scope="module")
 def asked(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[AttributeBench, list[tuple[str, object]]]:
-    """A short benchmark, and every call that it made of the desk."""
+    """A short benchmark, and every call of the examiner."""
     calls: list[tuple[str, object]] = []
     with pytest.MonkeyPatch.context() as patch:
         call, files = Examiner.attribute, Examiner.attribute_files
 
-        def attribute(desk: Examiner, images: np.ndarray, *, blind: bool = False) -> object:
+        def attribute(examiner: Examiner, images: np.ndarray, *, blind: bool = False) -> object:
             calls.append(("blind" if blind else "candidates", np.shape(images)))
-            return call(desk, images, blind=blind)
+            return call(examiner, images, blind=blind)
 
-        def attribute_files(desk: Examiner, paths: list[Path], how: How) -> object:
-            calls.append(("folder", how.blind))
-            return files(desk, paths, how)
+        def attribute_files(examiner: Examiner, paths: list[Path], options: ExamineOptions) -> object:
+            calls.append(("folder", options.blind))
+            return files(examiner, paths, options)
 
         patch.setattr(Examiner, "attribute", attribute)
         patch.setattr(Examiner, "attribute_files", attribute_files)

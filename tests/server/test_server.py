@@ -28,7 +28,7 @@ from redhanded.server.pages import PAGES
 from redhanded.server.responses import Attribution, Refusal
 from redhanded.server.run import PatientProtocol
 from redhanded.server.submission import MOST_FILES, MOST_IMAGES, RAW
-from redhanded.verdicts import EXPORTS, Entry, Evidence, How, Verdict, read_bytes
+from redhanded.verdicts import EXPORTS, Entry, Evidence, ExamineOptions, Verdict, read_bytes
 from support.report_run import make_run
 from support.web_server import PATIENCE, Server, example_png, npz, send, serving
 
@@ -37,7 +37,7 @@ NUMBER = r"-?\d+\.\d+(?:e-?\d+)?"
 
 
 @pytest.fixture(scope="module")
-def desk(bundle: Path) -> redhanded.Examiner:
+def examiner(bundle: Path) -> redhanded.Examiner:
     return redhanded.Examiner.load(bundle)
 
 
@@ -55,11 +55,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def verdicts(desk: redhanded.Examiner, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def verdicts(examiner: redhanded.Examiner, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a monitor wrote: every example of the bundle."""
     path = tmp_path_factory.mktemp("monitor") / "verdicts.jsonl"
     time = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-    made = desk.attribute(desk.bundle.examples)
+    made = examiner.attribute(examiner.bundle.examples)
     named = [one.model_copy(update={"name": f"<b>{place}.png"}) for place, one in enumerate(made)]
     lines = [Entry(time=time, path=one.name, sha256="0" * 64, verdict=one).model_dump_json() for one in named]
     path.write_text("".join(f"{line}\n" for line in lines))
@@ -78,8 +78,10 @@ def png(bundle: Path) -> bytes:
     return example_png(bundle)
 
 
-def judged(desk: redhanded.Examiner, name: str, data: bytes, how: How | None = None) -> list[Verdict]:
-    return desk.judge(read_bytes(name, data, desk.shape), how)
+def judged(
+    examiner: redhanded.Examiner, name: str, data: bytes, options: ExamineOptions | None = None
+) -> list[Verdict]:
+    return examiner.judge(read_bytes(name, data, examiner.shape), options)
 
 
 def same(one: Verdict, other: Verdict) -> bool:
@@ -93,10 +95,10 @@ def same(one: Verdict, other: Verdict) -> bool:
 # What is answered
 
 
-def test_the_answer_is_that_of_the_python_call(server: Server, desk: redhanded.Examiner, png: bytes) -> None:
+def test_the_answer_is_that_of_the_python_call(server: Server, examiner: redhanded.Examiner, png: bytes) -> None:
     answer = Attribution.model_validate_json(send(server, "/api/attribute", ("a.png", png)).raise_for_status().text)
-    assert answer.bundle == desk.bundle.digest
-    assert same(answer.verdicts[0], judged(desk, "a.png", png)[0])
+    assert answer.bundle == examiner.bundle.digest
+    assert same(answer.verdicts[0], judged(examiner, "a.png", png)[0])
     assert answer.failures == []
 
 
@@ -121,51 +123,51 @@ def test_where_no_image_can_be_used_all_say_why(server: Server) -> None:
     assert refusal.error == refusal.failures[0].error
 
 
-def test_a_raw_body_is_an_image(server: Server, desk: redhanded.Examiner, png: bytes) -> None:
+def test_a_raw_body_is_an_image(server: Server, examiner: redhanded.Examiner, png: bytes) -> None:
     kind = {"Content-Type": "image/png"}
     answer = httpx.post(f"{server.url}/api/attribute?blind=1", content=png, headers=kind, timeout=PATIENCE)
     (verdict,) = Attribution.model_validate_json(answer.raise_for_status().text).verdicts
-    assert same(verdict, judged(desk, RAW["image/png"], png, How(blind=True))[0])
+    assert same(verdict, judged(examiner, RAW["image/png"], png, ExamineOptions(blind=True))[0])
 
 
-def wishes(desk: redhanded.Examiner, clean: Evidence) -> dict[str, tuple[dict[str, str], How]]:
-    family = desk.families[0]
+def wishes(examiner: redhanded.Examiner, clean: Evidence) -> dict[str, tuple[dict[str, str], ExamineOptions]]:
+    family = examiner.families[0]
     return {
-        "blind": ({"blind": "true"}, How(blind=True)),
-        "prior": ({f"prior.{family}": "0.9"}, How(prior={family: 0.9})),
-        "together": ({"together": "true"}, How(together=True)),
+        "blind": ({"blind": "true"}, ExamineOptions(blind=True)),
+        "prior": ({f"prior.{family}": "0.9"}, ExamineOptions(prior={family: 0.9})),
+        "together": ({"together": "true"}, ExamineOptions(together=True)),
     }
 
 
 @pytest.mark.parametrize("wish", ["blind", "prior", "together"])
-def test_a_wish_is_granted(server: Server, desk: redhanded.Examiner, png: bytes, wish: str) -> None:
-    (evidence,) = read_bytes("a.png", png, desk.shape)
-    fields, how = wishes(desk, evidence)[wish]
+def test_a_wish_is_granted(server: Server, examiner: redhanded.Examiner, png: bytes, wish: str) -> None:
+    (evidence,) = read_bytes("a.png", png, examiner.shape)
+    fields, options = wishes(examiner, evidence)[wish]
     both = [("a.png", png), ("b.png", png)]
     answer = send(server, "/api/attribute", *both, **fields).raise_for_status()
     found = Attribution.model_validate_json(answer.text).verdicts
-    expected = desk.judge([read_bytes(name, data, desk.shape)[0] for name, data in both], how)
-    plain = desk.judge([read_bytes(name, data, desk.shape)[0] for name, data in both])
+    expected = examiner.judge([read_bytes(name, data, examiner.shape)[0] for name, data in both], options)
+    plain = examiner.judge([read_bytes(name, data, examiner.shape)[0] for name, data in both])
     assert len(found) == len(expected)
     assert all(map(same, found, expected))
     assert not same(found[0], plain[0])
 
 
-def test_the_clean_reference_is_used(server: Server, desk: redhanded.Examiner, png: bytes, bundle: Path) -> None:
+def test_the_clean_reference_is_used(server: Server, examiner: redhanded.Examiner, png: bytes, bundle: Path) -> None:
     reference = example_png(bundle, 5)
     files = [("images", ("a.png", png)), ("clean", ("clean.png", reference))]
     answer = httpx.post(f"{server.url}/api/attribute", files=files, timeout=PATIENCE).raise_for_status()
     (verdict,) = Attribution.model_validate_json(answer.text).verdicts
-    (clean,) = read_bytes("clean.png", reference, desk.shape)
+    (clean,) = read_bytes("clean.png", reference, examiner.shape)
     assert verdict.knowledge == "oracle"
-    assert same(verdict, judged(desk, "a.png", png, How(clean=clean))[0])
+    assert same(verdict, judged(examiner, "a.png", png, ExamineOptions(clean=clean))[0])
 
 
 @pytest.mark.parametrize("name", ["json", *EXPORTS])
-def test_an_export_is_a_file(server: Server, desk: redhanded.Examiner, png: bytes, name: str) -> None:
+def test_an_export_is_a_file(server: Server, examiner: redhanded.Examiner, png: bytes, name: str) -> None:
     answer = send(server, f"/api/export/{name}", ("a.png", png)).raise_for_status()
     assert answer.headers["content-disposition"].startswith('attachment; filename="verdicts.')
-    (evidence,) = read_bytes("a.png", png, desk.shape)
+    (evidence,) = read_bytes("a.png", png, examiner.shape)
     assert evidence.sha256 in answer.text
     if "json" in answer.headers["content-type"]:
         assert json.loads(answer.text)
@@ -178,10 +180,10 @@ def test_a_picture_is_drawn(server: Server, png: bytes) -> None:
     assert send(server, "/api/picture/0", ("a.png", b"no image")).status_code == 422
 
 
-def test_the_card_is_the_bundles(server: Server, desk: redhanded.Examiner) -> None:
+def test_the_card_is_the_bundles(server: Server, examiner: redhanded.Examiner) -> None:
     answer = httpx.get(f"{server.url}/api/bundle")
-    assert type(desk.bundle.card).model_validate_json(answer.text) == desk.bundle.card
-    assert answer.headers["etag"] == f'"{desk.bundle.digest}"'
+    assert type(examiner.bundle.card).model_validate_json(answer.text) == examiner.bundle.card
+    assert answer.headers["etag"] == f'"{examiner.bundle.digest}"'
 
 
 def test_campaigns_are_those_of_the_monitor(server: Server, verdicts: Path) -> None:

@@ -27,7 +27,7 @@ from redhanded.errors import DataError
 from redhanded.models import prepare
 from redhanded.sets import Samples
 from redhanded.studies.dimensions import DIMENSIONS
-from redhanded.verdicts import Evidence, Failure, How, Judged, Verdict
+from redhanded.verdicts import Evidence, ExamineOptions, Failure, Judged, Verdict
 from redhanded.verdicts.evidence import read_files
 from redhanded.verdicts.judge import COVERAGE, unknown_reason
 from redhanded.verdicts.picture import draw_evidence
@@ -40,7 +40,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def desk(bundle: Path) -> redhanded.Examiner:
+def examiner(bundle: Path) -> redhanded.Examiner:
     return redhanded.Examiner.load(bundle)
 
 
@@ -61,8 +61,8 @@ def shares(verdict: Verdict, dimension: str) -> dict[str, float]:
     return {one.name: one.probability for one in verdict.findings[dimension].ranked}
 
 
-def examples(desk: redhanded.Examiner) -> list[np.ndarray]:
-    return list(desk.bundle.examples.numpy())
+def examples(examiner: redhanded.Examiner) -> list[np.ndarray]:
+    return list(examiner.bundle.examples.numpy())
 
 
 def save_png(path: Path, image: np.ndarray) -> Path:
@@ -71,10 +71,10 @@ def save_png(path: Path, image: np.ndarray) -> Path:
 
 
 @pytest.fixture
-def pngs(desk: redhanded.Examiner, tmp_path: Path) -> list[Path]:
+def pngs(examiner: redhanded.Examiner, tmp_path: Path) -> list[Path]:
     folder = tmp_path / "pngs"
     folder.mkdir()
-    return [save_png(folder / f"{place}.png", image) for place, image in enumerate(examples(desk)[::4])]
+    return [save_png(folder / f"{place}.png", image) for place, image in enumerate(examples(examiner)[::4])]
 
 
 # --- what is said
@@ -134,16 +134,16 @@ def independent(bundle: Path, place: str, images: np.ndarray, victims: Mapping[s
 @pytest.mark.parametrize("blind", [True, False])
 @pytest.mark.parametrize("pixels", ["uint8", "float32"])
 def test_a_verdict_is_what_the_stored_numbers_say(
-    desk: redhanded.Examiner, bundle: Path, known: dict[str, KnownImages], pixels: str, blind: bool
+    examiner: redhanded.Examiner, bundle: Path, known: dict[str, KnownImages], pixels: str, blind: bool
 ) -> None:
     images = np.concatenate([images[:2] for images, _ in known.values()])
     if pixels == "uint8":
         images = (np.round(images * 255) / 255).astype(np.float32)
     else:
         images = np.concatenate([one[None] for one in images if (np.round(one * 255) / 255 != one).any()])
-    verdicts = desk.attribute(images, blind=blind)
+    verdicts = examiner.attribute(images, blind=blind)
     knowledge = "blind" if blind else "candidates"
-    expected = independent(bundle, f"{knowledge}-{pixels}", images, desk.bundle.victims)
+    expected = independent(bundle, f"{knowledge}-{pixels}", images, examiner.bundle.victims)
     for verdict, said in zip(verdicts, expected, strict=True):
         assert (verdict.knowledge, verdict.condition.pixels) == (knowledge, pixels)
         assert verdict.findings.keys() == said.keys()
@@ -156,25 +156,29 @@ def test_a_verdict_is_what_the_stored_numbers_say(
             assert finding.likelihood_ratio == pytest.approx(first / second, rel=0.05)
 
 
-def test_known_images_are_named_better_than_by_chance(desk: redhanded.Examiner, known: dict[str, KnownImages]) -> None:
+def test_known_images_are_named_better_than_by_chance(
+    examiner: redhanded.Examiner, known: dict[str, KnownImages]
+) -> None:
     right = total = 0
     for name, (images, _) in known.items():
-        for verdict in desk.attribute(images):
-            right += verdict.findings["family"].ranked[0].name == DIMENSIONS["family"](desk.bundle.card.sets[name])
+        for verdict in examiner.attribute(images):
+            right += verdict.findings["family"].ranked[0].name == DIMENSIONS["family"](examiner.bundle.card.sets[name])
             total += 1
     assert right / total > 0.6  # of three families
 
 
 def test_the_set_that_is_not_told_apart_holds_the_truth_as_often_as_it_says(
-    desk: redhanded.Examiner, known: dict[str, KnownImages]
+    examiner: redhanded.Examiner, known: dict[str, KnownImages]
 ) -> None:
     for blind in (True, False):
         held = {dimension: [] for dimension in DIMENSIONS}
         for name, (images, _) in known.items():
-            for verdict in desk.attribute(images, blind=blind):
+            for verdict in examiner.attribute(images, blind=blind):
                 for dimension, finding in verdict.findings.items():
                     assert finding.coverage == COVERAGE
-                    held[dimension].append(DIMENSIONS[dimension](desk.bundle.card.sets[name]) in finding.prediction_set)
+                    held[dimension].append(
+                        DIMENSIONS[dimension](examiner.bundle.card.sets[name]) in finding.prediction_set
+                    )
         for inside in filter(None, held.values()):
             assert np.mean(inside) > COVERAGE - 0.08  # that of so few held-out images scatters
 
@@ -191,9 +195,9 @@ def test_conformal_p_values_are_those_of_crepes() -> None:
 
 
 def test_known_images_are_as_strange_as_known_images_and_mostly_not_unknown(
-    desk: redhanded.Examiner, known: dict[str, KnownImages]
+    examiner: redhanded.Examiner, known: dict[str, KnownImages]
 ) -> None:
-    verdicts = [verdict for images, _ in known.values() for verdict in desk.attribute(images)]
+    verdicts = [verdict for images, _ in known.values() for verdict in examiner.attribute(images)]
     assert np.mean([bool(verdict.unknown) for verdict in verdicts]) < 0.15
     quantiles = np.mean([[verdict.ood_quantile < share for share in (0.25, 0.5, 0.75)] for verdict in verdicts], 0)
     assert quantiles == pytest.approx([0.25, 0.5, 0.75], abs=0.1)
@@ -217,15 +221,15 @@ def strange_images(clean: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("blind", [True, False])
 def test_what_no_known_image_is_like_is_unknown(
-    desk: redhanded.Examiner, known: dict[str, KnownImages], blind: bool
+    examiner: redhanded.Examiner, known: dict[str, KnownImages], blind: bool
 ) -> None:
     for name, images in strange_images(known["none/clean-none"].images).items():
-        verdicts = desk.attribute(images.astype(np.float32), blind=blind)
+        verdicts = examiner.attribute(images.astype(np.float32), blind=blind)
         assert [name for verdict in verdicts if not verdict.unknown] == []
 
 
-def test_every_reason_for_unknown_is_given(desk: redhanded.Examiner) -> None:
-    (verdict,) = desk.attribute(examples(desk)[:1])
+def test_every_reason_for_unknown_is_given(examiner: redhanded.Examiner) -> None:
+    (verdict,) = examiner.attribute(examples(examiner)[:1])
     family = verdict.findings["family"]
     usual = family.model_copy(update={"prediction_set": ["fgsm"]})
     assert unknown_reason(0.95, 0.99, usual) == ""
@@ -243,9 +247,9 @@ def posterior(likelihoods: dict[str, float], prior: Mapping[str, float]) -> dict
     return {name: value / sum(weighed.values()) for name, value in weighed.items()}
 
 
-def test_a_prior_multiplies_likelihoods_and_leaves_their_ratio(desk: redhanded.Examiner) -> None:
-    plain = desk.attribute(examples(desk))
-    given = desk.attribute(examples(desk), prior={"fgsm": 0.8})
+def test_a_prior_multiplies_likelihoods_and_leaves_their_ratio(examiner: redhanded.Examiner) -> None:
+    plain = examiner.attribute(examples(examiner))
+    given = examiner.attribute(examples(examiner), prior={"fgsm": 0.8})
     full = {"clean": 0.1, "deepfool": 0.1, "fgsm": 0.8}
     for before, after in zip(plain, given, strict=True):
         assert after.prior == pytest.approx(full)
@@ -259,21 +263,21 @@ def test_a_prior_multiplies_likelihoods_and_leaves_their_ratio(desk: redhanded.E
 
 
 def test_a_prior_that_is_the_usual_weight_of_the_sets_changes_nothing_within_a_family(
-    desk: redhanded.Examiner,
+    examiner: redhanded.Examiner,
 ) -> None:
-    plain = desk.attribute(examples(desk))
-    even = desk.attribute(examples(desk), prior=dict.fromkeys(desk.families, 1 / len(desk.families)))
+    plain = examiner.attribute(examples(examiner))
+    even = examiner.attribute(examples(examiner), prior=dict.fromkeys(examiner.families, 1 / len(examiner.families)))
     for before, after in zip(plain, even, strict=True):
         assert shares(after, "family") == pytest.approx(shares(before, "family"))
 
 
-def test_a_prior_weighs_the_sets_inside_a_class(desk: redhanded.Examiner) -> None:
+def test_a_prior_weighs_the_sets_inside_a_class(examiner: redhanded.Examiner) -> None:
     """Where one family is all but sure, the victim is the one that this family's sets name."""
-    sets = desk.bundle.card.sets
-    verdicts = desk.attribute(examples(desk), prior={"fgsm": 1.0}, blind=True)
-    panel = desk.panels["uint8", "blind"]
+    sets = examiner.bundle.card.sets
+    verdicts = examiner.attribute(examples(examiner), prior={"fgsm": 1.0}, blind=True)
+    panel = examiner.panels["uint8", "blind"]
     marginal = panel.marginals["victim"]
-    images = desk.bundle.examples.float() / 255
+    images = examiner.bundle.examples.float() / 255
     answer = panel.attributor.answer(Samples(images, torch.zeros(len(images), dtype=torch.int64), ()))
     places = {name: place for place, name in enumerate(panel.attributor.classes_)}
     fgsm = {
@@ -298,15 +302,15 @@ def test_a_prior_weighs_the_sets_inside_a_class(desk: redhanded.Examiner) -> Non
         {"fgsm": 0.1, "deepfool": 0.1, "clean": 0.1},
     ],
 )
-def test_a_prior_that_is_none_is_refused(desk: redhanded.Examiner, prior: dict[str, float]) -> None:
+def test_a_prior_that_is_none_is_refused(examiner: redhanded.Examiner, prior: dict[str, float]) -> None:
     with pytest.raises(DataError, match="prior: expected shares of clean, deepfool, fgsm that sum to 1 or less, found"):
-        desk.attribute(examples(desk)[:1], prior=prior)
+        examiner.attribute(examples(examiner)[:1], prior=prior)
 
 
-def test_together_adds_the_evidence(desk: redhanded.Examiner) -> None:
-    images = examples(desk)[4:8]  # of one set
-    apart = desk.attribute(images)
-    (whole,) = desk.attribute(images, together=True)
+def test_together_adds_the_evidence(examiner: redhanded.Examiner) -> None:
+    images = examples(examiner)[4:8]  # of one set
+    apart = examiner.attribute(images)
+    (whole,) = examiner.attribute(images, together=True)
     assert (whole.images, whole.name) == (4, "image 0, image 1, image 2, image 3")
     assert whole.sha256 == [digest for verdict in apart for digest in verdict.sha256]
     for dimension in whole.findings:
@@ -315,31 +319,31 @@ def test_together_adds_the_evidence(desk: redhanded.Examiner) -> None:
         }
         total = sum(product.values())
         assert shares(whole, dimension) == pytest.approx({name: value / total for name, value in product.items()})
-    (weighed,) = desk.attribute(images, together=True, prior={"fgsm": 0.8})  # once, not once for each image
+    (weighed,) = examiner.attribute(images, together=True, prior={"fgsm": 0.8})  # once, not once for each image
     full = {"clean": 0.1, "deepfool": 0.1, "fgsm": 0.8}
     assert shares(weighed, "family") == pytest.approx(posterior(shares(whole, "family"), full))
 
 
-def test_one_image_together_is_one_image(desk: redhanded.Examiner) -> None:
-    (alone,) = desk.attribute(examples(desk)[:1])
-    (together,) = desk.attribute(examples(desk)[:1], together=True)
+def test_one_image_together_is_one_image(examiner: redhanded.Examiner) -> None:
+    (alone,) = examiner.attribute(examples(examiner)[:1])
+    (together,) = examiner.attribute(examples(examiner)[:1], together=True)
     assert shares(together, "family") == pytest.approx(shares(alone, "family"))
     assert together.findings["family"].prediction_set == alone.findings["family"].prediction_set
 
 
-def test_images_of_two_protocols_are_no_one_piece_of_evidence(desk: redhanded.Examiner) -> None:
-    image = examples(desk)[0]
+def test_images_of_two_protocols_are_no_one_piece_of_evidence(examiner: redhanded.Examiner) -> None:
+    image = examples(examiner)[0]
     with pytest.raises(DataError, match="expected images of one pixel protocol, found uint8 and float32"):
-        desk.attribute([image, np.clip(image / np.float32(255) + 1e-3, 0, 1)], together=True)
+        examiner.attribute([image, np.clip(image / np.float32(255) + 1e-3, 0, 1)], together=True)
 
 
 def test_with_the_original_the_true_perturbation_is_used(
-    desk: redhanded.Examiner, bundle: Path, known: dict[str, KnownImages]
+    examiner: redhanded.Examiner, bundle: Path, known: dict[str, KnownImages]
 ) -> None:
     adversarial, originals = known["alexnet/fgsm-l2-eps=6.0"], known["none/clean-none"]
     place = adversarial.index.tolist().index(originals.index[0])
     image, clean = adversarial.images[place], originals.images[0]
-    (verdict,) = desk.attribute([image], clean=clean)
+    (verdict,) = examiner.attribute([image], clean=clean)
     assert verdict.knowledge == "oracle"
     assert verdict.findings["family"].ranked[0].name == "fgsm"
     assert verdict.nearest == []  # the examples' originals are not at hand
@@ -353,8 +357,8 @@ def test_with_the_original_the_true_perturbation_is_used(
 # --- conditions and evidence
 
 
-def test_the_condition_is_that_of_the_file(desk: redhanded.Examiner, tmp_path: Path) -> None:
-    image = examples(desk)[0].squeeze()
+def test_the_condition_is_that_of_the_file(examiner: redhanded.Examiner, tmp_path: Path) -> None:
+    image = examples(examiner)[0].squeeze()
     between = np.clip(image / np.float32(255) + np.float32(1e-3), 0, 1)
     np.save(tmp_path / "a.npy", between)
     np.save(tmp_path / "b.npy", image / np.float32(255))
@@ -370,7 +374,7 @@ def test_the_condition_is_that_of_the_file(desk: redhanded.Examiner, tmp_path: P
         "k.tif": {"compression": "jpeg"},
     }.items():
         Image.fromarray(np.stack([image] * 3, 2) if "webp" in name else image).save(tmp_path / name, **options)
-    found = list(read_files([tmp_path], desk.shape))
+    found = list(read_files([tmp_path], examiner.shape))
     assert all(isinstance(one, Evidence) or "i.webp" in one.name for one in found), found
     said = {Path(one.name).name: one.condition for one in found if isinstance(one, Evidence)}
     forms = {name: (condition.file_format, condition.form, condition.pixels) for name, condition in said.items()}
@@ -407,15 +411,15 @@ def test_a_lossy_webp_of_colour_says_so(tmp_path: Path) -> None:
     assert (lossy.condition.form, lossless.condition.form) == ("lossy", "8-bit")
 
 
-def test_repeated_pixels_are_taken_away_and_nothing_else_is(desk: redhanded.Examiner, tmp_path: Path) -> None:
-    image = examples(desk)[0].squeeze()
+def test_repeated_pixels_are_taken_away_and_nothing_else_is(examiner: redhanded.Examiner, tmp_path: Path) -> None:
+    image = examples(examiner)[0].squeeze()
     large = image.repeat(3, 0).repeat(3, 1)
     save_png(tmp_path / "a.png", large)
     Image.fromarray(np.stack([large] * 3, 2)).save(tmp_path / "b.png")
     large[0, 0] ^= 1
     save_png(tmp_path / "c.png", large)
     save_png(tmp_path / "d.png", image)
-    grey, colour, other, plain = read_files([tmp_path], desk.shape)
+    grey, colour, other, plain = read_files([tmp_path], examiner.shape)
     assert isinstance(plain, Evidence)
     for one, remarks in ((grey, 1), (colour, 2)):
         assert isinstance(one, Evidence)
@@ -426,28 +430,29 @@ def test_repeated_pixels_are_taken_away_and_nothing_else_is(desk: redhanded.Exam
     assert "expected an image of 1 x 16 x 16, found 1 x 48 x 48" in other.error
 
 
-def test_the_nearest_example_of_an_example_is_itself(desk: redhanded.Examiner) -> None:
+def test_the_nearest_example_of_an_example_is_itself(examiner: redhanded.Examiner) -> None:
     for blind in (True, False):
-        for place, verdict in enumerate(desk.attribute(examples(desk), blind=blind)):
+        for place, verdict in enumerate(examiner.attribute(examples(examiner), blind=blind)):
             closest = verdict.nearest[0]
             assert len(verdict.nearest) == 3
             assert closest.distance == pytest.approx(0, abs=1e-3)
             same = [
-                torch.equal(desk.bundle.examples[one.example], desk.bundle.examples[place]) for one in verdict.nearest
+                torch.equal(examiner.bundle.examples[one.example], examiner.bundle.examples[place])
+                for one in verdict.nearest
             ]
             assert any(same)
-            assert closest.name == desk.bundle.card.examples[closest.example].name
+            assert closest.name == examiner.bundle.card.examples[closest.example].name
 
 
-def test_the_hash_is_that_of_the_bytes(desk: redhanded.Examiner, pngs: list[Path]) -> None:
-    for judged, path in zip(desk.attribute_files(pngs), pngs, strict=True):
+def test_the_hash_is_that_of_the_bytes(examiner: redhanded.Examiner, pngs: list[Path]) -> None:
+    for judged, path in zip(examiner.attribute_files(pngs), pngs, strict=True):
         assert isinstance(judged, Judged)
         assert judged.verdict.sha256 == [hashlib.sha256(path.read_bytes()).hexdigest()]
         assert judged.verdict.files == [str(path)]
 
 
-def test_estimates_are_quantiles_between_the_known_settings(desk: redhanded.Examiner) -> None:
-    for verdict in desk.attribute(examples(desk)):
+def test_estimates_are_quantiles_between_the_known_settings(examiner: redhanded.Examiner) -> None:
+    for verdict in examiner.attribute(examples(examiner)):
         best = verdict.findings["setting"].ranked[0].name
         if not best.startswith("fgsm"):
             assert best.startswith("clean") == (verdict.estimates == [])
@@ -460,9 +465,9 @@ def test_estimates_are_quantiles_between_the_known_settings(desk: redhanded.Exam
         assert [estimate.low, estimate.value, estimate.high] == pytest.approx(values.tolist())
 
 
-def test_a_setting_of_zero_has_an_estimate_too(desk: redhanded.Examiner, monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = desk.panels["uint8", "blind"]
-    (verdict,) = desk.attribute(examples(desk)[4:5], blind=True)
+def test_a_setting_of_zero_has_an_estimate_too(examiner: redhanded.Examiner, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = examiner.panels["uint8", "blind"]
+    (verdict,) = examiner.attribute(examples(examiner)[4:5], blind=True)
     zeroed = {
         name: entry.model_copy(
             update={"setting": {key: value - min(value, 4.0) for key, value in entry.setting.items()}}
@@ -495,27 +500,27 @@ def test_words_never_claim_certainty() -> None:
     ],
 )
 def test_an_image_in_memory_that_is_none_is_refused_by_its_place(
-    desk: redhanded.Examiner, image: Any, said: str
+    examiner: redhanded.Examiner, image: Any, said: str
 ) -> None:
     with pytest.raises(DataError, match=said) as error:
-        desk.attribute([examples(desk)[0], image])
+        examiner.attribute([examples(examiner)[0], image])
     assert str(error.value).startswith("image 1: ")
 
 
-def test_every_layout_of_an_image_is_the_same_evidence(desk: redhanded.Examiner) -> None:
-    image = examples(desk)[0]  # (1, 16, 16) uint8
+def test_every_layout_of_an_image_is_the_same_evidence(examiner: redhanded.Examiner) -> None:
+    image = examples(examiner)[0]  # (1, 16, 16) uint8
     same = [image, image[0], image[0][..., None], torch.from_numpy(image), image / 255, image / np.float32(255)]
     same.append(torch.from_numpy(image / np.float32(255)).requires_grad_())
-    verdicts = [desk.attribute([one])[0] for one in same]
+    verdicts = [examiner.attribute([one])[0] for one in same]
     told = [verdict.model_dump(exclude={"name", "files", "sha256"}) for verdict in verdicts]
     assert all(one == told[0] for one in told)
 
 
-def test_evidence_does_not_change_with_the_array(desk: redhanded.Examiner) -> None:
+def test_evidence_does_not_change_with_the_array(examiner: redhanded.Examiner) -> None:
     from redhanded.verdicts.evidence import from_array
 
-    array = examples(desk)[0] / np.float32(255)
-    evidence = from_array("a", array, desk.shape)
+    array = examples(examiner)[0] / np.float32(255)
+    evidence = from_array("a", array, examiner.shape)
     before = evidence.image.clone()
     array[:] = 0
     assert torch.equal(evidence.image, before)
@@ -524,10 +529,10 @@ def test_evidence_does_not_change_with_the_array(desk: redhanded.Examiner) -> No
 # --- the same answer every time
 
 
-def test_neighbours_do_not_matter(desk: redhanded.Examiner) -> None:
+def test_neighbours_do_not_matter(examiner: redhanded.Examiner) -> None:
     for blind in (True, False):
-        alone = [desk.attribute([image], blind=blind)[0] for image in examples(desk)]
-        for one, other in zip(alone, desk.attribute(examples(desk), blind=blind), strict=True):
+        alone = [examiner.attribute([image], blind=blind)[0] for image in examples(examiner)]
+        for one, other in zip(alone, examiner.attribute(examples(examiner), blind=blind), strict=True):
             for dimension in one.findings:
                 assert shares(one, dimension) == pytest.approx(shares(other, dimension), abs=1e-4)
             assert one.fingerprints == other.fingerprints
@@ -545,36 +550,36 @@ def test_the_same_bytes_give_the_same_json_in_other_processes(bundle: Path, pngs
 # --- the command
 
 
-def test_json_has_everything(cli: Cli, desk: redhanded.Examiner, bundle: Path, pngs: list[Path]) -> None:
+def test_json_has_everything(cli: Cli, examiner: redhanded.Examiner, bundle: Path, pngs: list[Path]) -> None:
     code, out, err = cli("attribute", *pngs, "--bundle", bundle, "--json")
     assert (code, err) == (0, "")
     verdicts = [Verdict.model_validate_json(line) for line in out.splitlines()]
-    judged = [one.verdict for one in desk.attribute_files(pngs) if isinstance(one, Judged)]
+    judged = [one.verdict for one in examiner.attribute_files(pngs) if isinstance(one, Judged)]
     assert verdicts == judged
     assert [verdict.name for verdict in verdicts] == list(map(str, pngs))
 
 
 def test_csv_has_a_row_for_each_dimension_and_runs_no_formula(
-    cli: Cli, desk: redhanded.Examiner, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, examiner: redhanded.Examiner, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    save_png(tmp_path / "=1+1.png", examples(desk)[0])
+    save_png(tmp_path / "=1+1.png", examples(examiner)[0])
     code, out, _ = cli("attribute", "=1+1.png", "--bundle", bundle, "--csv")
     head, *rows = csv.reader(io.StringIO(out))
     assert code == 0
     assert tuple(head) == CSV_COLUMNS
     assert {row[0] for row in rows} == {"'=1+1.png"}
-    (verdict,) = (one.verdict for one in desk.attribute_files([Path("=1+1.png")]) if isinstance(one, Judged))
+    (verdict,) = (one.verdict for one in examiner.attribute_files([Path("=1+1.png")]) if isinstance(one, Judged))
     dimensions = {row[head.index("dimension")]: row[head.index("likeliest")] for row in rows}
     assert dimensions == {name: finding.ranked[0].name for name, finding in verdict.findings.items()}
 
 
 def test_the_table_says_what_the_verdict_says(
-    cli: Cli, desk: redhanded.Examiner, bundle: Path, pngs: list[Path], monkeypatch: pytest.MonkeyPatch
+    cli: Cli, examiner: redhanded.Examiner, bundle: Path, pngs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = cli("attribute", pngs[1], "--bundle", bundle)
-    (judged,) = desk.attribute_files(pngs[1:2])
+    (judged,) = examiner.attribute_files(pngs[1:2])
     assert isinstance(judged, Judged)
     title, header, *rows = out.splitlines()
     assert (code, err) == (0, "")
@@ -588,11 +593,11 @@ def test_the_table_says_what_the_verdict_says(
 
 
 def test_a_picture_of_each_verdict_is_written(
-    cli: Cli, desk: redhanded.Examiner, bundle: Path, pngs: list[Path], tmp_path: Path
+    cli: Cli, examiner: redhanded.Examiner, bundle: Path, pngs: list[Path], tmp_path: Path
 ) -> None:
     hard = pngs[0].with_name("$a^{$ %s\n日.png")  # no formula, and no glyph that is missing
     hard.write_bytes(pngs[0].read_bytes())
-    np.savez(tmp_path / "many.npz", images=np.stack(examples(desk)[:3]))
+    np.savez(tmp_path / "many.npz", images=np.stack(examples(examiner)[:3]))
     code, _, err = cli(
         "attribute", *pngs[:2], hard, tmp_path / "many.npz", "--bundle", bundle, "--pictures", tmp_path / "p"
     )
@@ -631,7 +636,7 @@ def test_a_bad_file_does_not_keep_the_others_from_their_answer(
 
 
 def test_folders_patterns_and_what_is_hidden(
-    desk: redhanded.Examiner, pngs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examiner: redhanded.Examiner, pngs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = pngs[0].parent
     (folder / "below").mkdir()
@@ -640,16 +645,16 @@ def test_folders_patterns_and_what_is_hidden(
     (folder / ".b.png").write_bytes(b"")
     (folder / "below" / "z[1].png").write_bytes(pngs[0].read_bytes())
     (folder / "below" / "loop").symlink_to(folder)
-    names = [one.name for one in read_files([folder], desk.shape)]
+    names = [one.name for one in read_files([folder], examiner.shape)]
     assert names == [*sorted(map(str, pngs)), str(folder / "below" / "z[1].png")]
     monkeypatch.chdir(tmp_path)
-    assert [one.name for one in read_files([Path("pngs/*.png")], desk.shape)] == sorted(
+    assert [one.name for one in read_files([Path("pngs/*.png")], examiner.shape)] == sorted(
         f"pngs/{path.name}" for path in pngs
     )
-    assert [one.name for one in read_files([folder / "below" / "z[1].png"], desk.shape)] == names[-1:]
+    assert [one.name for one in read_files([folder / "below" / "z[1].png"], examiner.shape)] == names[-1:]
     (tmp_path / "empty").mkdir()
-    (empty,) = read_files([tmp_path / "empty"], desk.shape)
-    (nothing,) = read_files([Path("nothing*.png")], desk.shape)
+    (empty,) = read_files([tmp_path / "empty"], examiner.shape)
+    (nothing,) = read_files([Path("nothing*.png")], examiner.shape)
     assert isinstance(empty, Failure)
     assert isinstance(nothing, Failure)
     assert "found a folder without visible files" in empty.error
@@ -687,31 +692,31 @@ def test_a_mistake_gives_one_line(cli: Cli, bundle: Path, pngs: list[Path], word
 # --- bundles
 
 
-def test_the_card_is_true(bundle: Path, desk: redhanded.Examiner, known: dict[str, KnownImages]) -> None:
-    card = desk.bundle.card
+def test_the_card_is_true(bundle: Path, examiner: redhanded.Examiner, known: dict[str, KnownImages]) -> None:
+    card = examiner.bundle.card
     assert card.sets.keys() == known.keys()
     for name, digest in card.files.items():
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
     for part in card.parts:
         assert all(0 <= measured.accuracy <= 1 and measured.n > 0 for measured in part.measured.values())
-    for verdict in desk.attribute(examples(desk)[:1], blind=True):
+    for verdict in examiner.attribute(examples(examiner)[:1], blind=True):
         measured = next(part for part in card.parts if (part.pixels, part.knowledge) == ("uint8", "blind")).measured
         assert {name: one.measured for name, one in verdict.findings.items()} == {
             name: one.accuracy for name, one in measured.items()
         }
     stored = load_file(bundle / "examples.safetensors")["images"]
-    assert torch.equal(stored, desk.bundle.examples)
+    assert torch.equal(stored, examiner.bundle.examples)
     assert len(stored) == len(card.examples)
 
 
 def test_an_image_that_the_bundle_has_no_attributor_for_is_one_failure_among_others(
     bundle: Path, pngs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = redhanded.Examiner.load(bundle)
+    examiner = redhanded.Examiner.load(bundle)
     for knowledge in ("blind", "candidates"):
-        monkeypatch.delitem(desk.panels, ("float32", knowledge))
+        monkeypatch.delitem(examiner.panels, ("float32", knowledge))
     np.save(pngs[0].parent / "0float.npy", np.random.default_rng(0).random((16, 16)).astype(np.float32))
-    first, *others = desk.attribute_files([pngs[0].parent], How())
+    first, *others = examiner.attribute_files([pngs[0].parent], ExamineOptions())
     *judged, failure = sorted([first, *others], key=lambda one: isinstance(one, Failure))
     assert isinstance(failure, Failure)
     assert "0float.npy: expected a bundle for candidates images of float32" in failure.error
@@ -719,7 +724,7 @@ def test_an_image_that_the_bundle_has_no_attributor_for_is_one_failure_among_oth
 
 
 def test_answers_that_are_not_finite_are_never_a_verdict(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, desk: redhanded.Examiner
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, examiner: redhanded.Examiner
 ) -> None:
     spoilt = redhanded.Examiner.load(bundle)
     attributor = spoilt.panels["uint8", "blind"].attributor
@@ -730,12 +735,12 @@ def test_answers_that_are_not_finite_are_never_a_verdict(
 
     monkeypatch.setattr(attributor, "answer", infinite)
     with pytest.raises(BundleError, match="expected finite answers"):
-        spoilt.attribute(examples(desk)[:1], blind=True)
+        spoilt.attribute(examples(examiner)[:1], blind=True)
 
 
-def test_victims_are_prepared_once(desk: redhanded.Examiner) -> None:
-    images = torch.rand(3, *desk.shape, generator=torch.Generator().manual_seed(0))
-    for victim in desk.bundle.victims.values():
+def test_victims_are_prepared_once(examiner: redhanded.Examiner) -> None:
+    images = torch.rand(3, *examiner.shape, generator=torch.Generator().manual_seed(0))
+    for victim in examiner.bundle.victims.values():
         assert prepare(victim, images) is victim
         assert torch.isfinite(victim(images)).all()
 

@@ -48,26 +48,26 @@ Object = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def desk(bundle: Path) -> redhanded.Examiner:
+def examiner(bundle: Path) -> redhanded.Examiner:
     return redhanded.Examiner.load(bundle)
 
 
 @pytest.fixture(scope="module")
-def verdicts(desk: redhanded.Examiner) -> dict[str, Verdict]:
+def verdicts(examiner: redhanded.Examiner) -> dict[str, Verdict]:
     """One of each kind; what the tiny bundle cannot give is a real verdict with a finding replaced or left out."""
-    images = desk.bundle.examples
-    place = next(place for place, verdict in enumerate(desk.attribute(images)) if is_attacked(verdict))
+    images = examiner.bundle.examples
+    place = next(place for place, verdict in enumerate(examiner.attribute(images)) if is_attacked(verdict))
     first = images[place : place + 1]
-    candidates = desk.attribute(first)[0]
+    candidates = examiner.attribute(first)[0]
     without = {name: finding for name, finding in candidates.findings.items() if name != "adversarial"}
     return {
-        "blind": next(verdict for verdict in desk.attribute(images, blind=True) if not verdict.unknown),
+        "blind": next(verdict for verdict in examiner.attribute(images, blind=True) if not verdict.unknown),
         "candidates": candidates,
-        "clean reference": desk.attribute(first, clean=images[-1])[0],
-        "together": desk.attribute(torch.cat([first] * 4), together=True)[0],
-        "prior": desk.attribute(first, prior={"fgsm": 0.5})[0],
-        "control": desk.attribute(first, prior={"clean": 1 - 1e-7})[0],
-        "unknown": unknown_verdict(desk),
+        "clean reference": examiner.attribute(first, clean=images[-1])[0],
+        "together": examiner.attribute(torch.cat([first] * 4), together=True)[0],
+        "prior": examiner.attribute(first, prior={"fgsm": 0.5})[0],
+        "control": examiner.attribute(first, prior={"clean": 1 - 1e-7})[0],
+        "unknown": unknown_verdict(examiner),
         "black box": with_finding(candidates, "family", {"square": 0.9, "fgsm": 0.1}, ["square"]),
         "toolchain": with_finding(candidates, "toolchain", {"foolbox": 0.7, "art": 0.3}, ["foolbox", "art"]),
         "without controls": candidates.model_copy(update={"findings": without}),
@@ -78,10 +78,10 @@ def is_attacked(verdict: Verdict) -> bool:
     return not verdict.unknown and verdict.findings["adversarial"].ranked[0].name == "adversarial"
 
 
-def unknown_verdict(desk: redhanded.Examiner) -> Verdict:
+def unknown_verdict(examiner: redhanded.Examiner) -> Verdict:
     """Of an image of one grey level, as far from everything known as images get, asked about in each way."""
     white = np.full((16, 16), 255, np.uint8)
-    ways = [desk.attribute([255 - white, white], **way) for way in ({}, {"blind": True}, {"clean": white // 2})]
+    ways = [examiner.attribute([255 - white, white], **way) for way in ({}, {"blind": True}, {"clean": white // 2})]
     return next(verdict for verdicts in ways for verdict in verdicts if verdict.unknown)
 
 
@@ -91,8 +91,8 @@ def with_finding(verdict: Verdict, dimension: str, shares: dict[str, float], lef
     return verdict.model_copy(update={"findings": verdict.findings | {dimension: finding}})
 
 
-def read_stix(verdicts: list[Verdict], desk: redhanded.Examiner, kind: str | None = None) -> list[Object]:
-    found = json.loads(write_stix(verdicts, desk.bundle, TIME))["objects"]
+def read_stix(verdicts: list[Verdict], examiner: redhanded.Examiner, kind: str | None = None) -> list[Object]:
+    found = json.loads(write_stix(verdicts, examiner.bundle, TIME))["objects"]
     return [one for one in found if kind in (None, one["type"])]
 
 
@@ -120,11 +120,11 @@ def stix_errors(text: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("_offline")
-def test_stix_is_valid_for_verdicts_of_every_kind(verdicts: dict[str, Verdict], desk: redhanded.Examiner) -> None:
-    assert stix_errors(write_stix(list(verdicts.values()), desk.bundle)) == []
-    assert stix_errors(write_stix([], desk.bundle)) == []
+def test_stix_is_valid_for_verdicts_of_every_kind(verdicts: dict[str, Verdict], examiner: redhanded.Examiner) -> None:
+    assert stix_errors(write_stix(list(verdicts.values()), examiner.bundle)) == []
+    assert stix_errors(write_stix([], examiner.bundle)) == []
     for verdict in verdicts.values():
-        assert stix_errors(write_stix([verdict], desk.bundle, TIME)) == []
+        assert stix_errors(write_stix([verdict], examiner.bundle, TIME)) == []
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_stix_is_valid_for_verdicts_of_every_kind(verdicts: dict[str, Verdict], 
     ],
 )
 def test_the_validator_would_have_seen_it(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner, kind: str, name: str, value: Any
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner, kind: str, name: str, value: Any
 ) -> None:
-    whole = json.loads(write_stix([verdicts["candidates"]], desk.bundle, TIME))
+    whole = json.loads(write_stix([verdicts["candidates"]], examiner.bundle, TIME))
     broken = next(one for one in whole["objects"] if one["type"] == kind)
     broken[name] = value
     if value is None:
@@ -149,8 +149,8 @@ def test_the_validator_would_have_seen_it(
     assert stix_errors(json.dumps(whole)) != []
 
 
-def test_a_bundle_holds_all_that_it_refers_to(verdicts: dict[str, Verdict], desk: redhanded.Examiner) -> None:
-    objects = read_stix(list(verdicts.values()), desk)
+def test_a_bundle_holds_all_that_it_refers_to(verdicts: dict[str, Verdict], examiner: redhanded.Examiner) -> None:
+    objects = read_stix(list(verdicts.values()), examiner)
     ids = [one["id"] for one in objects]
     assert len(ids) == len(set(ids))
     assert set(references(objects)) <= set(ids)
@@ -174,22 +174,22 @@ def references(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", ["blind", "candidates", "clean reference", "together", "prior", *NOT_ATTACKED])
 def test_the_whole_verdict_is_in_the_extension(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner, kind: str
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner, kind: str
 ) -> None:
-    objects = read_stix([verdicts[kind]], desk)
+    objects = read_stix([verdicts[kind]], examiner)
     (definition,) = (one["id"] for one in objects if one["type"] == "extension-definition")
     (carrier,) = (one for one in objects if "extensions" in one)
     said = carrier["extensions"][definition]
     assert said.pop("extension_type") == "property-extension"
     extension = Extension.model_validate(said)
     assert extension.verdict == verdicts[kind]
-    assert extension.bundle_sha256 == desk.bundle.digest
-    sighted = Judgement.of(verdicts[kind], desk.bundle).attacked
+    assert extension.bundle_sha256 == examiner.bundle.digest
+    sighted = Judgement.of(verdicts[kind], examiner.bundle).attacked
     assert carrier["type"] == ("sighting" if sighted else "note")
 
 
-def test_files_are_those_that_were_received(verdicts: dict[str, Verdict], desk: redhanded.Examiner) -> None:
-    objects = read_stix([verdicts["together"]], desk)
+def test_files_are_those_that_were_received(verdicts: dict[str, Verdict], examiner: redhanded.Examiner) -> None:
+    objects = read_stix([verdicts["together"]], examiner)
     files = [one for one in objects if one["type"] == "file"]
     assert [one["hashes"]["SHA-256"] for one in files] == verdicts["together"].sha256
     assert [one["name"] for one in files] == [f"image {place}" for place in range(4)]
@@ -201,9 +201,9 @@ def test_files_are_those_that_were_received(verdicts: dict[str, Verdict], desk: 
 
 @pytest.mark.parametrize("kind", ATTACKED)
 def test_an_attack_is_sighted_with_its_likelihood(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner, kind: str
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner, kind: str
 ) -> None:
-    objects = by_id(read_stix([verdicts[kind]], desk))
+    objects = by_id(read_stix([verdicts[kind]], examiner))
     sightings = {
         objects[one["sighting_of_ref"]]["name"]: one["confidence"]
         for one in objects.values()
@@ -222,9 +222,9 @@ def test_an_attack_is_sighted_with_its_likelihood(
 
 @pytest.mark.parametrize("kind", NOT_ATTACKED)
 def test_no_attack_is_sighted_where_none_was_seen(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner, kind: str
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner, kind: str
 ) -> None:
-    objects = read_stix([verdicts[kind]], desk)
+    objects = read_stix([verdicts[kind]], examiner)
     assert {one["type"] for one in objects}.isdisjoint({"sighting", "attack-pattern", "tool"})
     (note,) = (one for one in objects if one["type"] == "note")
     opening = {
@@ -237,9 +237,9 @@ def test_no_attack_is_sighted_where_none_was_seen(
     assert note["abstract"] == opening[kind]
 
 
-def test_techniques_are_as_mitre_has_them(verdicts: dict[str, Verdict], desk: redhanded.Examiner) -> None:
+def test_techniques_are_as_mitre_has_them(verdicts: dict[str, Verdict], examiner: redhanded.Examiner) -> None:
     assert (CRAFTED, BLACK_BOX, IMPLEMENTATION) == ("AML.T0043", "AML.T0043.001", "AML.T0016.000")
-    patterns = read_stix(list(verdicts.values()), desk, "attack-pattern")
+    patterns = read_stix(list(verdicts.values()), examiner, "attack-pattern")
     assert {one["external_references"][0]["external_id"] for one in patterns} == set(TECHNIQUES)
     for one in patterns:
         (reference,) = one["external_references"]
@@ -292,9 +292,11 @@ def test_likelihoods_are_told_in_the_words_of_icd_203(probability: float) -> Non
 LIKELIHOOD = "|".join(words for _, words in ICD_203) + r"|probab|chance|\d %"
 
 
-def test_no_sentence_mixes_likelihood_and_confidence(verdicts: dict[str, Verdict], desk: redhanded.Examiner) -> None:
+def test_no_sentence_mixes_likelihood_and_confidence(
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner
+) -> None:
     for verdict in verdicts.values():
-        sentences = Judgement.of(verdict, desk.bundle).sentences()
+        sentences = Judgement.of(verdict, examiner.bundle).sentences()
         told = [bool(re.search(LIKELIHOOD, one)) for one in sentences]
         sure = [one.startswith("Confidence in this judgement is ") for one in sentences]
         assert sum(sure) == 1
@@ -325,19 +327,21 @@ def test_confidence_is_what_the_method_earned(measured: float, form: str, unknow
 
 
 def test_a_prior_and_what_was_found_about_the_file_are_told(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner
 ) -> None:
-    assert "FGSM 0.5" in Judgement.of(verdicts["prior"], desk.bundle).sentences()[-1]
+    assert "FGSM 0.5" in Judgement.of(verdicts["prior"], examiner.bundle).sentences()[-1]
     condition = verdicts["candidates"].condition.model_copy(update={"remarks": ["the first frame of several"]})
     changed = verdicts["candidates"].model_copy(update={"condition": condition})
-    assert "Condition of the evidence: the first frame of several." in Judgement.of(changed, desk.bundle).sentences()
+    assert (
+        "Condition of the evidence: the first frame of several." in Judgement.of(changed, examiner.bundle).sentences()
+    )
 
 
 # CASE
 
 
-def case_graph(verdicts: list[Verdict], desk: redhanded.Examiner) -> rdflib.Graph:
-    return rdflib.Graph().parse(data=write_case(verdicts, desk.bundle, TIME), format="json-ld")
+def case_graph(verdicts: list[Verdict], examiner: redhanded.Examiner) -> rdflib.Graph:
+    return rdflib.Graph().parse(data=write_case(verdicts, examiner.bundle, TIME), format="json-ld")
 
 
 @pytest.mark.parametrize(
@@ -351,10 +355,10 @@ def case_graph(verdicts: list[Verdict], desk: redhanded.Examiner) -> rdflib.Grap
 @pytest.mark.usefixtures("_offline")
 @pytest.mark.filterwarnings("ignore")
 def test_case_conforms_to_its_ontology(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner, tmp_path: Path, old: str, new: str, conforms: bool
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner, tmp_path: Path, old: str, new: str, conforms: bool
 ) -> None:
     chosen = [verdicts[kind] for kind in ("candidates", "together", "unknown", "control")]
-    text = write_case(chosen if conforms else chosen[:1], desk.bundle, TIME)
+    text = write_case(chosen if conforms else chosen[:1], examiner.bundle, TIME)
     assert old in text
     path = tmp_path / "case.jsonld"
     path.write_text(text.replace(old, new))
@@ -362,7 +366,7 @@ def test_case_conforms_to_its_ontology(
     assert result.conforms is conforms, result.text
 
 
-def test_case_leads_from_a_hash_to_what_was_found(verdicts: dict[str, Verdict], desk: redhanded.Examiner) -> None:
+def test_case_leads_from_a_hash_to_what_was_found(verdicts: dict[str, Verdict], examiner: redhanded.Examiner) -> None:
     question = """
         SELECT ?tool ?class ?confidence WHERE {
             ?file core:hasFacet/observable:hash/types:hashValue ?hash .
@@ -372,7 +376,7 @@ def test_case_leads_from_a_hash_to_what_was_found(verdicts: dict[str, Verdict], 
             ?found analysis:class ?class .
             OPTIONAL { ?found analysis:classificationConfidence ?confidence }
         }"""
-    graph = case_graph([verdicts["candidates"], verdicts["unknown"]], desk)
+    graph = case_graph([verdicts["candidates"], verdicts["unknown"]], examiner)
     for kind in ("candidates", "unknown"):
         digest = rdflib.Literal(verdicts[kind].sha256[0], datatype=rdflib.XSD.hexBinary)
         rows = [tuple(row) for row in graph.query(question, initBindings={"hash": digest})]
@@ -392,35 +396,35 @@ def test_case_leads_from_a_hash_to_what_was_found(verdicts: dict[str, Verdict], 
 
 @pytest.mark.parametrize("write", [write_stix, write_case])
 def test_the_same_verdicts_give_the_same_bytes_but_for_the_time(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner, write: Any
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner, write: Any
 ) -> None:
     chosen = list(verdicts.values())
-    first, again, later = (write(chosen, desk.bundle, time) for time in (TIME, TIME, LATER))
+    first, again, later = (write(chosen, examiner.bundle, time) for time in (TIME, TIME, LATER))
     assert first == again
     assert first != later
     assert first == later.replace("2026-06-13T03:02:01.987", "2026-05-04T03:02:01.987")
-    assert write(chosen[:1], desk.bundle, TIME) != write(chosen[1:2], desk.bundle, TIME)
-    now = write(chosen, desk.bundle)
+    assert write(chosen[:1], examiner.bundle, TIME) != write(chosen[1:2], examiner.bundle, TIME)
+    now = write(chosen, examiner.bundle)
     assert str(datetime.now(UTC).year) in now
 
 
 @pytest.mark.parametrize("write", [write_stix, write_case])
-def test_ids_are_made_of_content(verdicts: dict[str, Verdict], desk: redhanded.Examiner, write: Any) -> None:
-    text = write(list(verdicts.values()), desk.bundle, TIME)
+def test_ids_are_made_of_content(verdicts: dict[str, Verdict], examiner: redhanded.Examiner, write: Any) -> None:
+    text = write(list(verdicts.values()), examiner.bundle, TIME)
     ids = set(re.findall(r"(?:--|urn:uuid:)([0-9a-f-]{36})", text))
     assert len(ids) > 30
     assert {uuid.UUID(one).version for one in ids} == {5}
 
 
-def test_images_of_one_file_are_told_apart(desk: redhanded.Examiner, tmp_path: Path) -> None:
-    np.savez(tmp_path / "several.npz", images=desk.bundle.examples[:2].numpy())
-    found = [one.verdict for one in desk.attribute_files([tmp_path / "several.npz"])]
-    objects = read_stix(found, desk)
+def test_images_of_one_file_are_told_apart(examiner: redhanded.Examiner, tmp_path: Path) -> None:
+    np.savez(tmp_path / "several.npz", images=examiner.bundle.examples[:2].numpy())
+    found = [one.verdict for one in examiner.attribute_files([tmp_path / "several.npz"])]
+    objects = read_stix(found, examiner)
     kinds = [one["type"] for one in objects]
     assert (kinds.count("file"), kinds.count("observed-data"), kinds.count("note")) == (1, 2, 2)
     assert next(one for one in objects if one["type"] == "file")["name"] == "several.npz"
-    assert len(set(case_graph(found, desk).subjects(rdflib.RDF.type, rdflib.URIRef(ACTION)))) == 2
-    assert write_manifest(found, desk.bundle).count("\n") == 1
+    assert len(set(case_graph(found, examiner).subjects(rdflib.RDF.type, rdflib.URIRef(ACTION)))) == 2
+    assert write_manifest(found, examiner.bundle).count("\n") == 1
 
 
 ACTION = "https://ontology.caseontology.org/case/investigation/InvestigativeAction"
@@ -444,15 +448,15 @@ NAMES = (
 
 
 def test_sha256sum_accepts_the_manifest(
-    desk: redhanded.Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examiner: redhanded.Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for place, name in enumerate(NAMES):
-        Image.fromarray(desk.bundle.examples[place, 0].numpy()).save(name, format="PNG")
+        Image.fromarray(examiner.bundle.examples[place, 0].numpy()).save(name, format="PNG")
     Path("broken.png").write_bytes(b"no image")
     names = [*NAMES, "a.png", "broken.png", "missing.png"]
-    found = [one if isinstance(one, Failure) else one.verdict for one in desk.attribute_files(map(Path, names))]
-    text = write_manifest(found, desk.bundle)
+    found = [one if isinstance(one, Failure) else one.verdict for one in examiner.attribute_files(map(Path, names))]
+    text = write_manifest(found, examiner.bundle)
     Path("manifest").write_text(text, newline="")
     ours = ["./-" if name == "-" else name for name in (*NAMES, "broken.png")]
     theirs = subprocess.run(["sha256sum", "--", *ours], capture_output=True, check=True).stdout
@@ -463,8 +467,8 @@ def test_sha256sum_accepts_the_manifest(
     assert subprocess.run(["sha256sum", "-c", "manifest"], capture_output=True).returncode == 1
 
 
-def test_images_from_memory_have_no_line(verdicts: dict[str, Verdict], desk: redhanded.Examiner) -> None:
-    assert write_manifest(list(verdicts.values()), desk.bundle) == ""
+def test_images_from_memory_have_no_line(verdicts: dict[str, Verdict], examiner: redhanded.Examiner) -> None:
+    assert write_manifest(list(verdicts.values()), examiner.bundle) == ""
 
 
 # The command
@@ -476,13 +480,13 @@ def redhanded_attribute(*words: Path | str, before: str = "") -> subprocess.Comp
 
 
 def test_attribute_writes_every_export(
-    bundle: Path, desk: redhanded.Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, examiner: redhanded.Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("suspicious")
     folder.mkdir()
     for place in (0, 20):
-        write_png(desk.bundle.examples[place].numpy() / np.float32(255), folder / f"{place}.png")
+        write_png(examiner.bundle.examples[place].numpy() / np.float32(255), folder / f"{place}.png")
     (folder / "broken.png").write_bytes(b"no picture")
     wanted = [word for name in EXPORTS for word in (f"--{name}", name)]
     done = redhanded_attribute(folder, "--bundle", bundle, "--csv", *wanted)
@@ -517,10 +521,10 @@ def test_only_stix_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_export_that_cannot_be_written_says_so(
-    verdicts: dict[str, Verdict], desk: redhanded.Examiner, tmp_path: Path
+    verdicts: dict[str, Verdict], examiner: redhanded.Examiner, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=r"expected to write .*: No such file or directory"):
-        export_found("manifest", list(verdicts.values()), desk.bundle, tmp_path / "none" / "file")
+        export_found("manifest", list(verdicts.values()), examiner.bundle, tmp_path / "none" / "file")
 
 
 # The page
@@ -533,16 +537,16 @@ def shape(value: Any) -> Any:
     return [shape(value[0])] if isinstance(value, list) and value else None
 
 
-def test_the_examples_of_the_page_are_what_is_written_today(desk: redhanded.Examiner, tmp_path: Path) -> None:
+def test_the_examples_of_the_page_are_what_is_written_today(examiner: redhanded.Examiner, tmp_path: Path) -> None:
     sighting, note, found, action = map(json.loads, re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL))
     for place in (0, 20):
-        write_png(desk.bundle.examples[place].numpy() / np.float32(255), tmp_path / f"{place}.png")
-    images = [one for one in read_files([tmp_path], desk.shape) if not isinstance(one, Failure)]
-    made = desk.judge(images)
-    objects = {one["type"]: shape(one) for one in reversed(read_stix(made, desk)) if "extensions" not in one}
+        write_png(examiner.bundle.examples[place].numpy() / np.float32(255), tmp_path / f"{place}.png")
+    images = [one for one in read_files([tmp_path], examiner.shape) if not isinstance(one, Failure)]
+    made = examiner.judge(images)
+    objects = {one["type"]: shape(one) for one in reversed(read_stix(made, examiner)) if "extensions" not in one}
     assert shape(sighting) == objects["sighting"]
     assert shape(note).keys() == objects["note"].keys()
-    graph = json.loads(write_case(made, desk.bundle))["@graph"]
+    graph = json.loads(write_case(made, examiner.bundle))["@graph"]
     nodes = {node["@type"]: shape(node) for node in graph}
     assert shape(found) == nodes["analysis:AnalyticResult"]["core:hasFacet"]["analysis:classification"][0]
     assert shape(action) == nodes["investigation:InvestigativeAction"]

@@ -30,14 +30,14 @@ LONG = 300  # seconds after which a process that should have answered counts as 
 
 
 @pytest.fixture(scope="module")
-def desk(bundle: Path) -> redhanded.Examiner:
+def examiner(bundle: Path) -> redhanded.Examiner:
     return redhanded.Examiner.load(bundle)
 
 
 @pytest.fixture(scope="module")
-def examples(desk: redhanded.Examiner) -> np.ndarray:
+def examples(examiner: redhanded.Examiner) -> np.ndarray:
     """(n, c, h, w) float32 in [0, 1], 8-bit."""
-    return desk.bundle.examples.numpy() / np.float32(255)
+    return examiner.bundle.examples.numpy() / np.float32(255)
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def fill(inbox: Path, examples: np.ndarray, count: int) -> list[str]:
     return list(map(str, paths))
 
 
-def once(desk: redhanded.Examiner, inbox: Path, out: Path) -> list[Entry]:
-    return list(watch_folder(desk, inbox, out, interval=0, once=True))
+def once(examiner: redhanded.Examiner, inbox: Path, out: Path) -> list[Entry]:
+    return list(watch_folder(examiner, inbox, out, interval=0, once=True))
 
 
 def marks(entries: list[Entry]) -> Counter[tuple[str, str, int]]:
@@ -87,7 +87,7 @@ def nothing() -> None:
 
 
 def test_every_file_has_its_line_once_and_a_restart_adds_none(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     paths = fill(inbox, examples, 3)
     (inbox / "below").mkdir()
@@ -95,7 +95,7 @@ def test_every_file_has_its_line_once_and_a_restart_adds_none(
     (inbox / "notes.png").write_text("not an image")
     (inbox / ".hidden.png").write_text("being written")
     before = datetime.now(UTC)
-    yielded = once(desk, inbox, out)
+    yielded = once(examiner, inbox, out)
     assert list(read_entries(out)) == yielded
     names = [entry.verdict.name for entry in yielded if entry.verdict]
     assert sorted(names) == sorted([*paths, *(f"{inbox}/below/several.npz[{place}]" for place in range(4))])
@@ -105,35 +105,37 @@ def test_every_file_has_its_line_once_and_a_restart_adds_none(
     for entry in yielded:
         assert before <= entry.time <= datetime.now(UTC)
         assert entry.sha256 == hashlib.sha256(Path(entry.path).read_bytes()).hexdigest()
-    assert once(desk, inbox, out) == []
+    assert once(examiner, inbox, out) == []
     assert list(read_entries(out)) == yielded
 
 
 def test_a_verdict_is_what_attribute_says(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     fill(inbox, examples, 2)
-    assert [entry.verdict for entry in once(desk, inbox, out)] == [one.verdict for one in desk.attribute_files([inbox])]
-    blind = list(watch_folder(desk, inbox, out.with_name("blind"), interval=0, once=True, blind=True))
+    assert [entry.verdict for entry in once(examiner, inbox, out)] == [
+        one.verdict for one in examiner.attribute_files([inbox])
+    ]
+    blind = list(watch_folder(examiner, inbox, out.with_name("blind"), interval=0, once=True, blind=True))
     assert {entry.verdict.knowledge for entry in blind if entry.verdict} == {"blind"}
 
 
 def test_the_folder_may_be_spelt_in_another_way(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(inbox, examples, 2)
-    assert len(once(desk, inbox, out)) == 2
+    assert len(once(examiner, inbox, out)) == 2
     monkeypatch.chdir(inbox.parent)
-    assert once(desk, Path("inbox"), Path("verdicts.jsonl")) == []
+    assert once(examiner, Path("inbox"), Path("verdicts.jsonl")) == []
 
 
 def test_wherever_a_line_was_torn_nothing_is_lost_and_nothing_said_twice(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     fill(inbox, examples, 1)
     np.savez(inbox / "several.npz", images=examples[:3])
     (inbox / "zero.png").write_bytes(b"")
-    whole = marks(once(desk, inbox, out))
+    whole = marks(once(examiner, inbox, out))
     assert set(whole.values()) == {1}
     assert len(whole) == 5
     written = out.read_bytes()
@@ -141,7 +143,7 @@ def test_wherever_a_line_was_torn_nothing_is_lost_and_nothing_said_twice(
     for cut in {0, 1, 8, *ends, *(end - 1 for end in ends), *range(20, len(written), len(written) // 9)}:
         for rest in (b"", b"\0" * 40):
             out.write_bytes(written[:cut] + rest)
-            once(desk, inbox, out)
+            once(examiner, inbox, out)
             assert marks(list(read_entries(out))) == whole, cut
 
 
@@ -149,7 +151,7 @@ def test_wherever_a_line_was_torn_nothing_is_lost_and_nothing_said_twice(
     ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0), (signal.SIGINT, 0)]
 )
 def test_a_watcher_that_is_ended_amid_its_work_is_gone_on_with(
-    desk: redhanded.Examiner,
+    examiner: redhanded.Examiner,
     bundle: Path,
     examples: np.ndarray,
     inbox: Path,
@@ -171,25 +173,25 @@ def test_a_watcher_that_is_ended_amid_its_work_is_gone_on_with(
     if code == 0:
         assert out.read_bytes().endswith(b"}\n")
         assert len(done) in {BATCH, 2 * BATCH}  # after the batch that it was at
-    once(desk, inbox, out)
+    once(examiner, inbox, out)
     assert Counter(entry.path for entry in read_entries(out)) == Counter(paths)
 
 
 def test_a_file_that_is_being_written_is_waited_for(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     write_png(examples[0], out.with_suffix(".png"))
     data = out.with_suffix(".png").read_bytes()
     path = inbox / "slow.png"
     path.write_bytes(data[:50])
     wait = looks(*(lambda end=end: path.write_bytes(data[:end]) for end in (60, 70, len(data))), nothing, nothing)
-    (entry,) = watch_folder(desk, inbox, out, wait=wait)
+    (entry,) = watch_folder(examiner, inbox, out, wait=wait)
     assert entry.verdict
     assert entry.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_once_waits_for_what_was_there_and_not_for_what_comes_later(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     (first,) = fill(inbox, examples, 1)
 
@@ -202,12 +204,12 @@ def test_once_waits_for_what_was_there_and_not_for_what_comes_later(
         (inbox / f"{len(list(inbox.iterdir()))}.txt").write_text("later")
 
     wait = looks(grows, comes, lambda: pytest.fail("it should have ended"))
-    entries = list(watch_folder(desk, inbox, out, once=True, wait=wait))
+    entries = list(watch_folder(examiner, inbox, out, once=True, wait=wait))
     assert first in {entry.path for entry in entries}
 
 
 def test_new_bytes_are_a_new_image_and_so_is_another_path(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     def put(name: str, place: int) -> None:
         write_png(examples[place], inbox / name)
@@ -225,18 +227,18 @@ def test_new_bytes_are_a_new_image_and_so_is_another_path(
         lambda: put("b.png", 0),
         nothing,
     )
-    entries = list(watch_folder(desk, inbox, out, wait=wait))
+    entries = list(watch_folder(examiner, inbox, out, wait=wait))
     assert [Path(entry.path).name for entry in entries] == ["a.png", "b.png", "a.png"]
     assert [entry.sha256 == entries[0].sha256 for entry in entries] == [True, True, False]
 
 
 def test_what_changes_or_vanishes_between_the_look_and_its_turn(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     paths = fill(inbox, examples, BATCH + 2)
     changed, vanished = map(Path, paths[-2:])
     entries: list[Entry] = []
-    for entry in watch_folder(desk, inbox, out, wait=looks(nothing, nothing, nothing)):
+    for entry in watch_folder(examiner, inbox, out, wait=looks(nothing, nothing, nothing)):
         if not entries:
             vanished.unlink()
             write_png(examples[5], changed)
@@ -245,7 +247,7 @@ def test_what_changes_or_vanishes_between_the_look_and_its_turn(
     assert entries[-1].sha256 == hashlib.sha256(changed.read_bytes()).hexdigest()
 
 
-def test_a_hostile_folder(desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path) -> None:
+def test_a_hostile_folder(examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path) -> None:
     (inbox / "loop").symlink_to(inbox)
     (inbox / "round.png").symlink_to(inbox / "round.png")
     (inbox / "nowhere.png").symlink_to(inbox / "gone.png")
@@ -256,36 +258,36 @@ def test_a_hostile_folder(desk: redhanded.Examiner, examples: np.ndarray, inbox:
     for name in (b"no \xff utf-8.png", b"two\nlines.png"):
         write_png(examples[0], Path(os.fsdecode(os.fsencode(inbox) + b"/" + name)))
     Path(os.fsdecode(os.fsencode(inbox) + b"/bad \xfe.png")).write_text("x")
-    entries = once(desk, inbox, out)
+    entries = once(examiner, inbox, out)
     good = {Path(entry.path).name for entry in entries if entry.verdict}
     assert good == {"no \\xff utf-8.png", "two\nlines.png"}
     failures = [entry.failure for entry in entries if entry.failure]
     assert len(failures) == 6
     assert all(failure.error.isprintable() for failure in failures)
-    assert once(desk, inbox, out) == []
+    assert once(examiner, inbox, out) == []
     assert marks(list(read_entries(out))) == marks(entries)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_judged_when_it_may(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     (path,) = fill(inbox, examples, 1)
     Path(path).chmod(0)
     wait = looks(nothing, nothing, lambda: Path(path).chmod(0o600), nothing)
-    entries = list(watch_folder(desk, inbox, out, wait=wait))
+    entries = list(watch_folder(examiner, inbox, out, wait=wait))
     assert [bool(entry.verdict) for entry in entries] == [False, True]
 
 
-def test_its_own_files_are_not_judged(desk: redhanded.Examiner, examples: np.ndarray, inbox: Path) -> None:
+def test_its_own_files_are_not_judged(examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path) -> None:
     paths = fill(inbox, examples, 2)
     wait = looks(nothing, nothing, nothing, nothing)
-    assert [entry.path for entry in watch_folder(desk, inbox, inbox / "out.jsonl", wait=wait)] == paths
-    assert once(desk, inbox, inbox / "out.jsonl") == []
+    assert [entry.path for entry in watch_folder(examiner, inbox, inbox / "out.jsonl", wait=wait)] == paths
+    assert once(examiner, inbox, inbox / "out.jsonl") == []
 
 
 def test_a_folder_that_goes_away_and_comes_back(
-    desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
+    examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
     paths = fill(inbox, examples, 2)
     away = inbox.with_name("away")
@@ -299,52 +301,52 @@ def test_a_folder_that_goes_away_and_comes_back(
         away.rename(inbox)
 
     wait = looks(nothing, goes, nothing, nothing, comes, nothing)
-    assert [entry.path for entry in watch_folder(desk, inbox, out, wait=wait)] == paths
+    assert [entry.path for entry in watch_folder(examiner, inbox, out, wait=wait)] == paths
 
 
-def test_thousands_at_once(desk: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path) -> None:
+def test_thousands_at_once(examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path) -> None:
     paths = fill(inbox, examples, 2000)
-    assert [entry.path for entry in once(desk, inbox, out)] == paths
+    assert [entry.path for entry in once(examiner, inbox, out)] == paths
 
 
 def test_an_image_that_the_bundle_cannot_be_asked_about_stops_no_other(
     bundle: Path, examples: np.ndarray, inbox: Path, out: Path
 ) -> None:
-    desk = redhanded.Examiner.load(bundle)
-    desk.panels = {place: panel for place, panel in desk.panels.items() if place[0] == "uint8"}
+    examiner = redhanded.Examiner.load(bundle)
+    examiner.panels = {place: panel for place, panel in examiner.panels.items() if place[0] == "uint8"}
     fill(inbox, examples, 3)
     np.save(inbox / "00001.npy", examples[0] * np.float32(0.999))
-    entries = once(desk, inbox, out)
+    entries = once(examiner, inbox, out)
     assert [entry.failure is None for entry in entries] == [True, False, True, True]
     assert "float32" in (entries[1].failure or Failure(name="", error="")).error
 
 
-def test_two_watchers_do_not_share_a_file(desk: redhanded.Examiner, inbox: Path, out: Path) -> None:
+def test_two_watchers_do_not_share_a_file(examiner: redhanded.Examiner, inbox: Path, out: Path) -> None:
     link = out.with_name("link.jsonl")
     link.symlink_to(out)
     with open_journal(out), pytest.raises(RunError, match="found a watcher at work"):
-        once(desk, inbox, link)
-    assert once(desk, inbox, link) == []
+        once(examiner, inbox, link)
+    assert once(examiner, inbox, link) == []
 
 
 @pytest.mark.parametrize("content", [b"mine", b"mine\n", b'{"time":"2030-01-01T00:00:00Z"}\n', b'{"a":1}', b"\xff\n"])
 def test_a_file_of_something_else_is_refused_and_left_as_it_is(
-    desk: redhanded.Examiner, inbox: Path, out: Path, content: bytes
+    examiner: redhanded.Examiner, inbox: Path, out: Path, content: bytes
 ) -> None:
     out.write_bytes(content)
     with pytest.raises(RunError, match="expected what redhanded watch wrote in") as told:
-        once(desk, inbox, out)
+        once(examiner, inbox, out)
     assert "\n" not in str(told.value)
     assert out.read_bytes() == content
 
 
-def test_a_folder_and_a_file_that_are_not_there(desk: redhanded.Examiner, inbox: Path, out: Path) -> None:
+def test_a_folder_and_a_file_that_are_not_there(examiner: redhanded.Examiner, inbox: Path, out: Path) -> None:
     with pytest.raises(DataError, match="expected a folder, found none"):
-        once(desk, inbox / "none", out)
+        once(examiner, inbox / "none", out)
     (inbox / "file").touch()
     for bad in (inbox, inbox / "file" / "out.jsonl"):
         with pytest.raises(RunError, match="expected"):
-            once(desk, inbox, bad)
+            once(examiner, inbox, bad)
     with pytest.raises(RunError, match="No such file"):
         read_campaigns(inbox / "none.jsonl")
 
@@ -353,9 +355,9 @@ def test_a_folder_and_a_file_that_are_not_there(desk: redhanded.Examiner, inbox:
 
 
 @pytest.fixture(scope="module")
-def verdict(desk: redhanded.Examiner) -> Verdict:
+def verdict(examiner: redhanded.Examiner) -> Verdict:
     """Of an image that the bundle is sure enough of."""
-    found = desk.attribute(desk.bundle.examples)
+    found = examiner.attribute(examiner.bundle.examples)
     return next(one for one in found if not one.unknown and one.findings["adversarial"].ranked[0].name != "control")
 
 
@@ -401,16 +403,18 @@ def test_controls_unknown_and_failures_are_in_none(verdict: Verdict, out: Path) 
     assert read_campaigns(out) == []
 
 
-def test_what_they_say_together_is_what_attribute_says_of_them_together(desk: redhanded.Examiner, out: Path) -> None:
+def test_what_they_say_together_is_what_attribute_says_of_them_together(
+    examiner: redhanded.Examiner, out: Path
+) -> None:
     best: dict[tuple[str, ...], list[tuple[Verdict, int]]] = {}
-    for place, each in enumerate(desk.attribute(desk.bundle.examples)):
+    for place, each in enumerate(examiner.attribute(examiner.bundle.examples)):
         names = tuple(finding.ranked[0].name for finding in each.findings.values())
         if not each.unknown and names[0] != "control":
             best.setdefault(names, []).append((each, place))
     group = max(best.values(), key=len)
     assert len(group) > 1
     (campaign,) = read_campaigns(write(out, *((0, each) for each, _ in group)))
-    (together,) = desk.attribute([desk.bundle.examples[place] for _, place in group], together=True)
+    (together,) = examiner.attribute([examiner.bundle.examples[place] for _, place in group], together=True)
     for dimension, finding in together.findings.items():
         expected = {one.name: one.probability for one in finding.ranked}
         found = {one.name: one.probability for one in campaign.combined[dimension]}

@@ -54,20 +54,28 @@ def attribute(
     # Before PyTorch is imported: its threads would wait for their next work at full speed, which is most of the time
     # that one image takes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from redhanded.verdicts import PRINTERS, Examiner, Failure, How, check_exports, export_found, read_reference
+    from redhanded.verdicts import (
+        PRINTERS,
+        ExamineOptions,
+        Examiner,
+        Failure,
+        check_exports,
+        export_found,
+        read_reference,
+    )
 
     exports = {
         name: path for name, path in {"stix": stix, "case": case, "manifest": manifest}.items() if path is not None
     }
     check_exports(exports)
-    desk = Examiner.load(bundle)
-    reference = None if clean is None else read_reference(clean, desk.shape)
-    how = How(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
-    desk.full_prior(how.prior)  # refused before anything is read
+    examiner = Examiner.load(bundle)
+    reference = None if clean is None else read_reference(clean, examiner.shape)
+    options = ExamineOptions(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
+    examiner.full_prior(options.prior)  # refused before anything is read
     show = PRINTERS["json" if as_json else "csv" if as_csv else "table"]()
     judged: list[Judged] = []
     found: list[Verdict | Failure] = []
-    for one in desk.attribute_files(images, how):
+    for one in examiner.attribute_files(images, options):
         if isinstance(one, Failure):
             found.append(one)
             sys.stderr.write(f"redhanded: {one.error}\n")
@@ -78,9 +86,9 @@ def attribute(
     if pictures is not None:
         from redhanded.verdicts import write_pictures  # with matplotlib, which only a picture waits for
 
-        write_pictures(desk.bundle, judged, pictures, reference)
+        write_pictures(examiner.bundle, judged, pictures, reference)
     for name, path in exports.items():
-        export_found(name, found, desk.bundle, path)
+        export_found(name, found, examiner.bundle, path)
     if len(judged) < len(found):
         raise typer.Exit(BAD_INPUT)
 
@@ -119,8 +127,8 @@ def watch(
     from redhanded.verdicts import Examiner, watch_folder
 
     with _until_signalled() as wait:
-        desk = Examiner.load(bundle)
-        for entry in watch_folder(desk, folder, out, interval=interval, once=once, blind=blind, wait=wait):
+        examiner = Examiner.load(bundle)
+        for entry in watch_folder(examiner, folder, out, interval=interval, once=once, blind=blind, wait=wait):
             _show(entry)
 
 

@@ -87,7 +87,7 @@ async def export(site: SiteHere, sent: Sent, name: str) -> Response:
     text = attribution.model_dump_json(indent=1) + "\n"
     if name != JSON:
         check_exports([name])
-        text = EXPORTS[name]([one.found for one in outcomes], site.desk.bundle)
+        text = EXPORTS[name]([one.found for one in outcomes], site.examiner.bundle)
     disposition = {"Content-Disposition": f'attachment; filename="verdicts{suffix}"'}
     return Response(text, headers=disposition, media_type=media)
 
@@ -95,7 +95,7 @@ async def export(site: SiteHere, sent: Sent, name: str) -> Response:
 @router.get("/api/bundle", response_model=BundleCard, summary="The card of the bundle that answers")
 def bundle(site: SiteHere) -> Response:
     """What the bundle knows, what was measured of it, its limits; the ETag is the SHA-256 of its card."""
-    return _json(site.desk.bundle.card.model_dump_json(), {"ETag": f'"{site.desk.bundle.digest}"'})
+    return _json(site.examiner.bundle.card.model_dump_json(), {"ETag": f'"{site.examiner.bundle.digest}"'})
 
 
 @router.get("/api/campaigns", response_model=CampaignList, summary="Campaigns among the verdicts of a monitor")

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from redhanded.errors import RedhandedError
 from redhanded.server.responses import RETRY, RefusedError
-from redhanded.verdicts import Evidence, Failure, How, Verdict
+from redhanded.verdicts import Evidence, ExamineOptions, Failure, Verdict
 
 BATCH = 64  # images in one call
 MOST_WAITING = 1024  # images accepted and not yet judged
 
-Judge = Callable[[Sequence[Evidence], How], list[Verdict]]
+Judge = Callable[[Sequence[Evidence], ExamineOptions], list[Verdict]]
 Outcomes = list[Verdict | Failure]
 
 
@@ -22,16 +22,16 @@ class Job(NamedTuple):
     """The images of one request; together: one verdict, else one outcome for each image."""
 
     evidence: Sequence[Evidence]
-    how: How
+    options: ExamineOptions
     done: "Future[Outcomes]"
 
     @property
     def same(self) -> object:
         """Equal for jobs that may be judged in one call."""
-        if self.how.together:
+        if self.options.together:
             return id(self)
-        clean = self.how.clean.sha256 if self.how.clean else ""
-        return self.how.blind, clean, tuple(sorted(self.how.prior.items()))
+        clean = self.options.clean.sha256 if self.options.clean else ""
+        return self.options.blind, clean, tuple(sorted(self.options.prior.items()))
 
 
 class Worker:
@@ -51,9 +51,9 @@ class Worker:
         """Whether somebody works on the queue."""
         return self._thread.is_alive()
 
-    def submit(self, evidence: Sequence[Evidence], how: How) -> "Future[Outcomes]":
+    def submit(self, evidence: Sequence[Evidence], options: ExamineOptions) -> "Future[Outcomes]":
         """Queue the images of one request; raises RefusedError (503) where the queue is full."""
-        job = Job(evidence, how, Future())
+        job = Job(evidence, options, Future())
         with self._changed:
             if self.waiting + len(evidence) > self._most or self._closed:
                 raise RefusedError(503, f"{self.waiting} images wait already; try again in a second", RETRY)
@@ -97,23 +97,23 @@ class Worker:
 
     def _answer(self, jobs: Sequence[Job]) -> list[Outcomes | Exception]:
         """What each job gets; one that cannot be judged does not take its neighbours with it."""
-        evidence, how = [one for job in jobs for one in job.evidence], jobs[0].how
+        evidence, options = [one for job in jobs for one in job.evidence], jobs[0].options
         try:
-            verdicts = iter(self._judge(evidence, how))
+            verdicts = iter(self._judge(evidence, options))
         except Exception as error:  # a bug in one answer must not end the thread
             if len(jobs) > 1:
                 return [answer for job in jobs for answer in self._answer([job])]
-            apart = isinstance(error, RedhandedError) and not how.together
-            return [self._one_by_one(evidence, how) if apart else error]
-        if how.together:
+            apart = isinstance(error, RedhandedError) and not options.together
+            return [self._one_by_one(evidence, options) if apart else error]
+        if options.together:
             return [list(verdicts)]
         return [list(islice(verdicts, len(job.evidence))) for job in jobs]
 
-    def _one_by_one(self, evidence: Sequence[Evidence], how: How) -> Outcomes | Exception:
+    def _one_by_one(self, evidence: Sequence[Evidence], options: ExamineOptions) -> Outcomes | Exception:
         outcomes: Outcomes = []
         for one in evidence:
             try:
-                outcomes += self._judge([one], how)
+                outcomes += self._judge([one], options)
             except RedhandedError as error:
                 outcomes.append(Failure(name=one.name, error=str(error), sha256=one.sha256))
             except Exception as error:

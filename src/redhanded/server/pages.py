@@ -53,11 +53,11 @@ async def verdicts(request: Request, site: SiteHere) -> Response:
 @router.get("/bundle")
 def bundle(request: Request, site: SiteHere) -> Response:
     """The bundle's card."""
-    card = site.desk.bundle.card
+    card = site.examiner.bundle.card
     families: dict[tuple[str, str], dict[str, None]] = {}
     for entry in card.sets.values():
         families.setdefault((entry.family, "" if entry.control else entry.norm), {})[entry.label] = None
-    return _page(request, "bundle.html", site, card=card, digest=site.desk.bundle.digest, families=families)
+    return _page(request, "bundle.html", site, card=card, digest=site.examiner.bundle.digest, families=families)
 
 
 @router.get("/campaigns")
@@ -120,7 +120,13 @@ def _page(request: Request, template: str, site: Site, **context: Any) -> HTMLRe
 def _form(site: Site) -> Mapping[str, object]:
     """What the form and its answers need beside the outcomes."""
     names: Mapping[str, object] = {"images": IMAGES, "clean": CLEAN, "prior": PRIOR}
-    return {"field": names, "families": site.desk.families, "most": MOST_FILES, "downloads": downloads(), "top": SHOWN}
+    return {
+        "field": names,
+        "families": site.examiner.families,
+        "most": MOST_FILES,
+        "downloads": downloads(),
+        "top": SHOWN,
+    }
 
 
 def _shown(outcome: Outcome, site: Site) -> Mapping[str, object]:
@@ -128,6 +134,6 @@ def _shown(outcome: Outcome, site: Site) -> Mapping[str, object]:
     found = outcome.found
     if isinstance(found, Failure):
         return {"outcome": outcome, "failure": found, "verdict": None}
-    sentences: Sequence[str] = Judgement.of(found, site.desk.bundle).sentences()
+    sentences: Sequence[str] = Judgement.of(found, site.examiner.bundle).sentences()
     knowing = KNOWING[found.knowledge]
     return {"outcome": outcome, "failure": None, "verdict": found, "sentences": sentences, "knowing": knowing}

@@ -34,12 +34,12 @@ def serve_bundle(
     say: Callable[[str], object] = print,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises BundleError or ServeError before it starts."""
-    desk = Examiner.load(bundle)
+    examiner = Examiner.load(bundle)
     _allow_sockets()
     listener = _listen(host, port)
     address, port = listener.getsockname()[:2]
     token = None if ipaddress.ip_address(address).is_loopback else secrets.token_urlsafe(32)
-    gate = Gate(make_app(Site(desk, reports, verdicts)), token)
+    gate = Gate(make_app(Site(examiner, reports, verdicts)), token)
     config = uvicorn.Config(
         gate,
         http=PatientProtocol,

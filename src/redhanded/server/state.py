@@ -11,7 +11,16 @@ from redhanded import __version__
 from redhanded.server.batching import Worker
 from redhanded.server.responses import RETRY, Attribution, RefusedError
 from redhanded.server.submission import Submission, read_clean, read_images
-from redhanded.verdicts import Campaign, Evidence, Examiner, Failure, How, Verdict, evidence_picture, read_campaigns
+from redhanded.verdicts import (
+    Campaign,
+    Evidence,
+    ExamineOptions,
+    Examiner,
+    Failure,
+    Verdict,
+    evidence_picture,
+    read_campaigns,
+)
 
 MOST_PICTURES = 64  # waiting to be drawn
 
@@ -30,7 +39,7 @@ class Outcome(NamedTuple):
 class Site:
     """A bundle with its threads: two decode, one judges, one draws (matplotlib is not for several)."""
 
-    desk: Examiner
+    examiner: Examiner
     reports: Path | None = None  # a folder of runs
     verdicts: Path | None = None  # what `redhanded watch` writes
     decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "decode"))
@@ -38,7 +47,7 @@ class Site:
     drawing: int = 0
 
     def __post_init__(self) -> None:
-        self.worker = Worker(self.desk.judge)
+        self.worker = Worker(self.examiner.judge)
 
     def close(self) -> None:
         """Finish what was accepted."""
@@ -52,14 +61,14 @@ class Site:
 
     async def attribute(self, submission: Submission) -> list[Outcome]:
         """An outcome for each image, in order; raises RefusedError, or DataError for a wish that cannot be granted."""
-        loop, shape = asyncio.get_running_loop(), self.desk.shape
+        loop, shape = asyncio.get_running_loop(), self.examiner.shape
         wishes = submission.wishes
-        self.desk.full_prior(wishes.prior)  # refused before anything is decoded
+        self.examiner.full_prior(wishes.prior)  # refused before anything is decoded
         reads = await loop.run_in_executor(self.decoders, read_images, submission.images, shape)
         clean = await loop.run_in_executor(self.decoders, read_clean, submission.clean, shape)
-        how = How(wishes.blind, clean, wishes.prior, wishes.together)
+        options = ExamineOptions(wishes.blind, clean, wishes.prior, wishes.together)
         evidence = [read.found for read in reads if isinstance(read.found, Evidence)]
-        judged = await asyncio.wrap_future(self.worker.submit(evidence, how)) if evidence else []
+        judged = await asyncio.wrap_future(self.worker.submit(evidence, options)) if evidence else []
         answers = iter(judged)
         outcomes = []
         for file, place, found in reads:
@@ -78,7 +87,7 @@ class Site:
         self.drawing += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self.drawer, evidence_picture, self.desk.bundle, outcome.found, outcome.evidence, outcome.clean
+                self.drawer, evidence_picture, self.examiner.bundle, outcome.found, outcome.evidence, outcome.clean
             )
         finally:
             self.drawing -= 1
@@ -89,7 +98,9 @@ class Site:
         failures = [one.found for one in outcomes if isinstance(one.found, Failure)]
         if not verdicts:
             raise _nothing(outcomes)
-        return Attribution(bundle=self.desk.bundle.digest, version=__version__, verdicts=verdicts, failures=failures)
+        return Attribution(
+            bundle=self.examiner.bundle.digest, version=__version__, verdicts=verdicts, failures=failures
+        )
 
 
 def _nothing(outcomes: Sequence[Outcome]) -> RefusedError:

@@ -1,6 +1,6 @@
 from .campaigns import Campaign, campaign_table, read_campaigns
 from .evidence import Evidence, digest_of, read_bytes
-from .examine import Examiner, How, Judged, read_reference
+from .examine import ExamineOptions, Examiner, Judged, read_reference
 from .export import EXPORTS, check_exports, export_found
 from .journal import Entry
 from .picture import evidence_picture, write_pictures
@@ -16,9 +16,9 @@ __all__ = [
     "Campaign",
     "Entry",
     "Evidence",
+    "ExamineOptions",
     "Examiner",
     "Failure",
-    "How",
     "Judged",
     "Judgement",
     "Verdict",

@@ -25,7 +25,7 @@ MOST_TOGETHER = 10_000  # images of one actor: they are judged in one piece
 
 
 @dataclass(frozen=True)
-class How:
+class ExamineOptions:
     """What an analyst may decide."""
 
     blind: bool = False  # do not ask the candidate victims
@@ -85,51 +85,55 @@ class Examiner:
         """
         evidence = [from_array(f"image {place}", image, self.shape) for place, image in enumerate(images)]
         reference = None if clean is None else from_array("clean", clean, self.shape)
-        return self.judge(evidence, How(blind, reference, prior or {}, together))
+        return self.judge(evidence, ExamineOptions(blind, reference, prior or {}, together))
 
-    def attribute_files(self, paths: Iterable[Path], how: "How | None" = None) -> Iterator["Judged | Failure"]:
+    def attribute_files(
+        self, paths: Iterable[Path], options: "ExamineOptions | None" = None
+    ) -> Iterator["Judged | Failure"]:
         """A verdict for each image of files and folders, in order; a file that cannot be used gives a Failure."""
-        how = how or How()
+        options = options or ExamineOptions()
         waiting: list[Evidence] = []
-        for found in self._answerable(read_files(paths, self.shape), how):
+        for found in self._answerable(read_files(paths, self.shape), options):
             if isinstance(found, Evidence):
                 waiting.append(found)
-            if not how.together and (isinstance(found, Failure) or len(waiting) == BATCH):
-                yield from self._judged(waiting, how)
+            if not options.together and (isinstance(found, Failure) or len(waiting) == BATCH):
+                yield from self._judged(waiting, options)
                 waiting = []
             if isinstance(found, Failure):
                 yield found
             if len(waiting) > MOST_TOGETHER:
                 raise bad_data("--together", f"at most {MOST_TOGETHER:,} images", "more", "give some of them")
-        yield from self._judged(waiting, how)
+        yield from self._judged(waiting, options)
 
-    def _answerable(self, found: Iterable[Evidence | Failure], how: "How") -> Iterator[Evidence | Failure]:
+    def _answerable(
+        self, found: Iterable[Evidence | Failure], options: "ExamineOptions"
+    ) -> Iterator[Evidence | Failure]:
         """With a Failure in place of every image that the bundle has no attributor for."""
         for one in found:
             try:
                 if isinstance(one, Evidence):
-                    self._panel(one, how)
+                    self._panel(one, options)
                 yield one
             except DataError as error:
                 yield Failure(name=one.name, error=str(error), sha256=one.sha256)
 
-    def _judged(self, evidence: Sequence[Evidence], how: "How") -> Iterator["Judged"]:
-        yield from map(Judged, self.judge(evidence, how), evidence)
+    def _judged(self, evidence: Sequence[Evidence], options: "ExamineOptions") -> Iterator["Judged"]:
+        yield from map(Judged, self.judge(evidence, options), evidence)
 
-    def judge(self, evidence: Sequence[Evidence], how: "How | None" = None) -> list[Verdict]:
+    def judge(self, evidence: Sequence[Evidence], options: "ExamineOptions | None" = None) -> list[Verdict]:
         """As `attribute`, for evidence that was read already; images of one actor must be of one pixel protocol."""
-        how = how or How()
-        weights = self.full_prior(how.prior)
+        options = options or ExamineOptions()
+        weights = self.full_prior(options.prior)
         groups: dict[Pixels, list[int]] = {}
         for place, one in enumerate(evidence):
             groups.setdefault(one.condition.pixels, []).append(place)
-        if how.together and len(groups) > 1:
+        if options.together and len(groups) > 1:
             remedy = "give float images and 8-bit images apart"
             raise bad_data("--together", "images of one pixel protocol", " and ".join(groups), remedy)
         verdicts: dict[int, Verdict] = {}
         for pixels, places in groups.items():
-            inquiry = self._inquire([evidence[place] for place in places], pixels, how)
-            made = inquiry.together(weights) if how.together else inquiry.apart(weights)
+            inquiry = self._inquire([evidence[place] for place in places], pixels, options)
+            made = inquiry.together(weights) if options.together else inquiry.apart(weights)
             verdicts |= dict(zip(places, made, strict=False))
         return [verdicts[place] for place in sorted(verdicts)]
 
@@ -147,10 +151,10 @@ class Examiner:
         smallest = 1e-9  # nothing is impossible
         return {name: max(smallest, prior.get(name, share)) for name in self.families} if prior else {}
 
-    def _inquire(self, evidence: Sequence[Evidence], pixels: Pixels, how: "How") -> "Inquiry":
-        panel = self._panel(evidence[0], how)
+    def _inquire(self, evidence: Sequence[Evidence], pixels: Pixels, options: "ExamineOptions") -> "Inquiry":
+        panel = self._panel(evidence[0], options)
         images = torch.cat([one.image for one in evidence])
-        reference = None if how.clean is None else how.clean.image.expand_as(images)
+        reference = None if options.clean is None else options.clean.image.expand_as(images)
         perturbations = estimate_perturbations(images) if reference is None else images - reference
         samples = Samples(
             images=PIXELS[pixels].apply(images),
@@ -162,10 +166,10 @@ class Examiner:
         answer, prints = checked_answer(panel.attributor, samples), find_fingerprints(images, perturbations)
         return Inquiry(self, panel, evidence, answer, prints)
 
-    def _panel(self, evidence: Evidence, how: "How") -> Panel:
+    def _panel(self, evidence: Evidence, options: "ExamineOptions") -> Panel:
         """The one that knows most of what may be asked about; raises DataError where the bundle has none."""
-        order: list[Knowledge] = ["blind"] if how.blind else ["candidates", "blind"]
-        order = order if how.clean is None else ["oracle"]
+        order: list[Knowledge] = ["blind"] if options.blind else ["candidates", "blind"]
+        order = order if options.clean is None else ["oracle"]
         pixels = evidence.condition.pixels
         panel = next((self.panels[pixels, one] for one in order if (pixels, one) in self.panels), None)
         if panel is None:
@@ -202,7 +206,7 @@ class Examiner:
 class Inquiry:
     """Images of one pixel protocol, and what one panel answered."""
 
-    desk: Examiner
+    examiner: Examiner
     panel: Panel
     evidence: Sequence[Evidence]
     answer: Prediction
@@ -210,7 +214,7 @@ class Inquiry:
 
     def apart(self, prior: Mapping[str, float]) -> list[Verdict]:
         """A verdict for each image."""
-        nearest = self.desk.nearest(self.panel, self.answer.features)
+        nearest = self.examiner.nearest(self.panel, self.answer.features)
         doubts = list(zip(self.panel.ood_quantile(self.answer), self.panel.knn_quantile(self.answer), strict=True))
         found = self.panel.findings(self.answer, prior, together=False)
         return [
@@ -223,7 +227,7 @@ class Inquiry:
         (found,) = self.panel.findings(self.answer, prior, together=True)
         doubts = self.panel.ood_quantile(self.answer), self.panel.knn_quantile(self.answer)
         strange, far = (sorted(each)[len(self.evidence) // 2] for each in doubts)
-        nearest = self.desk.nearest(self.panel, self.answer.features)[0]
+        nearest = self.examiner.nearest(self.panel, self.answer.features)[0]
         names = ", ".join(one.name for one in self.evidence)
         remarks = list(dict.fromkeys(remark for one in self.evidence for remark in one.condition.remarks))
         condition = self.evidence[0].condition.model_copy(update={"remarks": remarks})

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from redhanded.data import bad_data
 from redhanded.errors import DataError
 from redhanded.verdicts.evidence import Evidence, bytes_of, digest_of, find_files, read_bytes
-from redhanded.verdicts.examine import BATCH, Examiner, How
+from redhanded.verdicts.examine import BATCH, ExamineOptions, Examiner
 from redhanded.verdicts.journal import Entry, Journal, open_journal
 from redhanded.verdicts.verdict import Failure, Verdict
 
@@ -46,7 +46,7 @@ def never(seconds: float) -> bool:
 
 
 def watch_folder(
-    desk: Examiner,
+    examiner: Examiner,
     folder: Path,
     out: Path,
     *,
@@ -69,9 +69,9 @@ def watch_folder(
         raise bad_data(folder, "a folder", "none", "make it, or check the path")
     with open_journal(out) as journal:
         for ready in _settled(folder.resolve(), journal, interval, once, wait):
-            images = (taken for path, look in ready for taken in _take(path, look, desk.shape, journal))
+            images = (taken for path, look in ready for taken in _take(path, look, examiner.shape, journal))
             while batch := list(islice(images, BATCH)):
-                entries = _judge(desk, batch, How(blind=blind))
+                entries = _judge(examiner, batch, ExamineOptions(blind=blind))
                 journal.add(entries)
                 yield from entries
                 if wait(0):
@@ -130,21 +130,21 @@ def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> lis
     return [Taken(name, digest, place, len(found), one) for place, one in enumerate(found)][lines:]
 
 
-def _judge(desk: Examiner, batch: Sequence[Taken], how: How) -> list[Entry]:
+def _judge(examiner: Examiner, batch: Sequence[Taken], options: ExamineOptions) -> list[Entry]:
     evidence = [taken.found for taken in batch if isinstance(taken.found, Evidence)]
-    verdicts = iter(_verdicts(desk, evidence, how))
+    verdicts = iter(_verdicts(examiner, evidence, options))
     now = datetime.now(UTC)
     return [_entry(now, taken, taken.found if isinstance(taken.found, Failure) else next(verdicts)) for taken in batch]
 
 
-def _verdicts(desk: Examiner, evidence: Sequence[Evidence], how: How) -> list[Verdict | Failure]:
+def _verdicts(examiner: Examiner, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
     """One image that the bundle cannot be asked about does not stop the others."""
     try:
-        return list(desk.judge(evidence, how))
+        return list(examiner.judge(evidence, options))
     except DataError as error:
         if len(evidence) == 1:
             return [Failure(name=evidence[0].name, error=str(error), sha256=evidence[0].sha256)]
-        return [answer for one in evidence for answer in _verdicts(desk, [one], how)]
+        return [answer for one in evidence for answer in _verdicts(examiner, [one], options)]
 
 
 def _entry(now: datetime, taken: Taken, answer: Verdict | Failure) -> Entry:
