@@ -19,8 +19,6 @@ from torch import Tensor
 
 import redhanded
 from redhanded.attributors import Attributor as Stored
-from redhanded.attributors import CalibrationSet, Conformal, Prediction
-from redhanded.attributors.openset import p_values
 from redhanded.bundle import BundleError
 from redhanded.cli.main import main
 from redhanded.errors import DataError
@@ -181,17 +179,6 @@ def test_the_set_that_is_not_told_apart_holds_the_truth_as_often_as_it_says(
                     )
         for inside in filter(None, held.values()):
             assert np.mean(inside) > COVERAGE - 0.08  # that of so few held-out images scatters
-
-
-def test_conformal_p_values_are_those_of_crepes() -> None:
-    generator = torch.Generator().manual_seed(0)
-    held = torch.randn(200, 5, generator=generator).log_softmax(1)
-    labels = torch.randint(0, 4, (200,), generator=generator)  # nothing was held out of the last class
-    asked = torch.cat([torch.randn(60, 5, generator=generator).log_softmax(1), held[:20]])  # and ties
-    expected = p_values(
-        CalibrationSet(held, torch.zeros(200, 1), labels, labels), Prediction(asked, torch.zeros(80, 1))
-    )
-    assert Conformal(held, labels).p_values(asked) == pytest.approx(expected, abs=1e-12)
 
 
 def test_known_images_are_as_strange_as_known_images_and_mostly_not_unknown(

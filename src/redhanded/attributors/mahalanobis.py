@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-ACCEPTED = 0.95  # share of the known that a threshold on a score of strangeness lets pass
+ACCEPTED = 0.95  # share of the known that a threshold on a novelty score lets pass
 
 
 class Gaussians(NamedTuple):

@@ -1,11 +1,10 @@
-"""Is this something that the attributor has not learned? Scores of strangeness, and how well they tell."""
+"""Open-set detection: novelty scores, with their AUROC, FPR@95 and OSCR."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from crepes import ConformalClassifier
 from numpy.typing import NDArray
 from pytorch_ood.detector import RMD, Entropy, Mahalanobis, MaxSoftmax
 from scipy.stats import mannwhitneyu
@@ -13,12 +12,13 @@ from torch import Tensor
 
 from redhanded.attributors.base import Prediction
 from redhanded.attributors.calibration_set import CalibrationSet
+from redhanded.attributors.conformal import Conformal
 from redhanded.attributors.mahalanobis import ACCEPTED, Gaussians
 from redhanded.core import Record
 
 
 class OpenSet(Record):
-    """How well one score of strangeness tells attacks that were learned from one that was not."""
+    """How well one novelty score separates attacks that were learned from one that was not."""
 
     auroc: float
     fpr95: float  # share of the unknown among what passes where 95 % of the known pass
@@ -28,7 +28,7 @@ class OpenSet(Record):
 
 SURE = 0.8  # a probability from which on a name counts as confident
 
-Score = Callable[[Prediction], Tensor]  # n answers -> (n,), larger for what is stranger
+Score = Callable[[Prediction], Tensor]  # n answers -> (n,) novelty scores, larger for what is less like the known
 
 
 class DetectorKind(NamedTuple):
@@ -70,24 +70,9 @@ def _without_gaps(labels: Tensor) -> Tensor:
     return labels.unique(return_inverse=True)[1]
 
 
-def p_values(held: CalibrationSet, answer: Prediction) -> NDArray[np.float64]:
-    """How usual each answer would be for each class, (n, classes): label-conditional conformal p-values.
-
-    The share of the held-out images of a class whose own class was at most as probable; a class that nothing was
-    held out of gets 0. Vovk, Gammerman, Shafer, "Algorithmic learning in a random world", 2005.
-    """
-    own = 1 - held.log_proba.exp().gather(1, held.labels[:, None])[:, 0]
-    strange = (1 - answer.log_proba.exp()).numpy()
-    conformal = ConformalClassifier().fit(own.numpy(), bins=held.labels.numpy())
-    found = np.zeros(strange.shape)
-    for place in held.labels.unique().tolist():
-        bins = np.full(len(strange), place)
-        found[:, place] = conformal.predict_p(strange[:, [place]], bins=bins, smoothing=False)[:, 0]
-    return found
-
-
 def _conformal(held: CalibrationSet, controls: Tensor) -> Score:
-    return lambda answer: torch.from_numpy(-p_values(held, answer).max(1))
+    conformal = Conformal(held.log_proba, held.labels)
+    return lambda answer: torch.from_numpy(-conformal.p_values(answer.log_proba).max(1))
 
 
 def _control(held: CalibrationSet, controls: Tensor) -> Score:
@@ -95,7 +80,7 @@ def _control(held: CalibrationSet, controls: Tensor) -> Score:
 
 
 def _either(held: CalibrationSet, controls: Tensor) -> Score:
-    """The larger of two scores, each as the share of the held-out attacks that are less strange."""
+    """The larger of two scores, each as the share of the held-out attacks whose score is smaller."""
     parts = [DETECTORS[name].fit(held, controls) for name in ("control", OF_FEATURES)]
     attacks = ~controls[held.labels]
     known = Prediction(held.log_proba[attacks], held.features[attacks])
@@ -127,10 +112,10 @@ CHOSEN = "either"  # what the two come to
 def measure_open_set(
     known: NDArray[np.floating], right: NDArray[np.bool_], unknown: NDArray[np.floating], sure: NDArray[np.bool_]
 ) -> OpenSet:
-    """How well scores tell what was learned from what was not.
+    """Measure how well novelty scores separate what was learned from what was not.
 
-    known, unknown: scores, (n,) and (m,), larger for what is stranger; right: (n,) whether the known image was named
-    rightly; sure: (m,) whether the unknown image was given a name with confidence.
+    known, unknown: scores, (n,) and (m,), larger for what is less like the known; right: (n,) whether the known
+    image was named rightly; sure: (m,) whether the unknown image was given a name with confidence.
     """
     threshold = np.quantile(known, ACCEPTED)
     passed = unknown <= threshold
