@@ -24,7 +24,7 @@ from redhanded.cli.main import main
 from redhanded.errors import DataError
 from redhanded.models import prepare
 from redhanded.sets import Samples
-from redhanded.studies.dimensions import DIMENSIONS
+from redhanded.studies import DIMENSIONS
 from redhanded.verdicts import Evidence, ExamineOptions, Failure, Judged, Verdict
 from redhanded.verdicts.evidence import read_files
 from redhanded.verdicts.judge import COVERAGE, unknown_reason
@@ -160,7 +160,9 @@ def test_known_images_are_named_better_than_by_chance(
     right = total = 0
     for name, (images, _) in known.items():
         for verdict in examiner.attribute(images):
-            right += verdict.findings["family"].ranked[0].name == DIMENSIONS["family"](examiner.bundle.card.sets[name])
+            right += verdict.findings["family"].ranked[0].name == DIMENSIONS["family"].name_of(
+                examiner.bundle.card.sets[name]
+            )
             total += 1
     assert right / total > 0.6  # of three families
 
@@ -175,7 +177,7 @@ def test_the_set_that_is_not_told_apart_holds_the_truth_as_often_as_it_says(
                 for dimension, finding in verdict.findings.items():
                     assert finding.coverage == COVERAGE
                     held[dimension].append(
-                        DIMENSIONS[dimension](examiner.bundle.card.sets[name]) in finding.prediction_set
+                        DIMENSIONS[dimension].name_of(examiner.bundle.card.sets[name]) in finding.prediction_set
                     )
         for inside in filter(None, held.values()):
             assert np.mean(inside) > COVERAGE - 0.08  # that of so few held-out images scatters

@@ -1,4 +1,4 @@
-from .dimensions import Name, SetEntry, told_apart
+from .dimensions import DIMENSIONS, Name, SetEntry, told_apart
 from .evaluation import (
     ACTOR,
     Picked,
@@ -20,6 +20,7 @@ from .spec import Study, load_study
 
 __all__ = [
     "ACTOR",
+    "DIMENSIONS",
     "NORM_TITLES",
     "QUESTIONS",
     "SEEN",

@@ -1,7 +1,7 @@
-"""The dimensions of an answer: what each adversarial set is called in each of them."""
+"""The dimensions of an answer, such as family or norm, and what each adversarial set is called in each of them."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -30,25 +30,35 @@ class SetEntry(Record):
     control: bool
 
 
-DIMENSIONS: dict[str, Callable[[SetEntry], str]] = {
-    "adversarial": lambda entry: "control" if entry.control else "adversarial",
-    "family": lambda entry: entry.family,
-    "norm": lambda entry: NO_VICTIM if entry.control else entry.norm,
-    "victim": lambda entry: entry.victim,
-    "setting": lambda entry: entry.label,
-    "toolchain": lambda entry: NO_VICTIM if entry.control else entry.toolchain,
+class Dimension(NamedTuple):
+    """A row of `DIMENSIONS`."""
+
+    title: str  # on a page
+    claim: str | None  # what its likeliest name says of an image, as a clause; None: a sentence of its own says it
+    name_of: Callable[[SetEntry], str]  # what an adversarial set is called in it
+
+
+DIMENSIONS: dict[str, Dimension] = {
+    "adversarial": Dimension("Adversarial", None, lambda entry: "control" if entry.control else "adversarial"),
+    "family": Dimension("Family of attacks", "the attack was {}", lambda entry: entry.family),
+    "norm": Dimension("Norm", "its norm was {}", lambda entry: NO_VICTIM if entry.control else entry.norm),
+    "victim": Dimension("Victim", "the gradients were those of {}", lambda entry: entry.victim),
+    "setting": Dimension("Setting", None, lambda entry: entry.label),
+    "toolchain": Dimension(
+        "Library", "the code was that of {}", lambda entry: NO_VICTIM if entry.control else entry.toolchain
+    ),
 }
 
 
-def members(sets: Mapping[str, SetEntry], dimension: str) -> dict[str, list[str]]:
+def classes_of(sets: Mapping[str, SetEntry], dimension: str) -> dict[str, list[str]]:
     """Class -> names of its sets, in order of first appearance."""
-    found: dict[str, list[str]] = {}
+    classes: dict[str, list[str]] = {}
     for name, entry in sets.items():
-        found.setdefault(DIMENSIONS[dimension](entry), []).append(name)
-    return found
+        classes.setdefault(DIMENSIONS[dimension].name_of(entry), []).append(name)
+    return classes
 
 
 def told_apart(sets: Mapping[str, SetEntry]) -> dict[str, dict[str, list[str]]]:
-    """The members of every dimension that has two or more attacks' names to tell apart."""
-    found = {dimension: members(sets, dimension) for dimension in DIMENSIONS}
-    return {dimension: classes for dimension, classes in found.items() if len(set(classes) - {NO_VICTIM}) > 1}
+    """The classes of every dimension that has two or more attacks' names to tell apart."""
+    classes = {dimension: classes_of(sets, dimension) for dimension in DIMENSIONS}
+    return {dimension: names for dimension, names in classes.items() if len(set(names) - {NO_VICTIM}) > 1}

@@ -5,33 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, Self
 
 from pydantic import AwareDatetime
 from rich.table import Table
 
 from redhanded.core import Record
+from redhanded.studies import DIMENSIONS
 from redhanded.verdicts.journal import Entry, read_entries
 from redhanded.verdicts.statement import words_for
 from redhanded.verdicts.verdict import Alternative, Verdict
 
 DAY = timedelta(days=1)
 _SMALLEST = 1e-300  # keeps the logarithm of a probability that was rounded to 0 finite
-
-
-class Key(NamedTuple):
-    """What the verdicts of a campaign have in common: the likeliest name in each dimension."""
-
-    family: str
-    norm: str
-    setting: str
-    victim: str
-
-    @classmethod
-    def of(cls, verdict: Verdict) -> Self:
-        """Empty in a dimension of which the bundle has only one name."""
-        best = {name: finding.ranked[0].name for name, finding in verdict.findings.items()}
-        return cls(*(best.get(name, "") for name in cls._fields))
 
 
 class Campaign(Record):
@@ -46,6 +31,10 @@ class Campaign(Record):
     count: int  # images
     names: list[str]  # of the images, in order
     combined: dict[str, list[Alternative]]  # by dimension, what all images together say; most probable first
+
+
+# What the verdicts of a campaign have in common: the likeliest name in each of these dimensions.
+KEY = tuple(name for name in Campaign.model_fields if name in DIMENSIONS)
 
 
 def read_campaigns(path: Path, gap: timedelta = DAY) -> list[Campaign]:
@@ -68,7 +57,7 @@ def read_campaigns(path: Path, gap: timedelta = DAY) -> list[Campaign]:
 class _Growing:
     """A campaign while its verdicts are read."""
 
-    key: Key
+    key: tuple[str, ...]
     first: datetime
     last: datetime
     names: list[str] = field(default_factory=list)
@@ -85,7 +74,7 @@ class _Growing:
 
     def grown(self) -> Campaign:
         return Campaign(
-            **self.key._asdict(),
+            **dict(zip(KEY, self.key, strict=True)),
             first=self.first,
             last=self.last,
             count=len(self.names),
@@ -95,20 +84,18 @@ class _Growing:
 
 
 def _group(entries: Iterable[Entry], gap: timedelta) -> Iterator[Campaign]:
-    growing: dict[Key, _Growing] = {}
+    growing: dict[tuple[str, ...], _Growing] = {}
     for entry in entries:
-        if entry.verdict is None or entry.verdict.unknown or _is_control(entry.verdict):
+        if entry.verdict is None or entry.verdict.unknown:
             continue
-        key = Key.of(entry.verdict)
+        best = {name: finding.ranked[0].name for name, finding in entry.verdict.findings.items()}
+        if best.get("adversarial") == "control":
+            continue
+        key = tuple(best.get(name, "") for name in KEY)
         if key in growing and entry.time - growing[key].last > gap:
             yield growing.pop(key).grown()
         growing.setdefault(key, _Growing(key, entry.time, entry.time)).add(entry.time, entry.verdict)
     yield from (each.grown() for each in growing.values())
-
-
-def _is_control(verdict: Verdict) -> bool:
-    finding = verdict.findings.get("adversarial")
-    return finding is not None and finding.ranked[0].name == "control"
 
 
 def _ranked(log_likelihoods: Mapping[str, float]) -> list[Alternative]:
@@ -125,15 +112,14 @@ def _ranked(log_likelihoods: Mapping[str, float]) -> list[Alternative]:
 def campaign_table(campaigns: Iterable[Campaign]) -> Table:
     """For a terminal: one row for each campaign, with how sure all its images together make its names."""
     table = Table(box=None, pad_edge=False)
-    for name in ("first", "last", "images", *Key._fields):
+    for name in ("first", "last", "images", *KEY):
         table.add_column(name, justify="right" if name == "images" else "left", overflow="fold")
     for campaign in campaigns:
-        times = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" for time in (campaign.first, campaign.last))
-        table.add_row(*times, str(campaign.count), *(_said(campaign, name) for name in Key._fields))
+        times = [f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" for time in (campaign.first, campaign.last)]
+        cells = [*times, str(campaign.count)]
+        for dimension in KEY:
+            name: str = getattr(campaign, dimension)
+            words = {one.name: one.words for one in campaign.combined.get(dimension, [])}
+            cells.append(f"{name}\n{words[name]}" if name in words else name)
+        table.add_row(*cells)
     return table
-
-
-def _said(campaign: Campaign, dimension: str) -> str:
-    words = {one.name: one.words for one in campaign.combined.get(dimension, [])}
-    name: str = getattr(campaign, dimension)
-    return f"{name}\n{words[name]}" if name in words else name

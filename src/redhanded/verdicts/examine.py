@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redhanded.attributors import Knowledge, Prediction
+from redhanded.attributors import Knowledge
 from redhanded.bundle import Bundle, checked_answer, load_bundle, trusting_nothing
 from redhanded.data import PIXELS, Pixels, bad_data
 from redhanded.errors import DataError
@@ -17,7 +17,7 @@ from redhanded.sets import Samples
 from redhanded.verdicts.evidence import Evidence, from_array, read_files
 from redhanded.verdicts.fingerprints import estimate_perturbations, find_fingerprints
 from redhanded.verdicts.judge import Panel, unknown_reason
-from redhanded.verdicts.verdict import Condition, Failure, Finding, Fingerprint, Neighbour, Verdict
+from redhanded.verdicts.verdict import Failure, Neighbour, Verdict
 
 BATCH = 256  # images in one call of an attributor
 NEAREST = 3  # known examples beside a verdict
@@ -26,7 +26,7 @@ MOST_TOGETHER = 10_000  # images of one actor: they are judged in one piece
 
 @dataclass(frozen=True)
 class ExamineOptions:
-    """What an analyst may decide."""
+    """What an analyst may decide about an examination."""
 
     blind: bool = False  # do not ask the candidate victims
     clean: Evidence | None = None  # the original of all images
@@ -88,62 +88,55 @@ class Examiner:
         return self.judge(evidence, ExamineOptions(blind, reference, prior or {}, together))
 
     def attribute_files(
-        self, paths: Iterable[Path], options: "ExamineOptions | None" = None
-    ) -> Iterator["Judged | Failure"]:
+        self, paths: Iterable[Path], options: ExamineOptions | None = None
+    ) -> Iterator[Judged | Failure]:
         """A verdict for each image of files and folders, in order; a file that cannot be used gives a Failure."""
         options = options or ExamineOptions()
         waiting: list[Evidence] = []
-        for found in self._answerable(read_files(paths, self.shape), options):
-            if isinstance(found, Evidence):
-                waiting.append(found)
-            if not options.together and (isinstance(found, Failure) or len(waiting) == BATCH):
-                yield from self._judged(waiting, options)
+        for item in read_files(paths, self.shape):
+            failure = self._refusal(item, options) if isinstance(item, Evidence) else item
+            if isinstance(item, Evidence) and failure is None:
+                waiting.append(item)
+            if not options.together and (failure is not None or len(waiting) == BATCH):
+                yield from map(Judged, self.judge(waiting, options), waiting)
                 waiting = []
-            if isinstance(found, Failure):
-                yield found
+            if failure is not None:
+                yield failure
             if len(waiting) > MOST_TOGETHER:
                 raise bad_data("--together", f"at most {MOST_TOGETHER:,} images", "more", "give some of them")
-        yield from self._judged(waiting, options)
+        yield from map(Judged, self.judge(waiting, options), waiting)
 
-    def _answerable(
-        self, found: Iterable[Evidence | Failure], options: "ExamineOptions"
-    ) -> Iterator[Evidence | Failure]:
-        """With a Failure in place of every image that the bundle has no attributor for."""
-        for one in found:
-            try:
-                if isinstance(one, Evidence):
-                    self._panel(one, options)
-                yield one
-            except DataError as error:
-                yield Failure(name=one.name, error=str(error), sha256=one.sha256)
+    def _refusal(self, evidence: Evidence, options: ExamineOptions) -> Failure | None:
+        """Why the bundle cannot be asked about an image; None where it can."""
+        try:
+            self._panel(evidence, options)
+        except DataError as error:
+            return Failure(name=evidence.name, error=str(error), sha256=evidence.sha256)
+        return None
 
-    def _judged(self, evidence: Sequence[Evidence], options: "ExamineOptions") -> Iterator["Judged"]:
-        yield from map(Judged, self.judge(evidence, options), evidence)
-
-    def judge(self, evidence: Sequence[Evidence], options: "ExamineOptions | None" = None) -> list[Verdict]:
+    def judge(self, evidence: Sequence[Evidence], options: ExamineOptions | None = None) -> list[Verdict]:
         """As `attribute`, for evidence that was read already; images of one actor must be of one pixel protocol."""
         options = options or ExamineOptions()
-        weights = self.full_prior(options.prior)
-        groups: dict[Pixels, list[int]] = {}
+        prior = self.full_prior(options.prior)
+        protocols: dict[Pixels, list[int]] = {}
         for place, one in enumerate(evidence):
-            groups.setdefault(one.condition.pixels, []).append(place)
-        if options.together and len(groups) > 1:
+            protocols.setdefault(one.condition.pixels, []).append(place)
+        if options.together and len(protocols) > 1:
             remedy = "give float images and 8-bit images apart"
-            raise bad_data("--together", "images of one pixel protocol", " and ".join(groups), remedy)
+            raise bad_data("--together", "images of one pixel protocol", " and ".join(protocols), remedy)
         verdicts: dict[int, Verdict] = {}
-        for pixels, places in groups.items():
-            inquiry = self._inquire([evidence[place] for place in places], pixels, options)
-            made = inquiry.together(weights) if options.together else inquiry.apart(weights)
-            verdicts |= dict(zip(places, made, strict=False))
+        for pixels, places in protocols.items():
+            judged = self._judge([evidence[place] for place in places], pixels, options, prior)
+            verdicts |= dict(zip(places, judged, strict=False))  # one alone where they are judged together
         return [verdicts[place] for place in sorted(verdicts)]
 
     def full_prior(self, prior: Mapping[str, float]) -> dict[str, float]:
         """Shares of all families that sum to 1; empty where none was given."""
-        strange = [name for name in prior if name not in self.families]
+        unheard = [name for name in prior if name not in self.families]
         rest = [name for name in self.families if name not in prior]
         total = sum(prior.values())
         shares = all(0 <= share <= 1 for share in prior.values())  # NaN is none
-        if strange or not shares or total > 1 + 1e-9 or (not rest and abs(total - 1) > 1e-6):
+        if unheard or not shares or total > 1 + 1e-9 or (not rest and abs(total - 1) > 1e-6):
             expected = f"shares of {', '.join(self.families)} that sum to 1 or less"
             found = ", ".join(f"{name}={share}" for name, share in prior.items())
             raise bad_data("prior", expected, found, "name the families that are likelier or less likely")
@@ -151,7 +144,10 @@ class Examiner:
         smallest = 1e-9  # nothing is impossible
         return {name: max(smallest, prior.get(name, share)) for name in self.families} if prior else {}
 
-    def _inquire(self, evidence: Sequence[Evidence], pixels: Pixels, options: "ExamineOptions") -> "Inquiry":
+    def _judge(
+        self, evidence: Sequence[Evidence], pixels: Pixels, options: ExamineOptions, prior: Mapping[str, float]
+    ) -> list[Verdict]:
+        """A verdict for each image of one pixel protocol, or one for all: then their log-likelihoods are added."""
         panel = self._panel(evidence[0], options)
         images = torch.cat([one.image for one in evidence])
         reference = None if options.clean is None else options.clean.image.expand_as(images)
@@ -163,10 +159,36 @@ class Examiner:
             clean=reference,
             victims=self.bundle.victims,
         )
-        answer, prints = checked_answer(panel.attributor, samples), find_fingerprints(images, perturbations)
-        return Inquiry(self, panel, evidence, answer, prints)
+        answer = checked_answer(panel.attributor, samples)
+        fingerprints = find_fingerprints(images, perturbations)
+        nearest = self._nearest(panel, answer.features)
+        ood, knn = panel.ood_quantile(answer), panel.knn_quantile(answer)
+        groups = [range(len(evidence))] if options.together else [range(row, row + 1) for row in range(len(evidence))]
+        verdicts = []
+        for rows, findings in zip(groups, panel.findings(answer, prior, options.together), strict=True):
+            first, own = evidence[rows[0]], [evidence[row] for row in rows]
+            remarks = dict.fromkeys(remark for one in own for remark in one.condition.remarks)
+            ood_quantile, knn_quantile = (sorted(each[row] for row in rows)[len(rows) // 2] for each in (ood, knn))
+            verdicts.append(
+                Verdict(
+                    name=", ".join(one.name for one in own),
+                    files=[one.file for one in own],
+                    sha256=[one.sha256 for one in own],
+                    images=len(own),
+                    knowledge=panel.part.knowledge,
+                    condition=first.condition.model_copy(update={"remarks": list(remarks)}),
+                    prior=dict(prior),
+                    unknown=unknown_reason(ood_quantile, knn_quantile, findings["family"]),
+                    ood_quantile=ood_quantile,
+                    findings=findings,
+                    estimates=panel.estimates(findings["setting"]) if "setting" in findings else [],
+                    fingerprints=fingerprints[rows[0]],
+                    nearest=nearest[rows[0]],
+                )
+            )
+        return verdicts
 
-    def _panel(self, evidence: Evidence, options: "ExamineOptions") -> Panel:
+    def _panel(self, evidence: Evidence, options: ExamineOptions) -> Panel:
         """The one that knows most of what may be asked about; raises DataError where the bundle has none."""
         order: list[Knowledge] = ["blind"] if options.blind else ["candidates", "blind"]
         order = order if options.clean is None else ["oracle"]
@@ -179,7 +201,7 @@ class Examiner:
             raise bad_data(evidence.name, f"a bundle for {what} of {pixels}", has, remedy)
         return panel
 
-    def nearest(self, panel: Panel, features: Tensor) -> list[list[Neighbour]]:
+    def _nearest(self, panel: Panel, features: Tensor) -> list[list[Neighbour]]:
         """The known examples whose features are closest, for each image, (n, f)."""
         place = (panel.part.pixels, panel.part.knowledge)
         if place[1] == "oracle":  # the examples' own clean images are not in the bundle
@@ -190,8 +212,8 @@ class Examiner:
             self._example_features[place] = panel.standardise(checked_answer(panel.attributor, samples).features)
         exact = "donot_use_mm_for_euclid_dist"  # an image that is an example is at distance 0
         known = self._example_features[place]
-        apart = torch.cdist(panel.standardise(features), known, compute_mode=exact)  # (n, examples)
-        closest = apart.topk(min(NEAREST, apart.shape[1]), largest=False)
+        distances = torch.cdist(panel.standardise(features), known, compute_mode=exact)  # (n, examples)
+        closest = distances.topk(min(NEAREST, distances.shape[1]), largest=False)
         examples = self.bundle.card.examples
         return [
             [
@@ -200,66 +222,6 @@ class Examiner:
             ]
             for row in zip(closest.indices.tolist(), closest.values.tolist(), strict=True)
         ]
-
-
-@dataclass(frozen=True)
-class Inquiry:
-    """Images of one pixel protocol, and what one panel answered."""
-
-    examiner: Examiner
-    panel: Panel
-    evidence: Sequence[Evidence]
-    answer: Prediction
-    prints: Sequence[list[Fingerprint]]
-
-    def apart(self, prior: Mapping[str, float]) -> list[Verdict]:
-        """A verdict for each image."""
-        nearest = self.examiner.nearest(self.panel, self.answer.features)
-        doubts = list(zip(self.panel.ood_quantile(self.answer), self.panel.knn_quantile(self.answer), strict=True))
-        found = self.panel.findings(self.answer, prior, together=False)
-        return [
-            self._verdict(place, one.name, one.condition, found[place], doubts[place], nearest[place], prior)
-            for place, one in enumerate(self.evidence)
-        ]
-
-    def together(self, prior: Mapping[str, float]) -> list[Verdict]:
-        """One verdict for images of one actor: their log-likelihoods are added."""
-        (found,) = self.panel.findings(self.answer, prior, together=True)
-        doubts = self.panel.ood_quantile(self.answer), self.panel.knn_quantile(self.answer)
-        strange, far = (sorted(each)[len(self.evidence) // 2] for each in doubts)
-        nearest = self.examiner.nearest(self.panel, self.answer.features)[0]
-        names = ", ".join(one.name for one in self.evidence)
-        remarks = list(dict.fromkeys(remark for one in self.evidence for remark in one.condition.remarks))
-        condition = self.evidence[0].condition.model_copy(update={"remarks": remarks})
-        verdict = self._verdict(0, names, condition, found, (strange, far), nearest, prior)
-        files, digests = [one.file for one in self.evidence], [one.sha256 for one in self.evidence]
-        return [verdict.model_copy(update={"files": files, "sha256": digests, "images": len(digests)})]
-
-    def _verdict(
-        self,
-        place: int,
-        name: str,
-        condition: Condition,
-        findings: dict[str, Finding],
-        doubt: tuple[float, float],  # strangeness, farness
-        nearest: list[Neighbour],
-        prior: Mapping[str, float],
-    ) -> Verdict:
-        settings = findings.get("setting")
-        return Verdict(
-            name=name,
-            files=[self.evidence[place].file],
-            sha256=[self.evidence[place].sha256],
-            knowledge=self.panel.part.knowledge,
-            condition=condition,
-            prior=dict(prior),
-            unknown=unknown_reason(*doubt, findings["family"]),
-            ood_quantile=doubt[0],
-            findings=findings,
-            estimates=self.panel.estimates(settings) if settings else [],
-            fingerprints=self.prints[place],
-            nearest=nearest,
-        )
 
 
 def read_reference(path: Path, shape: Sequence[int]) -> Evidence:

@@ -32,9 +32,16 @@ class Panel:
         }
 
     @cached_property
-    def _usual(self) -> dict[str, Conformal]:
+    def _conformal(self) -> dict[str, Conformal]:
+        """By dimension, from the held-out answers with the names of that dimension as labels."""
+        held = self.attributor.held_out_
+        conformal = {}
         with trusting_nothing(f"the bundle's {self.attributor.kind}"):
-            return {dimension: _conformal(marginal) for dimension, marginal in self.marginals.items()}
+            for dimension, marginal in self.marginals.items():
+                class_of = {name: place for place, names in enumerate(marginal.members.values()) for name in names}
+                classes = torch.tensor([class_of[name] for name in self.attributor.classes_])
+                conformal[dimension] = Conformal(marginal.answer(held.log_proba), classes[held.labels])
+        return conformal
 
     @cached_property
     def _spread(self) -> tuple[Tensor, Tensor]:
@@ -50,11 +57,11 @@ class Panel:
         return (features - mean) / deviation
 
     def ood_quantile(self, answer: Prediction) -> list[float]:
-        """For each image, the share of known images that are less strange; BundleError where there is no telling."""
+        """For each image, the share of known images with a smaller novelty score; BundleError where none is finite."""
         with trusting_nothing(f"the bundle's {self.attributor.kind}"):
             scores = self.gaussians.score(answer.features).double().numpy()
             if not np.isfinite(scores).all():
-                raise bad_bundle(f"the bundle's {self.attributor.kind}", "finite scores of strangeness", "others")
+                raise bad_bundle(f"the bundle's {self.attributor.kind}", "finite novelty scores", "others")
         return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
 
     @cached_property
@@ -69,39 +76,44 @@ class Panel:
     def knn_quantile(self, answer: Prediction) -> list[float]:
         """For each image, the share of known images that lie nearer to known ones, by the distance of features.
 
-        What lies far from everything need not look strange to a score that weighs one class against all of them. Sun,
-        Ming, Zhu, Li, "Out-of-distribution detection with deep nearest neighbors", 2022.
+        A score that weighs one class against all of them may pass what lies far from everything. Sun, Ming, Zhu, Li,
+        "Out-of-distribution detection with deep nearest neighbors", 2022.
         """
-        features, usual = self._known
-        apart = _neighbour(torch.cdist(self.standardise(answer.features), features))
-        return (np.searchsorted(usual, apart.numpy()) / len(usual)).tolist()
+        features, known_distances = self._known
+        distances = _neighbour(torch.cdist(self.standardise(answer.features), features))
+        return (np.searchsorted(known_distances, distances.numpy()) / len(known_distances)).tolist()
 
     def findings(self, answer: Prediction, prior: Mapping[str, float], together: bool) -> list[dict[str, Finding]]:
-        """For each image (or for all of them together) every dimension; prior: of families, empty for equal."""
+        """For each image, or once for all of them together, every dimension; prior: of families, empty for equal."""
         columns = {name: self._of_dimension(name, answer, prior, together) for name in self.marginals}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _of_dimension(
         self, dimension: str, answer: Prediction, prior: Mapping[str, float], together: bool
     ) -> list[Finding]:
-        marginal, conformal = self.marginals[dimension], self._usual[dimension]
+        marginal = self.marginals[dimension]
+
+        def bounded(log_proba: Tensor) -> Tensor:
+            """(n, classes), or with the images' logarithms added (1, classes).
+
+            No answer is surer than the calibration images can vouch for: one more would have been named at random.
+            """
+            share = 1 / (len(self.attributor.held_out_.labels) + 1)
+            log_proba = torch.log((1 - share) * log_proba.double().exp() + share / log_proba.shape[1])
+            return log_proba.sum(0, keepdim=True).log_softmax(1) if together else log_proba
+
         own = marginal.answer(answer.log_proba)  # (n, classes)
-        usual = conformal.p_values(own)
-        if together:  # p-values need not be independent: twice their mean holds always
-            usual = np.minimum(1, 2 * usual.mean(0, keepdims=True)) if len(usual) > 1 else usual
-        log_proba = weighed = self._added(own, together)
+        p_values = self._conformal[dimension].p_values(own)
+        if together and len(p_values) > 1:  # they need not be independent: twice their mean holds always
+            p_values = np.minimum(1, 2 * p_values.mean(0, keepdims=True))
+        log_proba = weighed = bounded(own)
         if prior:
             within, between = self._log_prior(dimension, prior)
-            weighed = self._added(marginal.answer(answer.log_proba + within), together) + between
-        weighed = weighed.softmax(1)
+            weighed = bounded(marginal.answer(answer.log_proba + within)) + between
         measured = self.part.measured.get(dimension)
         accuracy = measured.accuracy if measured else None
-        return [_finding(marginal.classes_, *row, accuracy) for row in zip(log_proba, weighed, usual, strict=True)]
-
-    def _added(self, own: Tensor, together: bool) -> Tensor:
-        """Bounded logarithms of likelihoods, (n, classes), or those of all images added, (1, classes)."""
-        log_proba = _bounded(own.double(), len(self.attributor.held_out_.labels))
-        return log_proba.sum(0, keepdim=True).log_softmax(1) if together else log_proba
+        rows = zip(log_proba, weighed.softmax(1), p_values, strict=True)
+        return [_finding(marginal.classes_, *row, accuracy) for row in rows]
 
     def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> tuple[Tensor, Tensor]:
         """A family's share is spread evenly over its sets: what that makes of the sets of each class, and of classes.
@@ -129,33 +141,18 @@ class Panel:
         return [_estimate(name, [rival for rival in rivals if name in rival[0]]) for name in best.setting]
 
 
-def _neighbour(apart: Tensor) -> Tensor:
+def _neighbour(distances: Tensor) -> Tensor:
     """(n, known) distances -> (n,) that of the neighbour that counts."""
-    return apart.kthvalue(min(_NEIGHBOUR, apart.shape[1]), dim=1).values
-
-
-def _bounded(log_proba: Tensor, images: int) -> Tensor:
-    """No answer is surer than so many calibration images can vouch for: one more would have been named at random."""
-    share = 1 / (images + 1)
-    return torch.log((1 - share) * log_proba.exp() + share / log_proba.shape[1])
-
-
-def _conformal(marginal: Marginal) -> Conformal:
-    """From the held-out answers to a dimension, with the names of that dimension as labels."""
-    inner = marginal.inner
-    home = {name: place for place, names in enumerate(marginal.members.values()) for name in names}
-    places = torch.tensor([home[name] for name in inner.classes_])
-    held = inner.held_out_
-    return Conformal(marginal.answer(held.log_proba), places[held.labels])
+    return distances.kthvalue(min(_NEIGHBOUR, distances.shape[1]), dim=1).values
 
 
 def _finding(
-    names: Sequence[str], log_proba: Tensor, weighed: Tensor, usual: np.ndarray, accuracy: float | None
+    names: Sequence[str], log_proba: Tensor, weighed: Tensor, p_values: np.ndarray, accuracy: float | None
 ) -> Finding:
-    """log_proba, weighed, usual: (classes,), without the prior, with it, and how usual the answer is of each class."""
+    """log_proba, weighed, p_values: (classes,), the first two without and with the prior."""
     order = weighed.argsort(descending=True, stable=True).tolist()
     first, second = order[:2]
-    shares, ruled_in = weighed.tolist(), (usual > 1 - COVERAGE).tolist()
+    shares, ruled_in = weighed.tolist(), (p_values > 1 - COVERAGE).tolist()
     return Finding(
         ranked=[Alternative(name=names[one], probability=shares[one], words=words_for(shares[one])) for one in order],
         prediction_set=[names[one] for one in order if ruled_in[one]],

@@ -9,7 +9,7 @@ from typing import Literal
 from redhanded.attacks import title_of
 from redhanded.bundle import Bundle
 from redhanded.sets import NO_VICTIM
-from redhanded.studies import NORM_TITLES
+from redhanded.studies import DIMENSIONS, NORM_TITLES
 from redhanded.verdicts.atlas import CRAFTED, technique_of
 from redhanded.verdicts.verdict import Alternative, Verdict
 
@@ -33,13 +33,6 @@ def words_for(probability: float) -> str:
 
 Confidence = Literal["high", "moderate", "low"]
 
-# What the likeliest name of a dimension would mean; settings are told as numbers.
-CLAIMS = {
-    "family": "the attack was {}",
-    "norm": "its norm was {}",
-    "victim": "the gradients were those of {}",
-    "toolchain": "the code was that of {}",
-}
 OPENINGS = {"almost no chance": "There is almost no chance", "roughly even chance": "There is a roughly even chance"}
 # (smallest accuracy of naming the family on test images, confidence), read top to bottom.
 CONFIDENCE: tuple[tuple[float, Confidence], ...] = ((0.9, "high"), (0.7, "moderate"), (0.0, "low"))
@@ -108,45 +101,39 @@ class Judgement:
         return next(word for least, word in CONFIDENCE if measured >= least)
 
     def sentences(self) -> list[str]:
-        """The analytic statement."""
-        return [*self._likelihoods(), *self._alternatives(), *self._reliance()]
+        """The analytic statement: how likely each name is, what is not ruled out, how far that can be relied upon."""
+        return list(self._sentences())
 
-    def _likelihoods(self) -> Iterator[str]:
-        images = (
-            "the image is" if self.verdict.images == 1 else f"the {self.verdict.images} images, taken together, are"
-        )
-        if self.verdict.unknown:
-            yield f"No attack is named: {self.verdict.unknown}."
-            return
-        if self.adversarial is None:
+    def _sentences(self) -> Iterator[str]:
+        verdict, family = self.verdict, self.verdict.findings["family"]
+        images = "the image is" if verdict.images == 1 else f"the {verdict.images} images, taken together, are"
+        if verdict.unknown:
+            yield f"No attack is named: {verdict.unknown}."
+        elif self.adversarial is None:
             yield f"Whether {images} adversarial was not asked, since the bundle knows no controls; supposing it is:"
         else:
             yield f"{_likelihood(self.adversarial)} that {images} adversarial."
-        for dimension, claim in CLAIMS.items() if self.named else ():
+        for dimension, row in DIMENSIONS.items() if self.named else ():
             best = self.likeliest(dimension)
-            if best is not None:
-                yield f"{_likelihood(best)} that {claim.format(title(best.name))}."
-
-    def _alternatives(self) -> Iterator[str]:
-        finding = self.verdict.findings["family"]
-        if finding.prediction_set and not self.verdict.unknown:
-            names = ", ".join(title(name) for name in finding.prediction_set)
-            yield f"Not ruled out: {names} (such sets hold the true name for {finding.coverage:.0%} of known images)."
-        if self.named and self.verdict.estimates:
-            numbers = ", ".join(
-                f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in self.verdict.estimates
-            )
+            if best is not None and row.claim is not None:
+                yield f"{_likelihood(best)} that {row.claim.format(title(best.name))}."
+        if family.prediction_set and not verdict.unknown:
+            names = ", ".join(title(name) for name in family.prediction_set)
+            yield f"Not ruled out: {names} (such sets hold the true name for {family.coverage:.0%} of known images)."
+        if self.named and verdict.estimates:
+            numbers = ", ".join(f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in verdict.estimates)
             yield f"Estimated parameters: {numbers}."
-
-    def _reliance(self) -> Iterator[str]:
-        measured = self.verdict.findings["family"].measured
-        tested = "was not measured" if measured is None else f"named the attack of {measured:.0%} of test images"
-        basis = f"the method ({KNOWING[self.verdict.knowledge]}, {self.verdict.condition.pixels}) {tested}"
+        tested = (
+            "was not measured"
+            if family.measured is None
+            else f"named the attack of {family.measured:.0%} of test images"
+        )
+        basis = f"the method ({KNOWING[verdict.knowledge]}, {verdict.condition.pixels}) {tested}"
         yield f"Confidence in this judgement is {self.confidence}: {basis}."
-        if self.verdict.condition.remarks:
-            yield f"Condition of the evidence: {'; '.join(self.verdict.condition.remarks)}."
-        if self.verdict.prior:
-            shares = ", ".join(f"{title(name)} {share:.3g}" for name, share in self.verdict.prior.items())
+        if verdict.condition.remarks:
+            yield f"Condition of the evidence: {'; '.join(verdict.condition.remarks)}."
+        if verdict.prior:
+            shares = ", ".join(f"{title(name)} {share:.3g}" for name, share in verdict.prior.items())
             yield f"The analyst's own prior was used: {shares}."
 
 
