@@ -16,7 +16,7 @@ from redhanded.cli.catalogue import CATALOGUE
 from redhanded.data import PIXELS, SOURCES
 from redhanded.models import VICTIMS
 from redhanded.models.checks import CHECKS
-from redhanded.sets import EXPORTS
+from redhanded.sets import SET_EXPORTS
 from redhanded.studies import QUESTIONS
 
 PACKAGE = Path(redhanded.__file__).parent
@@ -86,9 +86,9 @@ def test_every_row_of_a_table_has_text(table: str, row: str) -> None:
     assert "summary" in kind._fields
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", SET_EXPORTS)
 def test_every_export_says_what_it_writes(name: str) -> None:
-    assert EXPORTS[name].__doc__
+    assert SET_EXPORTS[name].__doc__
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -166,7 +166,11 @@ def test_the_clean_reference_is_used(server: Server, examiner: redhanded.Examine
 @pytest.mark.parametrize("name", ["json", *EXPORTS])
 def test_an_export_is_a_file(server: Server, examiner: redhanded.Examiner, png: bytes, name: str) -> None:
     answer = send(server, f"/api/export/{name}", ("a.png", png)).raise_for_status()
-    assert answer.headers["content-disposition"].startswith('attachment; filename="verdicts.')
+    suffix, media = (
+        (EXPORTS[name].suffix, EXPORTS[name].media_type) if name in EXPORTS else (".json", "application/json")
+    )
+    assert answer.headers["content-disposition"] == f'attachment; filename="verdicts{suffix}"'
+    assert answer.headers["content-type"].startswith(media)
     (evidence,) = read_bytes("a.png", png, examiner.shape)
     assert evidence.sha256 in answer.text
     if "json" in answer.headers["content-type"]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from redhanded.attacks import FGSM, Clean
 from redhanded.errors import RunError
-from redhanded.sets import EXPORTS, AdversarialSet, read_column, read_provenance, read_set, write_png, write_shard
+from redhanded.sets import SET_EXPORTS, AdversarialSet, read_column, read_provenance, read_set, write_png, write_shard
 from redhanded.sets.adversarial_set import COLUMNS, column_names
 from redhanded.sets.export import export_npz, export_png
 
@@ -201,7 +201,7 @@ def test_levels_survive_a_png(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(image), levels[0])
 
 
-@pytest.mark.parametrize("kind", EXPORTS)
+@pytest.mark.parametrize("kind", SET_EXPORTS)
 def test_an_export_of_nothing_is_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(RunError, match=r"none\.zarr"):
-        EXPORTS[kind](tmp_path / "none.zarr", tmp_path / "out")
+        SET_EXPORTS[kind](tmp_path / "none.zarr", tmp_path / "out")

@@ -504,6 +504,15 @@ def test_attribute_writes_every_export(
     assert checked.stdout.count(": OK") == count + 1  # the broken one was received too
 
 
+def test_a_row_is_an_option(bundle: Path, tmp_path: Path) -> None:
+    row = "Export('Toy', 'Write a toy.', '.toy', 'text/plain', 'manifest:write_manifest')"
+    added = f"from redhanded.verdicts import EXPORTS, Export; EXPORTS['toy'] = {row}; "
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    words = (tmp_path / "bad.png", "--bundle", bundle, "--toy", tmp_path / "toy", "--manifest", tmp_path / "manifest")
+    redhanded_attribute(*words, before=added)
+    assert (tmp_path / "toy").read_text() == (tmp_path / "manifest").read_text() != ""
+
+
 def test_stix_without_its_package_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     without = "import sys; sys.modules['stix2'] = None; "
     done = redhanded_attribute("none.png", "--bundle", "nowhere", "--stix", tmp_path / "out.json", before=without)

@@ -1,10 +1,11 @@
 """`redhanded bundle`, `attribute`, `watch` and `campaigns`."""
 
+import inspect
 import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from redhanded.verdicts import EXPORTS
 
 if TYPE_CHECKING:
     from redhanded.verdicts import Entry, Judged, Verdict, Wait
@@ -34,6 +37,25 @@ def bundle(
     Console(markup=False).print(f"bundle: {out}\nholds:  {parts}", soft_wrap=True)
 
 
+def _with_exports(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, in place of its `**exports`, an option for each row of `EXPORTS`, such as `--stix FILE`."""
+    signature = inspect.signature(command)
+    *own, _ = signature.parameters.values()
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Path | None, typer.Option(metavar="FILE", help=row.summary)],
+        )
+        for name, row in EXPORTS.items()
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    command.__annotations__ |= {option.name: option.annotation for option in options}
+    return command
+
+
+@_with_exports
 def attribute(
     images: Annotated[list[Path], typer.Argument(help="Image files, .npy or .npz arrays, folders of them.")],
     bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
@@ -46,9 +68,7 @@ def attribute(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line for each image, everything.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One row for each image and dimension.")] = False,
     pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="A picture of each image's evidence.")] = None,
-    stix: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a STIX 2.1 bundle.")] = None,
-    case: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CASE/UCO JSON-LD.")] = None,
-    manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the SHA-256 of all files.")] = None,
+    **exports: Path | None,
 ) -> None:
     """Name the attack behind each image: family, norm, victim and setting, how sure, and what cannot be told apart."""
     # Before PyTorch is imported: its threads would wait for their next work at full speed, which is most of the time
@@ -64,10 +84,8 @@ def attribute(
         read_reference,
     )
 
-    exports = {
-        name: path for name, path in {"stix": stix, "case": case, "manifest": manifest}.items() if path is not None
-    }
-    check_exports(exports)
+    wanted = {name: path for name, path in exports.items() if path is not None}
+    check_exports(wanted)
     examiner = Examiner.load(bundle)
     reference = None if clean is None else read_reference(clean, examiner.shape)
     options = ExamineOptions(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
@@ -75,19 +93,19 @@ def attribute(
     show = PRINTERS["json" if as_json else "csv" if as_csv else "table"]()
     judged: list[Judged] = []
     found: list[Verdict | Failure] = []
-    for one in examiner.attribute_files(images, options):
-        if isinstance(one, Failure):
-            found.append(one)
-            sys.stderr.write(f"redhanded: {one.error}\n")
+    for item in examiner.attribute_files(images, options):
+        if isinstance(item, Failure):
+            found.append(item)
+            sys.stderr.write(f"redhanded: {item.error}\n")
         else:
-            show(one.verdict)
-            found.append(one.verdict)
-            judged.append(one)
+            show(item.verdict)
+            found.append(item.verdict)
+            judged.append(item)
     if pictures is not None:
         from redhanded.verdicts import write_pictures  # with matplotlib, which only a picture waits for
 
         write_pictures(examiner.bundle, judged, pictures, reference)
-    for name, path in exports.items():
+    for name, path in wanted.items():
         export_found(name, found, examiner.bundle, path)
     if len(judged) < len(found):
         raise typer.Exit(BAD_INPUT)

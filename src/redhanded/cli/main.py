@@ -41,7 +41,7 @@ class ListTopic(enum.StrEnum):
 
 
 class ExportFormat(enum.StrEnum):
-    """What a set can be exported to: the keys of `redhanded.sets.EXPORTS`."""
+    """What a set can be exported to: the keys of `redhanded.sets.SET_EXPORTS`."""
 
     npz = "npz"
     png = "png"
@@ -159,11 +159,11 @@ def export(
     out: Annotated[Path | None, typer.Option(help="The file or folder; beside the set unless given.")] = None,
 ) -> None:
     """Write an adversarial set for other tools."""
-    from redhanded.sets import EXPORTS
+    from redhanded.sets import SET_EXPORTS
 
     target = out or adversarial_set.with_suffix(".npz" if to == ExportFormat.npz else "")
     try:
-        count = EXPORTS[to](adversarial_set, target)
+        count = SET_EXPORTS[to](adversarial_set, target)
     except OSError as error:
         raise RedhandedError(f"expected to write {target}, found: {error.strerror or error}") from None
     Console().print(f"{count} images: {target}", soft_wrap=True)

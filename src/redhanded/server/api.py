@@ -13,14 +13,7 @@ from redhanded.server.submission import Submission, describe_body, read_submissi
 from redhanded.verdicts import EXPORTS, check_exports
 
 router = APIRouter()
-JSON = "json"  # the one download that is not of `EXPORTS`
-# An export's name -> how a file of it ends, and its media type.
-FILES = {
-    JSON: (".json", "application/json"),
-    "stix": (".stix.json", "application/stix+json;version=2.1"),
-    "case": (".case.jsonld", "application/ld+json"),
-    "manifest": (".sha256", "text/plain"),
-}
+JSON = "json"  # the download of the API's own answer, beside those of `EXPORTS`
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": Refusal, "description": "Not a well-formed form"},
     408: {"model": Refusal, "description": "The body came too slowly"},
@@ -79,15 +72,16 @@ async def picture(
 )
 async def export(site: SiteHere, sent: Sent, name: str) -> Response:
     """The verdicts as JSON, STIX 2.1 or another export, as an attachment."""
-    if name not in downloads():
-        raise RefusedError(404, f"expected one of {', '.join(downloads())}, found another export")
+    if name != JSON and name not in EXPORTS:
+        raise RefusedError(404, f"expected one of {', '.join([JSON, *EXPORTS])}, found another export")
     outcomes = await site.attribute(sent)
     attribution = site.attribution(outcomes)
-    suffix, media = FILES[name]
-    text = attribution.model_dump_json(indent=1) + "\n"
+    suffix, media, text = f".{JSON}", "application/json", attribution.model_dump_json(indent=1) + "\n"
     if name != JSON:
         check_exports([name])
-        text = EXPORTS[name]([one.found for one in outcomes], site.examiner.bundle)
+        row = EXPORTS[name]
+        suffix, media = row.suffix, row.media_type
+        text = row.text([one.found for one in outcomes], site.examiner.bundle)
     disposition = {"Content-Disposition": f'attachment; filename="verdicts{suffix}"'}
     return Response(text, headers=disposition, media_type=media)
 
@@ -109,11 +103,6 @@ def healthz(site: SiteHere) -> Response:
     """503 where nobody works on the queue any more."""
     health = Health(status="ok" if site.worker.alive else "broken", waiting=site.worker.waiting)
     return Response(health.model_dump_json(), 200 if site.worker.alive else 503, media_type="application/json")
-
-
-def downloads() -> list[str]:
-    """The exports that can be asked for."""
-    return [name for name in FILES if name == JSON or name in EXPORTS]
 
 
 def _json(text: str, headers: dict[str, str] | None = None) -> Response:

@@ -13,12 +13,13 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from redhanded import __version__
 from redhanded.errors import RedhandedError
 from redhanded.report import THEMED
-from redhanded.server.api import SiteHere, downloads
+from redhanded.server.api import JSON, SiteHere
 from redhanded.server.reports import HEADERS, list_reports, report_file
 from redhanded.server.responses import RefusedError
 from redhanded.server.state import Outcome, Site
 from redhanded.server.submission import CLEAN, IMAGES, MOST_FILES, PRIOR, read_submission
-from redhanded.verdicts import KNOWING, Failure, Judgement
+from redhanded.studies import DIMENSIONS
+from redhanded.verdicts import EXPORTS, KNOWING, Failure, Judgement
 
 router = APIRouter(include_in_schema=False)
 STATIC = Path(__file__).parent / "static"
@@ -119,12 +120,12 @@ def _page(request: Request, template: str, site: Site, **context: Any) -> HTMLRe
 
 def _form(site: Site) -> Mapping[str, object]:
     """What the form and its answers need beside the outcomes."""
-    names: Mapping[str, object] = {"images": IMAGES, "clean": CLEAN, "prior": PRIOR}
     return {
-        "field": names,
+        "field": {"images": IMAGES, "clean": CLEAN, "prior": PRIOR},
         "families": site.examiner.families,
         "most": MOST_FILES,
-        "downloads": downloads(),
+        "downloads": {JSON: JSON.upper(), **{name: row.title for name, row in EXPORTS.items()}},
+        "dimensions": DIMENSIONS,
         "top": SHOWN,
     }
 

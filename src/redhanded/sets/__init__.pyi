@@ -1,17 +1,17 @@
 from .adversarial_set import AdversarialSet, describe_set, read_column, read_provenance, read_set, write_shard
 from .attack_folder import attack_images
 from .card import NO_VICTIM, SetCard, SetRef
-from .export import EXPORTS, write_png
+from .export import SET_EXPORTS, write_png
 from .gallery import GALLERY_FILE, Gallery
 from .generation import BATCH, attacked_index, calls, generate, make_sets, predict_classes, run_attacks
 from .sampling import FEWEST, Design, Pick, Samples, Split, choose_design, pick_rows
 
 __all__ = [
     "BATCH",
-    "EXPORTS",
     "FEWEST",
     "GALLERY_FILE",
     "NO_VICTIM",
+    "SET_EXPORTS",
     "AdversarialSet",
     "Design",
     "Gallery",

@@ -47,4 +47,4 @@ def write_png(image: np.ndarray, file: Path | BinaryIO) -> None:
     Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels).save(file, "PNG")
 
 
-EXPORTS: dict[str, Callable[[Path, Path], int]] = {"npz": export_npz, "png": export_png}
+SET_EXPORTS: dict[str, Callable[[Path, Path], int]] = {"npz": export_npz, "png": export_png}

@@ -1,7 +1,7 @@
 from .campaigns import Campaign, campaign_table, read_campaigns
 from .evidence import Evidence, digest_of, read_bytes
 from .examine import ExamineOptions, Examiner, Judged, read_reference
-from .export import EXPORTS, check_exports, export_found
+from .export import EXPORTS, Export, check_exports, export_found
 from .journal import Entry
 from .picture import evidence_picture, write_pictures
 from .printing import PRINTERS
@@ -18,6 +18,7 @@ __all__ = [
     "Evidence",
     "ExamineOptions",
     "Examiner",
+    "Export",
     "Failure",
     "Judged",
     "Judgement",

@@ -1,23 +1,62 @@
-"""Verdicts for other tools: what `redhanded attribute` can write beside its answer."""
+"""Verdicts for other tools: each format is a module here and a row of `EXPORTS`.
 
-from collections.abc import Callable, Iterable, Sequence
+The command line makes an option of each row, the server a download. The rows name their functions and import none, so
+that `redhanded --help` does not wait for PyTorch.
+"""
+
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, NamedTuple
 
-from redhanded.bundle import Bundle
 from redhanded.errors import DataError, RedhandedError
-from redhanded.verdicts.export.case import write_case
-from redhanded.verdicts.export.manifest import write_manifest
-from redhanded.verdicts.export.stix import write_stix
-from redhanded.verdicts.verdict import Failure, Verdict
 
-# What was found of the inputs, in their order, and the bundle that was asked -> the text of a file.
-EXPORTS: dict[str, Callable[[Sequence[Verdict | Failure], Bundle], str]] = {
-    "stix": write_stix,
-    "case": write_case,
-    "manifest": write_manifest,
+if TYPE_CHECKING:
+    from redhanded.bundle import Bundle
+    from redhanded.verdicts.verdict import Failure, Verdict
+
+
+class Export(NamedTuple):
+    """A row of `EXPORTS`."""
+
+    title: str  # on a button
+    summary: str  # the help of the option
+    suffix: str  # of a file's name
+    media_type: str
+    function: str  # MODULE:NAME below this package: (verdicts and failures in their order, bundle) -> text
+    package: str | None = None  # that it needs beside our own, of the extra `intel`
+
+    def text(self, found: Sequence["Verdict | Failure"], bundle: "Bundle") -> str:
+        """The content of a file about inputs that a bundle was asked about."""
+        content: str = resolve_name(f"{__name__}.{self.function}")(found, bundle)
+        return content
+
+
+EXPORTS: dict[str, Export] = {
+    "stix": Export(
+        title="STIX",
+        summary="Write a STIX 2.1 bundle.",
+        suffix=".stix.json",
+        media_type="application/stix+json;version=2.1",
+        function="stix:write_stix",
+        package="stix2",
+    ),
+    "case": Export(
+        title="CASE",
+        summary="Write CASE/UCO JSON-LD.",
+        suffix=".case.jsonld",
+        media_type="application/ld+json",
+        function="case:write_case",
+    ),
+    "manifest": Export(
+        title="manifest",
+        summary="Write the SHA-256 of all files.",
+        suffix=".sha256",
+        media_type="text/plain",
+        function="manifest:write_manifest",
+    ),
 }
-NEEDED = {"stix": "stix2"}  # packages of the extra `intel`
 
 
 class ExportError(RedhandedError):
@@ -27,15 +66,16 @@ class ExportError(RedhandedError):
 def check_exports(names: Iterable[str]) -> None:
     """Raises ExportError, with the command that installs it, where an export of `EXPORTS` lacks its package."""
     for name in names:
-        if name in NEEDED and find_spec(NEEDED[name]) is None:
+        package = EXPORTS[name].package
+        if package is not None and find_spec(package) is None:
             remedy = "install it: pip install 'redhanded[intel]'"
-            raise ExportError(f"expected the package {NEEDED[name]} for --{name}, found none; {remedy}")
+            raise ExportError(f"expected the package {package} for --{name}, found none; {remedy}")
 
 
-def export_found(name: str, found: Sequence[Verdict | Failure], bundle: Bundle, path: Path) -> None:
+def export_found(name: str, found: Sequence["Verdict | Failure"], bundle: "Bundle", path: Path) -> None:
     """Write a file in one of the formats of `EXPORTS`; raises DataError where it cannot be written."""
     check_exports([name])
-    text = EXPORTS[name](found, bundle)
+    text = EXPORTS[name].text(found, bundle)
     try:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
