@@ -1,4 +1,4 @@
-"""What a bundle holds, as its card says it."""
+"""The card of a bundle: the records that say what it holds."""
 
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ Side = Annotated[int, Field(ge=16, le=64)]  # of an image, pixels
 
 
 def _ascending(values: list[float]) -> list[float]:
-    if any(one > other for one, other in pairwise(values)):
+    if any(before > after for before, after in pairwise(values)):
         raise ValueError("quantiles that do not ascend")
     return values
 
@@ -25,7 +25,7 @@ Quantiles = Annotated[list[float], Field(min_length=2, max_length=1001), AfterVa
 
 
 class Measured(Record):
-    """How well a dimension was named on test images, every class counting the same."""
+    """The accuracy and calibration of one dimension on test images, every class counting the same."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -36,7 +36,7 @@ class Measured(Record):
 
 
 class Part(Record):
-    """One attributor of the bundle, and what was measured of it."""
+    """An attributor of the bundle, and what was measured of it."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -46,7 +46,7 @@ class Part(Record):
     pixels: Pixels
     measured: dict[str, Measured]  # by dimension
     temperatures: dict[str, Annotated[float, Field(ge=0.01, le=100)]]  # by dimension, fitted on the held-out answers
-    usual: Quantiles  # strangeness of test images of what is known, in hundredths: 101 quantiles
+    usual: Quantiles  # of the novelty scores of known test images, in hundredths: 101 of them
 
 
 class Example(Record):

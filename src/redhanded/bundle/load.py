@@ -1,4 +1,4 @@
-"""Reading a bundle: nothing in it is believed before it was checked, and all of it is checked before it is used."""
+"""Loading a bundle: all of it is checked before any of it is used."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ from redhanded.bundle.verify import (
     CARD_FILE,
     EXAMPLES_FILE,
     GAUSSIANS,
-    BundleError,
     bad_bundle,
     check_attributor,
     check_files,
@@ -26,9 +25,6 @@ from redhanded.data import PIXELS, Pixels
 from redhanded.models import load_victim
 from redhanded.sets import Samples
 from redhanded.studies import told_apart
-
-__all__ = ["Bundle", "BundleError", "checked_answer", "load_bundle"]
-_GREY = 0.5  # of the image that every attributor has to answer
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,9 @@ def load_bundle(folder: Path) -> Bundle:
             raise bad_bundle(folder / EXAMPLES_FILE, f"{len(card.examples)} images", str(tuple(examples.shape)))
         for place, attributor in attributors.items():
             _check_agreement(folder, card, parts[place], attributor)
-            _check_answer(card, attributor)
+            if attributor.knowledge != "candidates":  # asking victims takes its time, and happens with the first image
+                grey = torch.full((1, *card.shape), 0.5)
+                checked_answer(attributor, Samples(grey, torch.zeros(1, dtype=torch.int64), (), clean=grey))
         return Bundle(card, attributors, parts, gaussians, victims, examples, file_digest(folder / CARD_FILE))
 
 
@@ -80,9 +78,9 @@ def _read_card(folder: Path) -> BundleCard:
 
 
 def _check_places(folder: Path, card: BundleCard) -> None:
-    """Where the card says that things lie is where checked files are, and nothing has the place of another."""
+    """Check that what the card places lies among the checked files, and that no two things have one place."""
     places = {part.folder: f"{part.folder}/card.json" for part in card.parts}
-    places |= {one.name: f"victims/{one.name}/card.json" for one in card.victims if card.victims_inside}
+    places |= {victim.name: f"victims/{victim.name}/card.json" for victim in card.victims if card.victims_inside}
     for name, path in places.items():
         if path not in card.files:  # a path that leads elsewhere is not among them, however it is written
             raise bad_bundle(folder, "attributors and victims at files of the card", f"one at {name}")
@@ -97,35 +95,32 @@ def _check_places(folder: Path, card: BundleCard) -> None:
 
 
 def _check_agreement(folder: Path, card: BundleCard, part: Part, attributor: Attributor) -> None:
-    said = (part.attributor, part.knowledge, card.shape)
+    """Check that an attributor is the one of the card, and that its classes are sets that the card knows."""
+    expected = (part.attributor, part.knowledge, card.shape)
     found = (attributor.kind, attributor.knowledge, attributor.shape_)
-    if said != found:
-        raise bad_bundle(folder / part.folder, f"the attributor of the card, {said}", f"another, {found}")
-    strange = [name for name in attributor.classes_ if name not in card.sets]
-    if strange:
-        raise bad_bundle(folder / part.folder, "classes that are sets of the card", strange[0])
+    if expected != found:
+        raise bad_bundle(folder / part.folder, f"the attributor of the card, {expected}", f"another, {found}")
+    unknown = [name for name in attributor.classes_ if name not in card.sets]
+    if unknown:
+        raise bad_bundle(folder / part.folder, "classes that are sets of the card", unknown[0])
     dimensions = told_apart({name: card.sets[name] for name in attributor.classes_})
     if "family" not in dimensions:
         raise bad_bundle(folder / part.folder, "an attributor of two families or more", "one of fewer")
     if part.temperatures.keys() != dimensions.keys():
-        expected = f"a temperature for each of {', '.join(dimensions)}"
-        raise bad_bundle(folder / part.folder, expected, ", ".join(part.temperatures) or "none")
-
-
-def _check_answer(card: BundleCard, attributor: Attributor) -> None:
-    """To a grey image, where no victim has to be asked: that takes its time, and happens with the first image."""
-    if attributor.knowledge != "candidates":
-        grey = torch.full((1, *card.shape), _GREY)
-        checked_answer(attributor, Samples(grey, torch.zeros(1, dtype=torch.int64), (), clean=grey))
+        wanted = f"a temperature for each of {', '.join(dimensions)}"
+        raise bad_bundle(folder / part.folder, wanted, ", ".join(part.temperatures) or "none")
 
 
 def checked_answer(attributor: Attributor, samples: Samples) -> Prediction:
-    """An attributor's answer; raises BundleError unless it is finite and of the shape of those that were held out."""
+    """The answer of a bundle's attributor; raises BundleError unless it is finite and shaped like the held-out ones."""
     with trusting_nothing(f"the bundle's {attributor.kind}"):
-        answer = attributor.answer(samples)
-        held = attributor.held_out_
-        shapes = [tuple(part.shape[1:]) for part in (*answer, held.log_proba, held.features)]
-        if shapes[:2] != shapes[2:] or not all(torch.isfinite(part).all() for part in answer):
-            found = f"others, or of shapes {shapes[:2]}"
-            raise bad_bundle(f"the bundle's {attributor.kind}", f"finite answers of shapes {shapes[2:]}", found)
+        answer, held = attributor.answer(samples), attributor.held_out_
+        shapes = [tuple(tensor.shape[1:]) for tensor in answer]
+        expected = [tuple(tensor.shape[1:]) for tensor in (held.log_proba, held.features)]
+        if shapes != expected or not all(torch.isfinite(tensor).all() for tensor in answer):
+            raise bad_bundle(
+                f"the bundle's {attributor.kind}",
+                f"finite answers of shapes {expected}",
+                f"others, or of shapes {shapes}",
+            )
         return answer

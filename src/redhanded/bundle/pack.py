@@ -117,35 +117,31 @@ def _entries(study: Study) -> dict[str, SetEntry]:
 
 
 def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, SetEntry]) -> Part:
-    source, name = folder.attributor(result.key), f"attributors/{result.knowledge}-{result.pixels}"
-    attributor, answers = Attributor.load(source), _asked(read_answers(source))
-    attributor.save(out / name)
+    source, place = folder.attributor(result.key), f"attributors/{result.knowledge}-{result.pixels}"
+    attributor, answers = Attributor.load(source), {}
+    for name, answer in read_answers(source).items():
+        fooling = ~answer.log_proba.isnan().any(1)  # images that fool nobody were not asked about
+        answers[name] = Prediction(*(tensor[fooling] for tensor in answer))
+    attributor.save(out / place)
     known = {ref: sets[ref] for ref in attributor.classes_}
     marginals = {name: Marginal(attributor, classes) for name, classes in told_apart(known).items()}
-    found = {name: _measure(marginal, answers) for name, marginal in marginals.items()}
-    all_known = Prediction(*map(torch.cat, zip(*answers.values(), strict=True)))
+    measured = {name: _measure(marginal, answers) for name, marginal in marginals.items()}
     gaussians = fit_gaussians(attributor.held_out_)
-    gaussians.save(out / name / GAUSSIANS)
-    usual = gaussians.score(all_known.features).double().numpy()
+    gaussians.save(out / place / GAUSSIANS)
+    scores = gaussians.score(torch.cat([answer.features for answer in answers.values()])).double().numpy()
     return Part(
-        folder=name,
+        folder=place,
         attributor=result.attributor,
         knowledge=result.knowledge,
         pixels=result.pixels,
-        measured={name: measured for name, measured in found.items() if measured is not None},
+        measured={name: row for name, row in measured.items() if row is not None},
         temperatures={name: marginal.temperature for name, marginal in marginals.items()},
-        usual=np.quantile(usual, np.linspace(0, 1, 101)).tolist(),
+        usual=np.quantile(scores, np.linspace(0, 1, 101)).tolist(),
     )
 
 
-def _asked(answers: Answers) -> dict[str, Prediction]:
-    """Without the images that fool nobody."""
-    kept = {name: ~answer.log_proba.isnan().any(1) for name, answer in answers.items()}
-    return {name: Prediction(*(part[kept[name]] for part in answer)) for name, answer in answers.items()}
-
-
 def _measure(marginal: Marginal, answers: Answers) -> Measured | None:
-    """On test images, as many of each class as the smallest has, spread over its sets; None where one has none."""
+    """Measure on test images, as many of each class as the smallest has, over all its sets; None where one has none."""
     rng = np.random.default_rng(seed_for("bundle", list(marginal.classes_)))
     columns = [
         torch.cat([answers[name].log_proba for name in names if name in answers]) for names in marginal.members.values()

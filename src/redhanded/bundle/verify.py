@@ -1,11 +1,13 @@
-"""Verification of a bundle: files, numbers and networks are checked before anything believes or builds them."""
+"""Verification of a bundle: files, numbers and networks are checked before anything believes or builds them.
+
+Every check raises BundleError, in one line, at the first thing that no sound bundle has.
+"""
 
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,21 @@ from redhanded.core import WEIGHTS, file_digest, read_record
 from redhanded.errors import RedhandedError
 from redhanded.models import VICTIMS, Normalise, VictimCard
 
+CARD_FILE, EXAMPLES_FILE = "bundle.json", "examples.safetensors"
+GAUSSIANS = "gaussians.safetensors"  # beside an attributor
+SUFFIXES = (".safetensors", ".json")
+DTYPES = (torch.float32, torch.int64, torch.uint8)  # those that are packed; a wider one could overflow when it is read
+MOST_FILES = 1000
+MOST_JSON = 1 << 23  # bytes of one card
+MOST_BYTES = 1 << 28  # of one file
+MOST_TOGETHER = 1 << 29  # of all files
+MOST_CHANNELS = 1000  # of what an attributor's network sees
+MOST_CLASSES = 1000
+_LONGEST_INTEGER = 20  # characters of one in 64 bits
 _LONGEST = 200  # characters of what was found; a hostile file may have anything in it
 _REMEDY = "get the bundle again from whoever packed it"
+
+Shapes = dict[str, tuple[int, ...]]
 
 
 class BundleError(RedhandedError):
@@ -34,8 +49,8 @@ def bad_bundle(where: object, expected: str, found: str, remedy: str = _REMEDY) 
 
 
 def _one_line(text: str, remedy: str) -> BundleError:
-    whole = " ".join(f"{text}; {remedy}".split())
-    return BundleError("".join(char if char.isprintable() else "?" for char in whole))
+    line = " ".join(f"{text}; {remedy}".split())
+    return BundleError("".join(char if char.isprintable() else "?" for char in line))
 
 
 @contextmanager
@@ -48,29 +63,18 @@ def trusting_nothing(where: object) -> Iterator[None]:
     except RedhandedError as error:
         raise _one_line(str(error)[: 3 * _LONGEST], _REMEDY) from error
     except Exception as error:
-        found = str(error).partition("\n")[0] or "nothing that can be said"
-        raise bad_bundle(where, "a sound bundle", f"{type(error).__name__}: {found}") from error
-
-
-CARD_FILE, EXAMPLES_FILE = "bundle.json", "examples.safetensors"
-GAUSSIANS = "gaussians.safetensors"  # beside an attributor
-SUFFIXES = (".safetensors", ".json")
-MOST_FILES = 1000
-MOST_JSON = 1 << 23  # bytes of one card
-MOST_BYTES = 1 << 28  # of one file
-MOST_TOGETHER = 1 << 29  # of all files
-_LONGEST_INTEGER = 20  # characters of one in 64 bits
-DTYPES = (torch.float32, torch.int64, torch.uint8)  # those that are packed; a wider one could overflow when it is read
+        reason = str(error).partition("\n")[0] or "nothing that can be said"
+        raise bad_bundle(where, "a sound bundle", f"{type(error).__name__}: {reason}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, strictly: no name twice, no infinity, no NaN; raises BundleError."""
+    """Read a JSON object, strictly: no name twice, no infinity, no NaN."""
     plain = path.is_file() and not path.is_symlink()
     if not plain or path.stat().st_size > MOST_JSON:
         found = "a larger one" if plain else "no plain file"
         raise bad_bundle(path, f"a JSON file of at most {MOST_JSON:,} bytes", found)
     try:
-        found = json.loads(
+        content = json.loads(
             path.read_text("utf-8"),
             object_pairs_hook=_without_repeats,
             parse_int=_whole,
@@ -79,64 +83,17 @@ def read_json(path: Path) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as error:
         raise bad_bundle(path, "plain JSON", str(error)) from None
-    if not isinstance(found, dict):
-        raise bad_bundle(path, "a JSON object", type(found).__name__)
-    return found
-
-
-def check_files(folder: Path, card: BundleCard) -> None:
-    """Every file is one of the card's, lies below the folder, cannot run code, is unchanged and holds finite numbers.
-
-    Raises BundleError at the first one that is not so.
-    """
-    found = list(islice(_files_below(folder), MOST_FILES + 1))
-    if len(found) > MOST_FILES:
-        raise bad_bundle(folder, f"at most {MOST_FILES} files", "more")
-    names = {path.relative_to(folder).as_posix() for path in found} - {CARD_FILE}
-    for name in sorted(names ^ card.files.keys()):  # so a name that leads out of the folder is refused too
-        what = "one that it does not name" if name in names else "no such file"
-        raise bad_bundle(folder, "the files that the card names", f"{what}: {name}")
-    paths = [folder / name for name in card.files]
-    _check_kinds(folder, paths)
-    for path, digest in zip(paths, card.files.values(), strict=True):
-        if file_digest(path) != digest:
-            raise bad_bundle(path, f"the SHA-256 that the card has ({digest[:12]}...)", "another: it was changed")
-        if path.suffix == ".json":
-            read_json(path)
-        else:
-            _check_numbers(path)
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-
-
-def _check_kinds(folder: Path, paths: Sequence[Path]) -> None:
-    for path in paths:
-        if path.is_symlink() or not path.is_file() or path.suffix not in SUFFIXES:
-            raise bad_bundle(path, f"a plain file that ends in {' or '.join(SUFFIXES)}", "something else")
-    sizes = [path.stat().st_size for path in paths]
-    if max(sizes, default=0) > MOST_BYTES or sum(sizes) > MOST_TOGETHER:
-        expected = f"files of at most {MOST_BYTES:,} bytes, {MOST_TOGETHER:,} together"
-        raise bad_bundle(folder, expected, f"{max(sizes):,}, {sum(sizes):,} together")
-
-
-def _check_numbers(path: Path) -> None:
-    with safe_open(path, "pt") as file:
-        for name in file.keys():  # noqa: SIM118 - not a mapping
-            tensor = file.get_tensor(name)  # one at a time
-            if tensor.dtype not in DTYPES:
-                raise bad_bundle(f"{path}, {name}", f"one of {', '.join(map(str, DTYPES))}", str(tensor.dtype))
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise bad_bundle(f"{path}, {name}", "finite numbers", "others")
+    if not isinstance(content, dict):
+        raise bad_bundle(path, "a JSON object", type(content).__name__)
+    return content
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise ValueError(f"a name twice: {twice}")
-    return found
+    return members
 
 
 def _finite(text: str) -> float:
@@ -152,14 +109,48 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-MOST_CHANNELS = 1000  # of what an attributor's network sees
-MOST_CLASSES = 1000
+def check_files(folder: Path, card: BundleCard) -> None:
+    """Check that every file is one of the card's, lies below the folder, cannot run code and is unchanged.
 
-Shapes = dict[str, tuple[int, ...]]
+    A file of tensors holds finite numbers of the types that are packed.
+    """
+    below = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    present = list(islice(below, MOST_FILES + 1))
+    if len(present) > MOST_FILES:
+        raise bad_bundle(folder, f"at most {MOST_FILES} files", "more")
+    names = {path.relative_to(folder).as_posix() for path in present} - {CARD_FILE}
+    for name in sorted(names ^ card.files.keys()):  # so a name that leads out of the folder is refused too
+        what = "one that it does not name" if name in names else "no such file"
+        raise bad_bundle(folder, "the files that the card names", f"{what}: {name}")
+    digests = {folder / name: digest for name, digest in card.files.items()}
+    for path in digests:
+        if path.is_symlink() or not path.is_file() or path.suffix not in SUFFIXES:
+            raise bad_bundle(path, f"a plain file that ends in {' or '.join(SUFFIXES)}", "something else")
+    sizes = [path.stat().st_size for path in digests]
+    if max(sizes, default=0) > MOST_BYTES or sum(sizes) > MOST_TOGETHER:
+        expected = f"files of at most {MOST_BYTES:,} bytes, {MOST_TOGETHER:,} together"
+        raise bad_bundle(folder, expected, f"{max(sizes):,}, {sum(sizes):,} together")
+    for path, digest in digests.items():
+        if file_digest(path) != digest:
+            raise bad_bundle(path, f"the SHA-256 that the card has ({digest[:12]}...)", "another: it was changed")
+        if path.suffix == ".json":
+            read_json(path)
+        else:
+            _check_numbers(path)
+
+
+def _check_numbers(path: Path) -> None:
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118 - not a mapping
+            tensor = file.get_tensor(name)  # one at a time
+            if tensor.dtype not in DTYPES:
+                raise bad_bundle(f"{path}, {name}", f"one of {', '.join(map(str, DTYPES))}", str(tensor.dtype))
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise bad_bundle(f"{path}, {name}", "finite numbers", "others")
 
 
 def check_attributor(folder: Path, part: Part) -> None:
-    """The networks of an attributor, of each part where it joins several; raises BundleError."""
+    """Check the cards, weights and held-out answers of an attributor, of each part where it joins several."""
     kind = ATTRIBUTORS.get(part.attributor)
     if kind is None or not kind.whole:
         known = ", ".join(name for name, row in ATTRIBUTORS.items() if row.whole)
@@ -172,38 +163,31 @@ def check_attributor(folder: Path, part: Part) -> None:
         if card.channels > MOST_CHANNELS or not 2 <= len(set(card.classes)) == len(card.classes) <= MOST_CLASSES:
             expected = f"at most {MOST_CHANNELS} channels and 2 to {MOST_CLASSES} different classes"
             raise bad_bundle(place, expected, f"{card.channels} and {len(card.classes)}")
-        _check_weights(partial(_network_of, card), place / WEIGHTS)
+        row = ATTRIBUTORS[card.kind]
+        attributor = row.attributor(row.settings.model_validate(card.settings), card.seed)
+        attributor.classes_, attributor.shape_, attributor.channels_ = card.classes, card.shape, card.channels
+        with torch.device("meta"):  # shapes without memory
+            network = attributor.build([0.0] * card.channels, [1.0] * card.channels)
+        _check_weights(network, place / WEIGHTS)
         _check_held_out(place / HELD_OUT, len(card.classes))
     # The features of one that joins several are those of its first.
     _check_gaussians(folder / GAUSSIANS, _shapes(next(iter(inner)) / HELD_OUT)["features"][1])
 
 
 def check_victim(folder: Path, expected: VictimCard, shape: tuple[int, int, int]) -> None:
-    """A victim is the one of the bundle's card, for its images, and its weights fit its network; raises BundleError."""
+    """Check that a victim is the one of the bundle's card, for images of its shape, and that its weights fit."""
     card = read_record(VictimCard, folder / "card.json")
     known = card.architecture in VICTIMS and 2 <= card.classes <= MOST_CLASSES
     if card != expected or not known or card.shape != shape:
         raise bad_bundle(folder, f"the victim {expected.name} of the bundle's card", f"{card.name}, or not the same")
-    _check_weights(partial(_victim_of, card), folder / WEIGHTS)
+    with torch.device("meta"):  # as `build_network` puts it together, without a pass: no victim has lazy layers
+        layers = VICTIMS[card.architecture].build(card.width, card.shape[0], card.classes)
+        network = nn.Sequential(Normalise([0.0] * card.shape[0], [1.0] * card.shape[0]), *layers)
+    _check_weights(network, folder / WEIGHTS)
 
 
-def _victim_of(card: VictimCard) -> nn.Module:
-    """As `redhanded.models.build_network` puts it together, without a pass through it: no victim has lazy layers."""
-    layers = VICTIMS[card.architecture].build(card.width, card.shape[0], card.classes)
-    return nn.Sequential(Normalise([0.0] * card.shape[0], [1.0] * card.shape[0]), *layers)
-
-
-def _network_of(card: AttributorCard) -> nn.Module:
-    kind = ATTRIBUTORS[card.kind]
-    attributor = kind.attributor(kind.settings.model_validate(card.settings), card.seed)
-    attributor.classes_, attributor.shape_, attributor.channels_ = card.classes, card.shape, card.channels
-    network: nn.Module = attributor.build([0.0] * card.channels, [1.0] * card.channels)
-    return network
-
-
-def _check_weights(build: Callable[[], nn.Module], path: Path) -> None:
-    with torch.device("meta"):  # shapes without memory
-        wanted = {name: tuple(value.shape) for name, value in build().state_dict().items()}
+def _check_weights(network: nn.Module, path: Path) -> None:
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = _shapes(path)
     if wanted != found:
         name = min(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
@@ -211,7 +195,7 @@ def _check_weights(build: Callable[[], nn.Module], path: Path) -> None:
 
 
 def _check_held_out(path: Path, classes: int) -> None:
-    """Answers to at least two images, with labels that are classes; the features' number may be any."""
+    """Check answers to at least two images, with labels that are classes; there may be any number of features."""
     found = _shapes(path)
     count, features = found.get("features", (0, 0))
     wanted: Shapes = {"log_proba": (count, classes), "labels": (count,), "index": (count,)}
@@ -226,7 +210,7 @@ def _check_held_out(path: Path, classes: int) -> None:
 
 
 def _check_gaussians(path: Path, features: int) -> None:
-    """Centres of one class or more in the space of the features, and one precision; their numbers may be any."""
+    """Check the centres of one class or more in the space of the features, and their shared precision."""
     if not path.is_file():
         raise bad_bundle(path, "normal distributions of the features", "no such file")
     found = _shapes(path)
