@@ -1,4 +1,4 @@
-"""From bytes as they were received to images: what each file holds, its SHA-256 and its condition.
+"""Evidence: the images of files as they were received, each with the SHA-256 of its file and its condition.
 
 Nothing here executes what a file holds, and sizes are checked before anything is decoded.
 """
@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +45,12 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
     In order of the paths. A folder that cannot be read is given itself: whoever reads it as a file says so.
     """
     for path in paths:
-        for found in _matches(path):
-            yield from _files_below(found) if os.path.isdir(found) else [found]  # noqa: PTH112 - Path.is_dir may raise
-
-
-def _matches(path: Path) -> list[Path]:
-    pattern = str(path)
-    if os.path.lexists(path) or not glob.has_magic(pattern):
-        return [path]
-    return [Path(name) for name in sorted(glob.glob(pattern, recursive=True))] or [path]  # noqa: PTH207 - any pattern
+        named = [path]
+        if glob.has_magic(str(path)) and not os.path.lexists(path):
+            names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern
+            named = [Path(name) for name in names] or [path]
+        for place in named:
+            yield from _files_below(place) if os.path.isdir(place) else [place]  # noqa: PTH112 - Path.is_dir may raise
 
 
 def _files_below(top: Path) -> Iterator[Path]:
@@ -68,19 +66,15 @@ def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence
 
     A file that cannot be used is a Failure, and so is a folder without files.
     """
-    for path in (found for named in paths for found in _files_or_itself(named)):
-        name, data = _readable(str(path)), None
-        try:
-            data = bytes_of(path)
-            yield from read_bytes(name, data, shape)
-        except DataError as error:
-            yield Failure(name=name, error=str(error), sha256=None if data is None else digest_of(data))
-
-
-def _files_or_itself(path: Path) -> Iterator[Path]:
-    files = find_files([path])
-    yield next(files, path)
-    yield from files
+    for named in paths:
+        files = find_files([named])
+        for path in chain([next(files, named)], files):
+            name, data = _readable(str(path)), None
+            try:
+                data = bytes_of(path)
+                yield from read_bytes(name, data, shape)
+            except DataError as error:
+                yield Failure(name=name, error=str(error), sha256=None if data is None else digest_of(data))
 
 
 def read_bytes(name: str, data: bytes, shape: Sequence[int]) -> list[Evidence]:
@@ -98,9 +92,9 @@ def read_bytes(name: str, data: bytes, shape: Sequence[int]) -> list[Evidence]:
         return [
             _evidence(one, digest, pixels, shape, "NPY", "float", []) for one, pixels in zip(names, arrays, strict=True)
         ]
-    found = decode_image(name, data)
-    form = "lossy" if found.lossy else "8-bit"
-    return [_evidence(name, digest, found.pixels, shape, found.file_format, form, found.remarks)]
+    image = decode_image(name, data)
+    form = "lossy" if image.lossy else "8-bit"
+    return [_evidence(name, digest, image.pixels, shape, image.file_format, form, image.remarks)]
 
 
 def bytes_of(path: Path) -> bytes:
@@ -133,8 +127,10 @@ def _readable(name: str) -> str:
 def _evidence(
     name: str, digest: str, pixels: NDArray, shape: Sequence[int], file_format: str, form: str, remarks: list[str]
 ) -> Evidence:
-    """Channels first, of the shape wanted, with the condition it is in."""
-    image, changes = _fitted(name, _channels_first(name, _as_float(pixels)), shape)
+    """An image, channels first, in the shape wanted, with the condition it is in."""
+    # A copy: whoever handed the array in may change it.
+    copy = np.array(pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels, np.float32)
+    image, changes = _fitted(name, _channels_first(name, torch.from_numpy(copy)), shape)
     whole = torch.equal(round_to_uint8(image), image)
     condition = Condition(
         file_format=file_format,
@@ -143,11 +139,6 @@ def _evidence(
         remarks=remarks + changes,
     )
     return Evidence(name, digest, image, condition)
-
-
-def _as_float(array: NDArray) -> Tensor:
-    """A copy: whoever handed the array in may change it."""
-    return torch.from_numpy(np.array(array / np.float32(255) if array.dtype == np.uint8 else array, np.float32))
 
 
 def _channels_first(name: str, image: Tensor) -> Tensor:
@@ -169,14 +160,11 @@ def _fitted(name: str, image: Tensor, shape: Sequence[int]) -> tuple[Tensor, lis
         image, changes = image[:, :1], ["three equal channels, taken as one"]
     times = max(1, image.shape[2] // height)
     small = image[:, :, ::times, ::times]
-    if times > 1 and small.shape[1:] == tuple(shape) and torch.equal(_enlarged(small, times), image):
+    enlarged = small.repeat_interleave(times, 2).repeat_interleave(times, 3)
+    if times > 1 and small.shape[1:] == tuple(shape) and torch.equal(enlarged, image):
         image, changes = small, [*changes, f"enlarged {times} times by repeating pixels; undone"]
     if tuple(image.shape[1:]) != tuple(shape):
         found = " x ".join(map(str, image.shape[1:]))
         remedy = "give the image as the classifier received it; resizing destroys what is looked for"
         raise bad_data(name, f"an image of {channels} x {height} x {width}", found, remedy)
     return image.contiguous(), changes
-
-
-def _enlarged(image: Tensor, times: int) -> Tensor:
-    return image.repeat_interleave(times, 2).repeat_interleave(times, 3)

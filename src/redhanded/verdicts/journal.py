@@ -1,4 +1,4 @@
-"""The watcher's memory: a `.jsonl` file with one line for each image, which is the only state that it keeps."""
+"""The journal of a watcher: a `.jsonl` file with one line for each image, the only state that a watcher keeps."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,9 +43,12 @@ def read_entries(path: Path) -> Iterator[Entry]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
-                    yield _entry(path, number, line)
-                elif not _is_torn(line):
+                    yield Entry.model_validate_json(line)
+                elif not _START.startswith(line.strip(b"\0")[: len(_START)]):  # a power cut may leave zeros
                     raise _no_journal(path, number, "something else")
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _no_journal(path, number, f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from None
     except OSError as error:
         raise RunError(f"expected verdicts in {path}, found: {error.strerror or error}; check the path") from None
 
@@ -108,28 +111,14 @@ def open_journal(path: Path) -> Iterator[Journal]:
         held.release()
 
 
-def _entry(path: Path, number: int, line: bytes) -> Entry:
-    try:
-        return Entry.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _no_journal(path, number, f"{where} {first['msg']}".strip()) from None
-
-
 def _no_journal(path: Path, number: int, found: str) -> RunError:
     return RunError(
         f"expected what redhanded watch wrote in {path}, found in line {number}: {found}; name another file"
     )
 
 
-def _is_torn(line: bytes) -> bool:
-    """Whether a last line without its end is the beginning of one of ours; a power cut may leave zeros."""
-    return _START.startswith(line.strip(b"\0")[: len(_START)])
-
-
 def _mend(path: Path) -> None:
-    """Cut off what stands behind the last whole line."""
+    """Cut off what stands behind the last whole line, and bring the file and its name to the disk."""
     with _writing(path), path.open("rb+") as file:
         whole = sum(len(line) for line in file if line.endswith(b"\n"))
         file.truncate(whole)

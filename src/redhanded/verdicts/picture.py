@@ -1,11 +1,11 @@
-"""Pictures of the evidence."""
+"""Pictures of the evidence: an image, its perturbation and spectrum, and the nearest known examples."""
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import fill
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -24,24 +24,28 @@ _LINE = 40  # characters of a caption that are as wide as its panel
 def draw_evidence(
     image: Tensor, perturbation: Tensor, source: str, nearest: Sequence[tuple[str, Tensor]], title: str
 ) -> bytes:
-    """A PNG of four kinds of panels.
+    """Draw the panels of one verdict as a PNG.
 
     image, perturbation: (1, c, h, w), the second estimated or true, as `source` says; nearest: captions and images
-    (c, h, w) in [0, 1] of the examples.
+    (c, h, w) in [0, 1] of the examples. The spectrum is the mean over channels of the log amplitude, low frequencies
+    in the middle.
     """
-    largest = perturbation.abs().max().clamp_min(1e-6).item()
-    times = _AMPLIFIED / largest
+    times = _AMPLIFIED / perturbation.abs().max().clamp_min(1e-6).item()
+    amplitude = torch.fft.fftshift(torch.fft.fft2(perturbation[0]), dim=(1, 2)).abs().mean(0).add(1e-6).log()
+    low, high = amplitude.min(), amplitude.max()
     panels = [
         ("image", image[0]),
         (f"{source} perturbation, times {times:.3g}", 0.5 + perturbation[0] * times),
-        ("its spectrum (log)", _spectrum(perturbation[0])[None]),
+        ("its spectrum (log)", ((amplitude - low) / (high - low).clamp_min(1e-6))[None]),
         *nearest,
     ]
     figure = Figure(figsize=(2.1 * len(panels), 2.6), layout="constrained")
     figure.suptitle(_literal(title), fontsize=8, parse_math=False)
     for place, (caption, pixels) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), place)
-        axes.imshow(_for_screen(pixels), cmap="gray", interpolation="nearest", vmin=0, vmax=1)
+        shown = pixels.clamp(0, 1)
+        drawn = shown[0] if len(shown) == 1 else shown.permute(1, 2, 0)  # (h, w) or (h, w, 3)
+        axes.imshow(drawn.numpy(), cmap="gray", interpolation="nearest", vmin=0, vmax=1)
         axes.set_title(fill(_literal(caption), _LINE), fontsize=6, parse_math=False)
         axes.set_axis_off()
     file = io.BytesIO()
@@ -50,32 +54,18 @@ def draw_evidence(
 
 
 def _literal(text: str) -> str:
-    """What no font lacks: anything but printable ASCII spelt out."""
+    """The text in characters that no font lacks: anything but printable ASCII is spelt out."""
     return ascii(text)[1:-1]
-
-
-def _spectrum(perturbation: Tensor) -> Tensor:
-    """(c, h, w) -> (h, w) in [0, 1]: the mean over channels of the log amplitude, low frequencies in the middle."""
-    amplitude = torch.fft.fftshift(torch.fft.fft2(perturbation), dim=(1, 2)).abs().mean(0).add(1e-6).log()
-    low, high = amplitude.min(), amplitude.max()
-    return (amplitude - low) / (high - low).clamp_min(1e-6)
-
-
-def _for_screen(pixels: Tensor) -> np.ndarray:
-    """(c, h, w) -> (h, w) or (h, w, 3), in [0, 1]."""
-    shown = pixels.clamp(0, 1)
-    return shown[0].numpy() if len(shown) == 1 else shown.permute(1, 2, 0).numpy()
 
 
 def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean: Evidence | None = None) -> bytes:
     """The PNG of one verdict: its image, the estimated (or, with the clean reference, true) perturbation, examples."""
-    true = clean is not None
-    perturbation = evidence.image - clean.image if clean is not None else estimate_perturbations(evidence.image)
+    perturbation = estimate_perturbations(evidence.image) if clean is None else evidence.image - clean.image
     best = verdict.findings["setting"].ranked[0] if "setting" in verdict.findings else None
     said = f"{best.name}: {best.probability:.0%}, {best.words}" if best else verdict.findings["family"].ranked[0].name
     nearest = [(f"known: {one.name}", bundle.examples[one.example].float() / 255) for one in verdict.nearest]
     title = f"{Path(verdict.name).name}   {said}" + ("   unknown" if verdict.unknown else "")
-    return draw_evidence(evidence.image, perturbation, "true" if true else "estimated", nearest, title)
+    return draw_evidence(evidence.image, perturbation, "estimated" if clean is None else "true", nearest, title)
 
 
 def write_pictures(bundle: Bundle, judged: Iterable[Judged], folder: Path, clean: Evidence | None) -> list[Path]:
@@ -87,14 +77,10 @@ def write_pictures(bundle: Bundle, judged: Iterable[Judged], folder: Path, clean
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for place, (verdict, evidence) in enumerate(judged):
-            path = folder / f"{place:04}-{_plain(Path(evidence.file).stem)}-{evidence.sha256[:8]}.png"
+            stem = re.sub(r"[^A-Za-z0-9_.=-]", "_", Path(evidence.file).stem[:80])  # what every file system takes
+            path = folder / f"{place:04}-{stem}-{evidence.sha256[:8]}.png"
             path.write_bytes(evidence_picture(bundle, verdict, evidence, clean))
             paths.append(path)
     except OSError as error:
         raise DataError(f"expected to write pictures to {folder}, found: {error.strerror or error}") from None
     return paths
-
-
-def _plain(name: str) -> str:
-    """What every file system takes."""
-    return "".join(char if char.isascii() and (char.isalnum() or char in "-_.=") else "_" for char in name[:80])

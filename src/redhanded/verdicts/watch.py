@@ -1,4 +1,4 @@
-"""What appears in a folder, judged exactly once."""
+"""A folder is watched: every file that appears in it is judged exactly once."""
 
 import os
 import time
@@ -20,7 +20,7 @@ Wait = Callable[[float], bool]  # waits for so many seconds; whether to end
 
 
 class Look(NamedTuple):
-    """What tells that a file was written to; the time of change also tells that it may be read now."""
+    """The state of a file: it differs once the file was written to, or its permissions were changed."""
 
     device: int
     inode: int
@@ -98,14 +98,14 @@ def _settled(
 
 
 def _look(folder: Path, own: set[tuple[int, int]]) -> dict[Path, Look]:
-    """Every visible file but the journal's; nothing while the folder is away."""
+    """The state of every visible file but the journal's; empty while the folder is away."""
     paths = find_files([folder]) if folder.is_dir() else ()
     looks = {path: _look_at(path) for path in paths}
     return {path: look for path, look in looks.items() if look is not None and look[:2] not in own}
 
 
 def _look_at(path: Path) -> Look | None:
-    """Of the file, or else of the link that leads nowhere; None where it has vanished."""
+    """The state of a file, or of a link that leads nowhere; None where it has vanished."""
     for follow in (True, False):
         with suppress(OSError):
             stat = path.stat(follow_symlinks=follow)
@@ -131,30 +131,32 @@ def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> lis
 
 
 def _judge(examiner: Examiner, batch: Sequence[Taken], options: ExamineOptions) -> list[Entry]:
+    """A line for each image, at one time."""
     evidence = [taken.found for taken in batch if isinstance(taken.found, Evidence)]
     verdicts = iter(_verdicts(examiner, evidence, options))
     now = datetime.now(UTC)
-    return [_entry(now, taken, taken.found if isinstance(taken.found, Failure) else next(verdicts)) for taken in batch]
+    entries = []
+    for taken in batch:
+        answer = taken.found if isinstance(taken.found, Failure) else next(verdicts)
+        entries.append(
+            Entry(
+                time=now,
+                path=taken.path,
+                sha256=taken.sha256,
+                image=taken.image,
+                images=taken.images,
+                verdict=answer if isinstance(answer, Verdict) else None,
+                failure=answer if isinstance(answer, Failure) else None,
+            )
+        )
+    return entries
 
 
 def _verdicts(examiner: Examiner, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
-    """One image that the bundle cannot be asked about does not stop the others."""
+    """Verdicts, or Failures for images that the bundle cannot be asked about: these do not stop the others."""
     try:
         return list(examiner.judge(evidence, options))
     except DataError as error:
         if len(evidence) == 1:
             return [Failure(name=evidence[0].name, error=str(error), sha256=evidence[0].sha256)]
         return [answer for one in evidence for answer in _verdicts(examiner, [one], options)]
-
-
-def _entry(now: datetime, taken: Taken, answer: Verdict | Failure) -> Entry:
-    verdict, failure = (answer, None) if isinstance(answer, Verdict) else (None, answer)
-    return Entry(
-        time=now,
-        path=taken.path,
-        sha256=taken.sha256,
-        image=taken.image,
-        images=taken.images,
-        verdict=verdict,
-        failure=failure,
-    )
