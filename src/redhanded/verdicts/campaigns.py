@@ -118,8 +118,8 @@ def campaign_table(campaigns: Iterable[Campaign]) -> Table:
         times = [f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" for time in (campaign.first, campaign.last)]
         cells = [*times, str(campaign.count)]
         for dimension in KEY:
-            name: str = getattr(campaign, dimension)
+            likeliest: str = getattr(campaign, dimension)
             words = {one.name: one.words for one in campaign.combined.get(dimension, [])}
-            cells.append(f"{name}\n{words[name]}" if name in words else name)
+            cells.append(f"{likeliest}\n{words[likeliest]}" if likeliest in words else likeliest)
         table.add_row(*cells)
     return table
