@@ -19,6 +19,8 @@ from redhanded.sets import FEWEST, AdversarialSet, Pick, choose_design, pick_row
 
 Question = Callable[[AdversarialSet], str]  # which class a set belongs to
 
+# Not the rows of `redhanded.studies.DIMENSIONS`, which lie above this room and name the sets of a bundle, controls and
+# victims too; here a set is named by its attack alone.
 QUESTIONS: dict[str, Question] = {
     "family": lambda made: made.attack.family,
     "norm": lambda made: made.attack.norm,

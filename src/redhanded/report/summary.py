@@ -15,9 +15,8 @@ from redhanded.report.paper import rank
 from redhanded.report.render import make_environment
 from redhanded.report.run import Records, read_run
 from redhanded.report.tables import build_sections
-from redhanded.studies import ACTOR, SEEN, Result, Unknown, rows_by_item
+from redhanded.studies import ACTOR, ASKED_OF_ALL, SEEN, Result, Unknown, rows_by_item
 
-DIMENSIONS = ("family", "norm", "victim", "set")
 SMALL = "quick"  # a scale whose numbers show that all works, and are not compared
 
 
@@ -51,7 +50,7 @@ def write_summary(folder: Path) -> Path:
         "widths": [(one, _standings(one, ["algorithm"])) for one in compared if _of_several_widths(one)],
         "actor": ACTOR,
         "chosen": CHOSEN,
-        "dimensions": DIMENSIONS,
+        "dimensions": ASKED_OF_ALL,
     }
     page = folder / "README.md"
     page.write_text(make_environment().get_template("results.md.j2").render(context), encoding="utf-8", newline="\n")

@@ -13,13 +13,14 @@ from .evaluation import (
     score_pooled,
 )
 from .projection import project
-from .questions import NORM_TITLES, QUESTIONS, SEEN, Question, QuestionKind, build_questions, rows_by_item
+from .questions import ASKED_OF_ALL, NORM_TITLES, QUESTIONS, SEEN, Question, QuestionKind, build_questions, rows_by_item
 from .results import ClassScore, Result, Unknown
 from .setting_choice import Choice, choose_settings
 from .spec import Study, load_study
 
 __all__ = [
     "ACTOR",
+    "ASKED_OF_ALL",
     "DIMENSIONS",
     "NORM_TITLES",
     "QUESTIONS",

@@ -199,6 +199,10 @@ def joint(grid: Grid, item: str) -> Iterator[Question]:
     yield Question("joint", item, "algorithm, norm and victim", grid.source, classes)
 
 
+# What the question `dimension` asks of all sets at once: three dimensions of an answer, and the very set.
+ASKED_OF_ALL = ("family", "norm", "victim", "set")
+
+
 def dimension(grid: Grid, item: str) -> Iterator[Question]:
     """Each dimension of an answer by itself, over all sets: family (or a control), norm, victim, and the very set."""
     families = {family: Selector(family=family, setting="any") for family, _ in grid.attack_norms}
@@ -210,7 +214,7 @@ def dimension(grid: Grid, item: str) -> Iterator[Question]:
         for name in grid.victims
         for spec in grid.attacks
     }
-    parts = {"family": families | control, "norm": norms, "victim": victims, "set": sets}
+    parts = dict(zip(ASKED_OF_ALL, (families | control, norms, victims, sets), strict=True))
     for part, classes in parts.items():
         yield Question(f"dimension/{part}", item, part, grid.source, classes, of_all=True)
 
