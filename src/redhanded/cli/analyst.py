@@ -17,7 +17,7 @@ from rich.console import Console
 from redhanded.verdicts import EXPORTS
 
 if TYPE_CHECKING:
-    from redhanded.verdicts import Entry, Judged, Verdict, Wait
+    from redhanded.verdicts import Judged, Verdict, Wait
 
 BAD_INPUT = 2  # exit code where any input could not be used; 0 where all could
 
@@ -112,25 +112,21 @@ def attribute(
 
 
 def parse_prior(words: list[str]) -> dict[str, float]:
-    """`["fgsm=0.5"]` as numbers; raises DataError in one line."""
+    """Read a prior such as `["fgsm=0.5"]`; raises DataError in one line."""
     from redhanded.data import bad_data  # with numpy, which `--help` does not wait for
 
     prior: dict[str, float] = {}
     for word in words:
         family, _, share = word.partition("=")
-        number = _number(share)
-        if not family or number is None or family in prior:
+        try:
+            number = float(share) if family and family not in prior else None
+        except ValueError:
+            number = None
+        if number is None:
             expected = "FAMILY=SHARE, such as fgsm=0.5, each family once"
             raise bad_data("--prior", expected, repr(word), "give shares from 0 to 1")
         prior[family] = number
     return prior
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def watch(
@@ -147,7 +143,12 @@ def watch(
     with _until_signalled() as wait:
         examiner = Examiner.load(bundle)
         for entry in watch_folder(examiner, folder, out, interval=interval, once=once, blind=blind, wait=wait):
-            _show(entry)
+            if entry.failure is not None:
+                sys.stderr.write(f"redhanded: {entry.failure.error}\n")
+            if entry.verdict is not None:
+                best = [finding.ranked[0] for finding in entry.verdict.findings.values()]
+                names = ", ".join(f"{one.name} ({one.words})" for one in best)
+                typer.echo(f"{entry.verdict.name}: {entry.verdict.unknown and 'unknown; '}{names}")
 
 
 def campaigns(
@@ -156,8 +157,6 @@ def campaigns(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line for each campaign, everything.")] = False,
 ) -> None:
     """Group verdicts into campaigns: the same algorithm, setting and victim over time."""
-    from rich.console import Console
-
     from redhanded.verdicts import campaign_table, read_campaigns
 
     found = read_campaigns(verdicts, timedelta(hours=gap))
@@ -184,12 +183,3 @@ def _until_signalled() -> "Iterator[Wait]":
             signal.signal(number, handler)
         os.close(asked)
         os.close(ask)
-
-
-def _show(entry: "Entry") -> None:
-    if entry.failure is not None:
-        sys.stderr.write(f"redhanded: {entry.failure.error}\n")
-    if entry.verdict is not None:
-        best = {name: finding.ranked[0] for name, finding in entry.verdict.findings.items()}
-        said = ", ".join(f"{one.name} ({one.words})" for one in best.values())
-        typer.echo(f"{entry.verdict.name}: {entry.verdict.unknown and 'unknown; '}{said}")

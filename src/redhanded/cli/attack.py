@@ -56,12 +56,8 @@ def attack(
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: _print_warning(message)
+        warnings.showwarning = lambda message, *_: print("redhanded: warning:", *str(message).split(), file=sys.stderr)
         yield
-
-
-def _print_warning(message: Warning | str) -> None:
-    sys.stderr.write(f"redhanded: warning: {' '.join(str(message).split())}\n")
 
 
 def _sets_table(cards: Collection["SetCard"]) -> Table:

@@ -174,9 +174,5 @@ def main() -> None:
     try:
         app()
     except RedhandedError as error:
-        _print_error(error)
+        sys.stderr.write(f"redhanded: {error}\n")
         sys.exit(2)
-
-
-def _print_error(error: RedhandedError) -> None:
-    sys.stderr.write(f"redhanded: {error}\n")

@@ -26,11 +26,15 @@ class FingerprintKind(NamedTuple):
 
 
 def _saturated(images: Tensor, perturbations: Tensor) -> tuple[list[int], list[int]]:
-    return _counts((images == 0) | (images == 1)), _sizes(images)
+    return _counted((images == 0) | (images == 1))
 
 
 def _between_levels(images: Tensor, perturbations: Tensor) -> tuple[list[int], list[int]]:
-    return _counts((images - round_to_uint8(images)).abs() > 1e-5), _sizes(images)
+    return _counted((images - round_to_uint8(images)).abs() > 1e-5)
+
+
+def _counted(trace: Tensor) -> tuple[list[int], list[int]]:
+    return trace.flatten(1).sum(1).tolist(), [trace[0].numel()] * len(trace)
 
 
 def _two_levels(images: Tensor, perturbations: Tensor) -> tuple[list[int], list[int]]:
@@ -40,14 +44,6 @@ def _two_levels(images: Tensor, perturbations: Tensor) -> tuple[list[int], list[
     changed = [row[kept] for row, kept in zip(levels, sizes > _GRID, strict=True)]
     commonest = [int(row.bincount().max()) if len(row) else 0 for row in changed]
     return commonest, [len(row) or images[0].numel() for row in changed]
-
-
-def _counts(found: Tensor) -> list[int]:
-    return found.flatten(1).sum(1).tolist()
-
-
-def _sizes(images: Tensor) -> list[int]:
-    return [images[0].numel()] * len(images)
 
 
 FINGERPRINTS: dict[str, FingerprintKind] = {

@@ -26,7 +26,7 @@ _PINNED = datetime(2026, 1, 1, tzinfo=UTC)  # of what is the same in every expor
 
 
 class Extension(Record):
-    """What our property extension adds to a sighting, or to a note where nothing was sighted."""
+    """The property extension of a sighting, or of a note where nothing was sighted."""
 
     verdict: Verdict
     analytic_confidence: Confidence  # in the method, as ICD 203 has it; `confidence` of a sighting is its likelihood
