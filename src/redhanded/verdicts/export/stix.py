@@ -38,7 +38,9 @@ def write_stix(found: Sequence[Verdict | Failure], bundle: Bundle, time: datetim
     """The JSON of a STIX 2.1 bundle; time: of its making, now unless given. Needs `stix2` (the extra `intel`)."""
     import stix2
 
-    writer = Writer(bundle.digest, _to_milliseconds(time or datetime.now(UTC)))
+    time = time or datetime.now(UTC)
+    time = time.replace(microsecond=time.microsecond // 1000 * 1000)  # STIX's times are no finer
+    writer = Writer(bundle.digest, time)
     said = writer.objects([Judgement.of(one, bundle) for one in found if isinstance(one, Verdict)])
     objects = [stix2.parse(one, version="2.1") for one in said]
     whole = stix2.Bundle(id=_id("bundle", [one["id"] for one in said]), objects=objects)
@@ -54,11 +56,19 @@ class Writer:
 
     def objects(self, judgements: Sequence[Judgement]) -> list[Said]:
         """Everything, each object once; the report that names all others comes last."""
-        found = [self.identity, self.definition]
+        said = [self.identity, self.definition]
         for judgement in judgements:
-            found += self._of_one(judgement)
-        found = list({one["id"]: one for one in found}.values())
-        return [*found, self._report(judgements, found)]
+            said += self._of_one(judgement)
+        objects = list({one["id"]: one for one in said}.values())
+        attacked = sum(judgement.attacked for judgement in judgements)
+        report = {
+            "name": "Adversarial images and the attacks behind them",
+            "description": f"{len(judgements)} verdicts, {attacked} of them that an attack of a known kind was seen.",
+            "report_types": ["attack-pattern", "observed-data"],
+            "object_refs": [one["id"] for one in objects],
+            "created_by_ref": self.identity["id"],
+        }
+        return [*objects, _object("report", report, self.time) | {"published": self.time}]
 
     @cached_property
     def identity(self) -> Said:
@@ -87,15 +97,47 @@ class Writer:
         """Files, what was observed, what was sighted in it, and a note that says so in words."""
         verdict = judgement.verdict
         files = [_file(*one) for one in zip(verdict.files, verdict.sha256, strict=True)]
-        observed = self._observed(judgement, files)
-        seen = list(self._seen(judgement)) if judgement.attacked else []
-        whole = self._extension(judgement)
-        sightings = [
-            self._sighting(what, likelihood, observed, {} if place else whole)
-            for place, (what, likelihood) in enumerate(seen)
-        ]
-        yield from [*files, observed, *(what for what, _ in seen), *sightings]
-        yield self._note(judgement, [observed, *sightings], {} if sightings else whole)
+        said = {
+            "number_observed": verdict.images,
+            "object_refs": list(dict.fromkeys(file["id"] for file in files)),
+            "created_by_ref": self.identity["id"],
+        }
+        times = {"first_observed": self.time, "last_observed": self.time}
+        key = [said, verdict.model_dump()]  # a file may hold several images
+        observed = _object("observed-data", said, self.time, key) | times
+        extension = Extension(
+            verdict=verdict,
+            analytic_confidence=judgement.confidence,
+            bundle_sha256=self.bundle,
+            atlas_version=ATLAS_VERSION,
+        )
+        extended = {"extension_type": "property-extension", **extension.model_dump()}
+        extensions = {"extensions": {self.definition["id"]: extended}}  # of the first sighting, or else of the note
+        yield from [*files, observed]
+        sightings: list[Said] = []
+        for what, likelihood in self._seen(judgement) if judgement.attacked else ():
+            said = {
+                "sighting_of_ref": what["id"],
+                "observed_data_refs": [observed["id"]],
+                "where_sighted_refs": [self.identity["id"]],
+                "count": verdict.images,
+                "confidence": min(99, max(1, round(100 * likelihood))),  # certainty is never claimed
+                "created_by_ref": self.identity["id"],
+                **({} if sightings else extensions),
+            }
+            sightings.append(_object("sighting", said, self.time))
+            yield what
+        yield from sightings
+        sentences = judgement.sentences()
+        said = {
+            "abstract": sentences[0],
+            "content": "\n".join(sentences),
+            "authors": [self.identity["name"]],
+            "object_refs": [one["id"] for one in (observed, *sightings)],
+            "created_by_ref": self.identity["id"],
+            **({} if sightings else extensions),
+        }
+        yield _object("note", said, self.time)
 
     def _seen(self, judgement: Judgement) -> Iterator[tuple[Said, float]]:
         """Techniques and tools, with their likelihoods: the technique of the attack first."""
@@ -117,61 +159,6 @@ class Writer:
             "created_by_ref": self.identity["id"],
         }
         return _object("tool", said, _PINNED)
-
-    def _observed(self, judgement: Judgement, files: Sequence[Said]) -> Said:
-        said = {
-            "number_observed": judgement.verdict.images,
-            "object_refs": list(dict.fromkeys(file["id"] for file in files)),
-            "created_by_ref": self.identity["id"],
-        }
-        key = [said, judgement.verdict.model_dump()]  # a file may hold several images
-        times = {"first_observed": self.time, "last_observed": self.time}
-        return _object("observed-data", said, self.time, key) | times
-
-    def _sighting(self, what: Said, likelihood: float, observed: Said, extensions: Said) -> Said:
-        said = {
-            "sighting_of_ref": what["id"],
-            "observed_data_refs": [observed["id"]],
-            "where_sighted_refs": [self.identity["id"]],
-            "count": observed["number_observed"],
-            "confidence": _percent(likelihood),
-            "created_by_ref": self.identity["id"],
-            **extensions,
-        }
-        return _object("sighting", said, self.time)
-
-    def _note(self, judgement: Judgement, about: Sequence[Said], extensions: Said) -> Said:
-        sentences = judgement.sentences()
-        said = {
-            "abstract": sentences[0],
-            "content": "\n".join(sentences),
-            "authors": [self.identity["name"]],
-            "object_refs": [one["id"] for one in about],
-            "created_by_ref": self.identity["id"],
-            **extensions,
-        }
-        return _object("note", said, self.time)
-
-    def _report(self, judgements: Sequence[Judgement], about: Sequence[Said]) -> Said:
-        attacked = sum(judgement.attacked for judgement in judgements)
-        said = {
-            "name": "Adversarial images and the attacks behind them",
-            "description": f"{len(judgements)} verdicts, {attacked} of them that an attack of a known kind was seen.",
-            "report_types": ["attack-pattern", "observed-data"],
-            "object_refs": [one["id"] for one in about],
-            "created_by_ref": self.identity["id"],
-        }
-        return _object("report", said, self.time) | {"published": self.time}
-
-    def _extension(self, judgement: Judgement) -> Said:
-        added = Extension(
-            verdict=judgement.verdict,
-            analytic_confidence=judgement.confidence,
-            bundle_sha256=self.bundle,
-            atlas_version=ATLAS_VERSION,
-        )
-        said = {"extension_type": "property-extension", **added.model_dump()}
-        return {"extensions": {self.definition["id"]: said}}
 
 
 def _attack_pattern(technique: str) -> Said:
@@ -206,13 +193,3 @@ def _object(kind: str, said: Said, time: datetime, key: Any = None) -> Said:
 
 def _id(kind: str, key: Any) -> str:
     return f"{kind}--{uuid.uuid5(_NAMESPACE, json.dumps([kind, key], sort_keys=True))}"
-
-
-def _to_milliseconds(time: datetime) -> datetime:
-    """STIX's times are no finer."""
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
-
-
-def _percent(likelihood: float) -> int:
-    """Certainty is never claimed."""
-    return min(99, max(1, round(100 * likelihood)))
