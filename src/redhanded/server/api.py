@@ -94,7 +94,7 @@ def bundle(site: SiteHere) -> Response:
 
 @router.get("/api/campaigns", response_model=CampaignList, summary="Campaigns among the verdicts of a monitor")
 def campaigns(site: SiteHere) -> Response:
-    """Verdicts of the same family, setting and source over time; empty where no monitor's file is served."""
+    """Verdicts of the same family, norm, setting and victim over time; empty where no monitor's file is served."""
     return _json(CampaignList(campaigns=site.campaigns()).model_dump_json())
 
 

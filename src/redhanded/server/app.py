@@ -18,7 +18,7 @@ from redhanded.server.state import Site
 
 
 def make_app(site: Site) -> FastAPI:
-    """All paths of a site; its threads are stopped, once they are done, with the application."""
+    """An application with all paths of a site; its threads end, once they are done, with the application."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

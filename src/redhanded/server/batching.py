@@ -1,4 +1,4 @@
-"""One thread that judges for all requests: what waits and is asked in the same way is judged in one call."""
+"""A queue and one thread that judges for all requests: images that are asked about alike are judged in one call."""
 
 import threading
 from collections import deque

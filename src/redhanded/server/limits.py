@@ -1,4 +1,4 @@
-"""Limits of the server: who is let in, how large a request may be and how slowly it may come."""
+"""Limits of the server: who is let in, how large a request may be and how slow."""
 
 import asyncio
 import base64
@@ -172,7 +172,11 @@ class _Answer:
 def _check_host(headers: Headers) -> None:
     """A name that leads here by the attacker's DNS must not be served (DNS rebinding)."""
     host = headers.get("host", "")
-    if not is_loopback(_hostname(host)):
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        name = ""
+    if not is_loopback(name):
         raise RefusedError(421, f"expected a Host header of this machine such as localhost, found {_shown(host)}")
 
 
@@ -201,13 +205,6 @@ def is_loopback(name: str) -> bool:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _hostname(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _password(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Reports of runs below a folder: which there are, and their files, and nothing else that a run holds."""
+"""Reports of the runs in a folder, and their files; nothing else of a run is served."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath

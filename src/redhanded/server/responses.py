@@ -1,4 +1,4 @@
-"""What the server answers, and what is refused to a client."""
+"""The records that the server answers with, and the refusal of a request."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -34,7 +34,7 @@ class CampaignList(Record):
 
 
 class Health(Record):
-    """That the server answers, and how much it has to do."""
+    """The state of the server, and how much it has to do."""
 
     status: str
     waiting: int  # images accepted and not yet judged

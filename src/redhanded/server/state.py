@@ -1,4 +1,4 @@
-"""What the server holds, and the way of one request through it."""
+"""The site: the bundle that the server holds, its threads, and the way of one request through them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ MOST_PICTURES = 64  # waiting to be drawn
 
 
 class Outcome(NamedTuple):
-    """What became of one image of a submission, or of all where they are judged together."""
+    """The verdict or failure of one image of a submission, or of all where they are judged together."""
 
     file: int
     place: int  # in the file

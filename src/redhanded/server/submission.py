@@ -1,4 +1,4 @@
-"""What was handed in: images, a clean reference, and what the analyst decided."""
+"""A submission: images, a clean reference, and what the analyst decided, from the body of a request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,7 +108,9 @@ async def _read_form(request: Request) -> tuple[dict[str, list[File]], list[tupl
     files: dict[str, list[File]] = {}
     for name, upload in uploads:
         if upload.filename:  # a browser sends an empty one for a field that was left empty
-            files.setdefault(_printable(name), []).append(File(_file_name(upload.filename), await upload.read()))
+            plain = PurePosixPath(_printable(upload.filename.replace("\\", "/")))  # the last part, and short
+            file = File(plain.stem[:100] + plain.suffix[:10] or "image", await upload.read())
+            files.setdefault(_printable(name), []).append(file)
     return files, [(name, value) for name, value in parser.items if isinstance(value, str)]
 
 
@@ -146,17 +148,11 @@ def read_clean(file: File | None, shape: Sequence[int]) -> Evidence | None:
     """The reference; raises RefusedError where the file holds anything but one image."""
     if file is None:
         return None
-    found = [read.found for read in read_images([file], shape)]
-    if len(found) != 1 or not isinstance(found[0], Evidence):
-        reason = next((one.error for one in found if isinstance(one, Failure)), f"{file.name}: {len(found)} images")
+    images = [read.found for read in read_images([file], shape)]
+    if len(images) != 1 or not isinstance(images[0], Evidence):
+        reason = next((one.error for one in images if isinstance(one, Failure)), f"{file.name}: {len(images)} images")
         raise RefusedError(422, f"expected one clean reference image, found: {reason}")
-    return found[0]
-
-
-def _file_name(name: str) -> str:
-    """The last part, printable and short, with its suffix."""
-    plain = PurePosixPath(_printable(name.replace("\\", "/")))
-    return plain.stem[:100] + plain.suffix[:10] or "image"
+    return images[0]
 
 
 def _printable(text: str) -> str:

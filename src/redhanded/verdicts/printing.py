@@ -1,4 +1,4 @@
-"""How verdicts are printed: a table, JSON lines or CSV."""
+"""Printers of verdicts: a table, JSON lines or CSV."""
 
 import csv
 import sys
