@@ -10,6 +10,7 @@ from hypothesis import settings
 from torch import Tensor
 
 from redhanded.report import write_report
+from redhanded.testing import two_classes
 from support.report_run import make_run
 from support.tiny_bundle import BUNDLE, KnownImages, check_format, read_test_sets
 from support.tiny_bundle import make_run as make_tiny_run
@@ -22,12 +23,7 @@ settings.load_profile("no clock")
 @pytest.fixture(scope="session")
 def separable() -> tuple[Tensor, Tensor]:
     """Images (240, 1, 16, 16) that are bright in the left or the right half, and labels 0 and 1 that say which."""
-    generator = torch.Generator().manual_seed(3)
-    labels = torch.arange(240) % 2
-    images = 0.3 * torch.rand(240, 1, 16, 16, generator=generator)
-    images[labels == 0, :, :, :8] += 0.6
-    images[labels == 1, :, :, 8:] += 0.6
-    return images, labels
+    return two_classes()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,20 @@
-from . import attacks, attributors, bundle, core, data, engine, errors, models, report, server, sets, studies, verdicts
-from .attacks import FGSM, CarliniWagner, DeepFool
+from . import (
+    attacks,
+    attributors,
+    bundle,
+    core,
+    data,
+    engine,
+    errors,
+    models,
+    report,
+    server,
+    sets,
+    studies,
+    testing,
+    verdicts,
+)
+from .attacks import FGSM, PGD, CarliniWagner, DeepFool
 from .attributors import AttackClassifier, Cnn6, fit
 from .engine import run_study
 from .report import load_results, write_report
@@ -10,6 +25,7 @@ from .verdicts import Examiner, Verdict
 __version__: str
 __all__ = [
     "FGSM",
+    "PGD",
     "AdversarialSet",
     "AttackClassifier",
     "CarliniWagner",
@@ -35,6 +51,7 @@ __all__ = [
     "server",
     "sets",
     "studies",
+    "testing",
     "verdicts",
     "write_report",
 ]

@@ -1,7 +1,7 @@
 """What holds for every row of `ATTACKS`: the calling convention, and that neighbours do not matter."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -24,6 +24,7 @@ from redhanded.attacks import (
     JPEG,
     MIFGSM,
     PGD,
+    AttackKind,
     AttackOutput,
     AttackSpec,
     CarliniWagner,
@@ -40,6 +41,9 @@ from redhanded.attacks import (
 from redhanded.attacks.toolchains import attack_function, installed
 from redhanded.core import norm_of
 from redhanded.errors import AttackError
+from redhanded.testing import ATTACK_LAWS, AttackCase, check_attack
+from redhanded.testing import small_batch as batch
+from redhanded.testing import small_network as network
 
 CHEAP: list[AttackSpec] = [
     FGSM(norm="linf", eps=0.1),
@@ -86,7 +90,6 @@ def chosen(families: set[str]) -> list[AttackSpec]:
 
 
 CONTROLS = {name for name, row in ATTACKS.items() if row.control}
-DRAWING = {name for name, row in ATTACKS.items() if "seed" in row.spec.model_fields}
 every_attack = pytest.mark.parametrize("spec", CHEAP, ids=str)
 
 
@@ -96,27 +99,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def network(dtype: torch.dtype = torch.float64) -> nn.Module:
-    """A small network with batch normalisation, buffers and parameters that ask for gradients."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        model = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 4),
-        )  # fmt: skip
-        with torch.no_grad():
-            model[-1].weight.mul_(4)  # wider margins than an untrained network has
-    return model.to(dtype).eval()
-
-
-def batch(n: int = 7, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    """Images, some of whose pixels are exactly 0 or 1, and the classes that `network` gives them."""
-    generator = torch.Generator().manual_seed(11)
-    images = (torch.rand(n, 3, 8, 8, generator=generator, dtype=torch.float64) * 1.2 - 0.1).clamp(0, 1).to(dtype)
-    with torch.no_grad():
-        return images, network(dtype)(images).argmax(1)
 
 
 def run(spec: AttackSpec, model: nn.Module, images: Tensor, labels: Tensor) -> AttackOutput:
@@ -140,97 +122,9 @@ def test_the_examples_cover_every_attack_and_norm() -> None:
 
 
 @every_attack
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_images_keep_shape_type_and_range(spec: AttackSpec, dtype: torch.dtype) -> None:
-    images, labels = batch(dtype=dtype)
-    attacked = run(spec, network(dtype), images, labels)
-    assert attacked.images.shape == images.shape
-    assert attacked.images.dtype == dtype
-    assert not attacked.images.requires_grad
-    assert attacked.images.min() >= 0
-    assert attacked.images.max() <= 1
-    assert attacked.steps.shape == labels.shape
-    assert attacked.steps.dtype == torch.int64
-    assert ((attacked.steps == 0) if spec.family in CONTROLS else (attacked.steps >= 1)).all()
-
-
-@every_attack
-def test_no_image_or_one_is_a_batch_too(spec: AttackSpec) -> None:
-    images, labels = batch()
-    attacked = run(spec, network(), images[:0], labels[:0])
-    assert attacked.images.shape == (0, 3, 8, 8)
-    assert attacked.steps.shape == (0,)
-    assert attacked.steps.dtype == torch.int64
-    assert ATTACKS[spec.family].run(network(), images, labels, []) == []
-
-
-@every_attack
-def test_the_result_is_deterministic_and_draws_nothing(spec: AttackSpec) -> None:
-    images, labels = batch()
-    state = torch.get_rng_state()
-    first, second = (run(spec, network(), images, labels) for _ in range(2))
-    assert torch.equal(first.images, second.images)
-    assert torch.equal(first.steps, second.steps)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-@every_attack
-def test_an_image_does_not_depend_on_its_neighbours(spec: AttackSpec) -> None:
-    model, (images, labels) = network(), batch()
-    whole = run(spec, model, images, labels)
-    alone = [run(spec, model, images[i : i + 1], labels[i : i + 1]) for i in range(len(images))]
-    torch.testing.assert_close(whole.images, torch.cat([one.images for one in alone]), rtol=0, atol=1e-9)
-    assert torch.equal(whole.steps, torch.cat([one.steps for one in alone]))
-    order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
-    permuted = run(spec, model, images[order], labels[order])
-    torch.testing.assert_close(permuted.images, whole.images[order], rtol=0, atol=1e-9)
-    assert torch.equal(permuted.steps, whole.steps[order])
-
-
-@pytest.mark.parametrize("spec", [spec for spec in CHEAP if spec.setting], ids=str)
-def test_several_settings_in_one_call_are_each_as_if_alone(spec: AttackSpec) -> None:
-    model, (images, labels) = network(), batch()
-    name = spec.setting_names[0]
-    other = spec.model_copy(update={name: 2 * getattr(spec, name)})
-    together = ATTACKS[spec.family].run(model, images, labels, [spec, other])
-    for attacked, one in zip(together, [spec, other], strict=True):
-        assert torch.equal(attacked.images, run(one, model, images, labels).images)
-    assert not torch.equal(together[0].images, together[1].images)
-
-
-@every_attack
-def test_inputs_and_model_are_untouched(spec: AttackSpec) -> None:
-    model, (images, labels) = network(), batch()
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    images_before, labels_before = images.clone(), labels.clone()
-    attacked = run(spec, model, images, labels)
-    assert attacked.images.data_ptr() != images.data_ptr()
-    assert torch.equal(images, images_before)
-    assert torch.equal(labels, labels_before)
-    assert not images.requires_grad
-    assert images.grad is None
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
-    assert not any(module.training for module in model.modules())
-
-
-@every_attack
-def test_a_caller_may_have_gradients_off_or_parameters_frozen(spec: AttackSpec) -> None:
-    images, labels = batch()
-    expected = run(spec, network(), images, labels).images
-    with torch.no_grad():
-        assert torch.equal(run(spec, network(), images, labels).images, expected)
-        assert not torch.is_grad_enabled()
-    assert torch.equal(run(spec, network().requires_grad_(False), images, labels).images, expected)
-
-
-@every_attack
-def test_channels_last_images_work(spec: AttackSpec) -> None:
-    images, labels = batch()
-    expected = run(spec, network(), images, labels).images
-    model = network().to(memory_format=torch.channels_last)
-    found = run(spec, model, images.to(memory_format=torch.channels_last), labels).images
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+@pytest.mark.parametrize("law", ATTACK_LAWS)
+def test_a_law_of_attacks_holds(spec: AttackSpec, law: str) -> None:
+    ATTACK_LAWS[law](AttackCase(spec, ATTACKS[spec.family]))
 
 
 @pytest.mark.parametrize("spec", chosen(NEAREST), ids=str)
@@ -269,56 +163,12 @@ def test_a_control_never_asks_the_model(spec: AttackSpec) -> None:
     assert torch.equal(attacked.images, run(spec, Deaf(), images, (labels + 1) % 4).images)
 
 
-@every_attack
-def test_a_gradient_is_asked_for_by_those_that_say_so_and_no_others(spec: AttackSpec) -> None:
-    asked: list[Tensor] = []
-
-    class Watched(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            logits = model(x)
-            if logits.requires_grad:
-                logits.register_hook(asked.append)
-            return logits
-
-    model, (images, labels) = network().requires_grad_(False), batch()
-    run(spec, Watched(), images, labels)
-    assert bool(asked) is ATTACKS[spec.family].uses_gradient
-
-
-@pytest.mark.parametrize("spec", chosen(DRAWING), ids=str)
-def test_another_seed_or_another_image_is_another_draw(spec: AttackSpec) -> None:
-    images, labels = batch(4)
-    images = torch.cat([images, images[:1]])  # the last image is the first one again
-    labels = torch.cat([labels, labels[:1]])
-    first, second = (run(spec.model_copy(update={"seed": seed}), network(), images, labels).images for seed in (0, 1))
-    assert ((first - images) != (second - images)).flatten(1).any(1).all()
-    torch.testing.assert_close(first[0], first[-1], rtol=0, atol=1e-9)
-    change = (first - images)[:4]
-    assert not any(torch.equal(change[i], change[j]) for i in range(4) for j in range(i))
-
-
-@every_attack
-def test_the_model_is_asked_for_images_in_the_box_alone(spec: AttackSpec) -> None:
-    def check(module: nn.Module, inputs: tuple[Tensor]) -> None:
-        assert inputs[0].min() >= 0
-        assert inputs[0].max() <= 1
-
-    model, (images, labels) = network(), batch()
-    model.register_forward_pre_hook(check)
-    run(spec, model, images, labels)
-
-
-@every_attack
-def test_an_image_the_model_gets_wrong_does_no_harm(spec: AttackSpec) -> None:
-    model, (images, labels) = network(), batch()
-    expected = run(spec, model, images, labels).images
-    wrong = torch.cat([(labels[:1] + 1) % 4, labels[1:]])
-    attacked = run(spec, model, images, wrong)
-    assert attacked.images.isfinite().all()
-    torch.testing.assert_close(attacked.images[1:], expected[1:], rtol=0, atol=1e-9)
-    if spec.family == "deepfool":
-        assert torch.equal(attacked.images[0], images[0])
-        assert attacked.steps[0] == 0
+@pytest.mark.parametrize("spec", chosen({"deepfool"}), ids=str)
+def test_deepfool_leaves_an_image_the_model_gets_wrong(spec: AttackSpec) -> None:
+    images, labels = batch()
+    attacked = run(spec, network(), images, torch.cat([(labels[:1] + 1) % 4, labels[1:]]))
+    assert torch.equal(attacked.images[0], images[0])
+    assert attacked.steps[0] == 0
 
 
 @pytest.mark.parametrize("spec", chosen(GRADIENT), ids=str)
@@ -566,9 +416,54 @@ def test_a_call_with_other_inputs_is_told_in_one_line(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("spec", CHEAP, ids=str)
-def test_a_specification_is_frozen_and_names_its_settings(spec: AttackSpec) -> None:
-    assert set(spec.setting) == set(spec.setting_names)
-    assert f"{spec.label}-".startswith(f"{spec.family}-{spec.norm}-")
-    with pytest.raises(ValueError, match="frozen"):
-        spec.norm = "l2"
+def blend(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGSM]) -> list[AttackOutput]:
+    """A control that keeps every law."""
+    return [AttackOutput(images.detach() * (1 - spec.eps / 10), torch.zeros_like(labels)) for spec in attacks]
+
+
+def row(run: Callable[..., list[AttackOutput]], **changes: Any) -> AttackKind:
+    fields = {"spec": FGSM, "title": "", "summary": "", "paper": "", "reference": "", "uses_gradient": False}
+    return AttackKind(**(fields | {"run": run, "control": True} | changes))
+
+
+def breaking(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> AttackKind:
+    """`blend`, whose outputs are changed."""
+    return row(lambda *given: [AttackOutput(*change(*output)) for output in blend(*given)])
+
+
+def pulling(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGSM]) -> list[AttackOutput]:
+    images.mul_(0.5)
+    return blend(model, images, labels, attacks)
+
+
+def asking(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGSM]) -> list[AttackOutput]:
+    with torch.no_grad():
+        model(images * 1.5)
+    return [output._replace(steps=torch.ones_like(labels)) for output in blend(model, images, labels, attacks)]
+
+
+BROKEN: dict[str, tuple[AttackKind, str]] = {
+    "range": (breaking(lambda x, n: (x * 2, n)), "images in [0, 1]"),
+    "type": (breaking(lambda x, n: (x.double(), n)), "images of torch.float32, found torch.float64"),
+    "steps": (breaking(lambda x, n: (x, n + 1)), "0 steps for each image of a control"),
+    "no images": (row(lambda m, x, y, specs: blend(m, x, y, specs) if len(x) else []), "one output for one spec"),
+    "draws": (breaking(lambda x, n: (x * (0.5 + 0.5 * torch.rand(1).item()), n)), "the same images when run again"),
+    "neighbours": (breaking(lambda x, n: (x * x.mean() if len(x) else x, n)), "of an image alone as in its batch"),
+    "one output": (row(lambda m, x, y, specs: blend(m, x, y, specs[:1])), "an output for each of two specifications"),
+    "in place": (row(pulling), "expected "),
+    "gradient": (row(blend, uses_gradient=True), "expected uses_gradient=False in the row"),
+    "asks": (row(asking), "expected "),
+    "box": (row(asking, control=False), "a model asked for images in [0, 1], found 0 to 1.5"),
+    "raises": (row(lambda m, x, y, specs: 1 / 0), "expected no error, found ZeroDivisionError: division by zero"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_attack_that_breaks_a_law_is_told_in_one_line(name: str) -> None:
+    check_attack(FGSM(norm="linf", eps=0.5), row(blend))
+    kind, message = BROKEN[name]
+    with pytest.raises(AssertionError) as caught:
+        check_attack(FGSM(norm="linf", eps=0.5), kind)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("fgsm(norm=linf, eps=0.5): ")
+    assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from redhanded.attributors import (
     ATTRIBUTORS,
@@ -18,6 +18,7 @@ from redhanded.attributors import (
     Cnn6,
     Joined,
     JoinedSettings,
+    Magnitude,
     NetworkSettings,
     Prediction,
     answering,
@@ -25,6 +26,7 @@ from redhanded.attributors import (
 from redhanded.errors import RunError
 from redhanded.models import Training
 from redhanded.sets import Samples
+from redhanded.testing import ATTRIBUTOR_LAWS, AttributorCase, check_attributor, two_class_samples
 
 TRAINING = Training(epochs=4, batch_size=32, learning_rate=1e-2)
 # The cheapest settings of each row that still learn the task below.
@@ -38,7 +40,6 @@ CHEAP: dict[str, Any] = {
     "magnitude": NetworkSettings(width=0.5, training=TRAINING),
 }
 CHEAP["joined"] = JoinedSettings(forensic=CHEAP["forensic"], candidates=CHEAP["candidates"])
-every_attributor = pytest.mark.parametrize("kind", ATTRIBUTORS)
 
 
 def made(kind: str, seed: int = 0) -> Attributor:
@@ -47,26 +48,18 @@ def made(kind: str, seed: int = 0) -> Attributor:
 
 
 @pytest.fixture(scope="module")
-def samples(separable: tuple[Tensor, Tensor]) -> Samples:
-    """The bright half was added to the clean images, and in the second class more of it."""
-    images, labels = separable
-    added = (images > 0.5) * (0.05 + 0.1 * labels)[:, None, None, None]
-    return Samples(
-        images, labels, ("left", "right"), clean=images - added, victims={"one": victim(1), "two": victim(2)}
-    )
-
-
-def victim(seed: int) -> nn.Module:
-    """Of three classes."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = (nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 49, 3))
-        return nn.Sequential(*layers).eval().requires_grad_(False)
+def samples() -> Samples:
+    return two_class_samples()
 
 
 @pytest.fixture(scope="module", params=ATTRIBUTORS)
-def fitted(request: pytest.FixtureRequest, samples: Samples) -> Attributor:
-    return made(request.param).fit(samples)
+def case(request: pytest.FixtureRequest) -> AttributorCase:
+    return AttributorCase(ATTRIBUTORS[request.param], CHEAP[request.param])
+
+
+@pytest.fixture
+def fitted(case: AttributorCase) -> Attributor:
+    return case.fitted
 
 
 @pytest.fixture
@@ -75,26 +68,13 @@ def saved(fitted: Attributor, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@every_attributor
-def test_fit_returns_itself_with_its_learned_names(kind: str, samples: Samples) -> None:
-    attributor = made(kind)
-    assert attributor.fit(samples) is attributor
-    assert attributor.kind == kind
-    assert attributor.knowledge in ("blind", "candidates", "oracle")
-    assert attributor.classes_ == ("left", "right")
-    assert attributor.shape_ == (1, 16, 16)
-    assert (attributor.attempts_, attributor.collapsed_) == (1, False)
+@pytest.mark.parametrize("law", ATTRIBUTOR_LAWS)
+def test_a_law_of_attributors_holds(case: AttributorCase, law: str) -> None:
+    ATTRIBUTOR_LAWS[law](case)
 
 
-def test_a_separable_task_is_learned(fitted: Attributor, samples: Samples) -> None:
-    assert (fitted.predict_log_proba(samples).argmax(1) == samples.labels).float().mean() > 0.95
-
-
-def test_log_probabilities(fitted: Attributor, samples: Samples) -> None:
-    found = fitted.predict_log_proba(samples)
-    assert found.shape == (240, 2)
-    torch.testing.assert_close(found.exp().sum(1), torch.ones(240))
-    assert found.max() <= 0
+def test_the_easy_task_is_learned_at_the_first_attempt(fitted: Attributor) -> None:
+    assert (fitted.attempts_, fitted.collapsed_) == (1, False)
 
 
 def test_the_features_are_what_the_last_layer_makes_the_answer_from(fitted: Attributor, samples: Samples) -> None:
@@ -105,44 +85,6 @@ def test_the_features_are_what_the_last_layer_makes_the_answer_from(fitted: Attr
     for part, features in zip(parts, each, strict=True):
         last = [layer for layer in part.network_.modules() if isinstance(layer, nn.Linear)][-1]
         torch.testing.assert_close(last(features).log_softmax(1), part.predict_log_proba(samples), rtol=0, atol=1e-4)
-
-
-def test_an_answer_depends_neither_on_neighbours_nor_on_the_labels(fitted: Attributor, samples: Samples) -> None:
-    together = fitted.predict_log_proba(samples)[:5]
-    assert samples.clean is not None
-    labels = torch.zeros(5, dtype=torch.int64)
-    alone = replace(samples, images=samples.images[:5], labels=labels, clean=samples.clean[:5])
-    torch.testing.assert_close(fitted.predict_log_proba(alone), together, rtol=0, atol=1e-5)
-
-
-@every_attributor
-def test_the_seed_decides(kind: str, samples: Samples) -> None:
-    torch.manual_seed(1)
-    one = made(kind, 3).fit(samples).predict_log_proba(samples)
-    torch.manual_seed(2)
-    again, other = (made(kind, seed).fit(samples).predict_log_proba(samples) for seed in (3, 4))
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
-
-
-def test_fitting_leaves_the_samples(fitted: Attributor, samples: Samples) -> None:
-    before = samples.images.clone()
-    made(fitted.kind).fit(samples)
-    assert torch.equal(samples.images, before)
-
-
-def test_read_back_it_answers_the_same(fitted: Attributor, saved: Path, samples: Samples) -> None:
-    back = Attributor.load(saved)
-    assert type(back) is type(fitted)
-    assert torch.equal(back.predict_log_proba(samples), fitted.predict_log_proba(samples))
-    for name in ("classes_", "shape_", "attempts_", "collapsed_", "seed", "settings"):
-        assert getattr(back, name) == getattr(fitted, name)
-
-
-def test_on_disk_are_weights_and_a_card_alone(saved: Path) -> None:
-    """No pickle, whatever the parts."""
-    found = {path.name for path in saved.rglob("*") if path.is_file()}
-    assert found == {"card.json", "weights.safetensors", "held_out.safetensors"}
 
 
 def refusal(folder: Path) -> str:
@@ -198,22 +140,6 @@ def test_a_collapse_is_reported(samples: Samples) -> None:
     training = Training(epochs=1, batch_size=64, optimizer="sgd", learning_rate=1e4, attempts=2)
     attributor = Cnn6(NetworkSettings(width=0.125, training=training)).fit(samples)
     assert (attributor.collapsed_, attributor.attempts_) == (True, 2)
-
-
-NEEDS = {"blind": (), "candidates": ("victims",), "oracle": ("clean",)}
-
-
-@every_attributor
-def test_an_attributor_uses_what_its_knowledge_allows_and_no_more(kind: str, samples: Samples) -> None:
-    nothing: dict[str, Any] = {"clean": None, "victims": {}}
-    needed = NEEDS[made(kind).knowledge]
-    enough = replace(samples, **{name: value for name, value in nothing.items() if name not in needed})
-    assert torch.equal(
-        made(kind).fit(enough).predict_log_proba(enough), made(kind).fit(samples).predict_log_proba(samples)
-    )
-    for name in needed:
-        with pytest.raises(ValueError, match="expected samples with"):
-            made(kind).fit(replace(samples, **{name: nothing[name]}))
 
 
 def test_what_candidates_read_is_the_closed_form_on_a_linear_victim() -> None:
@@ -430,3 +356,57 @@ def test_a_part_that_knows_nothing_gets_no_say() -> None:
     joined = Joined().join(parts)
     assert joined.powers_[0] > 0.5
     assert joined.powers_[1] < 0.1
+
+
+class Leaky(Magnitude):
+    """Answers by the labels of its samples."""
+
+    def answer(self, samples: Samples) -> Prediction:
+        answer = super().answer(samples)
+        return answer._replace(log_proba=(answer.log_proba + samples.labels[:, None] * torch.eye(2)[1]).log_softmax(1))
+
+
+class Unseeded(Magnitude):
+    """Draws its weights from one seed whatever it is given."""
+
+    def __init__(self, settings: NetworkSettings | None = None, seed: int = 0) -> None:
+        super().__init__(settings, 0)
+
+
+class Unnormalised(Magnitude):
+    """Answers with logits."""
+
+    def answer(self, samples: Samples) -> Prediction:
+        answer = super().answer(samples)
+        return answer._replace(log_proba=answer.log_proba + 1)
+
+
+class Pickled(Magnitude):
+    """Leaves a pickle beside its weights."""
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        torch.save(self.network_.state_dict(), folder / "weights.pt")
+
+
+class Peeking(Magnitude):
+    """Says that it sees the image alone, and uses the true perturbation."""
+
+    knowledge = "blind"
+
+
+BROKEN: dict[type[Attributor], str] = {
+    Leaky: "the same of five images alone, with other labels",
+    Unseeded: "another attributor from another seed",
+    Unnormalised: "probabilities that sum to 1",
+    Pickled: "safetensors and JSON alone, found .json, .pt, .safetensors",
+    Peeking: "no error, found ValueError: expected samples with",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_an_attributor_that_breaks_a_law_is_told_in_one_line(broken: type[Attributor]) -> None:
+    with pytest.raises(AssertionError) as caught:
+        check_attributor(ATTRIBUTORS["magnitude"]._replace(attributor=broken), CHEAP["magnitude"])
+    assert BROKEN[broken] in str(caught.value)
+    assert "\n" not in str(caught.value)

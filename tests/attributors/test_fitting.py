@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import redhanded
 from redhanded.attacks import Clean
 from redhanded.attributors import AttackClassifier, Candidates, NetworkSettings, fitting
-from redhanded.attributors.estimator import BLIND
+from redhanded.attributors.estimator import blind_attributors
 from redhanded.data import round_to_uint8
 from redhanded.errors import DataError, RedhandedError, RunError
 from redhanded.models import Training
@@ -223,7 +223,7 @@ def test_a_mapping_has_its_own_classes_and_any_kind_of_array(sets: list[Adversar
     assert len(set(index)) == 180  # each image is its own source image
 
 
-@pytest.mark.parametrize("attributor", BLIND)
+@pytest.mark.parametrize("attributor", blind_attributors())
 def test_every_attributor_that_sees_the_image_alone(
     sets: list[AdversarialSet], attributor: str, tmp_path: Path
 ) -> None:

@@ -21,8 +21,9 @@ from redhanded.attacks.fmn import FMN, fmn
 from redhanded.attacks.pgd import BIM, MIFGSM, PGD, bim, mi_fgsm, pgd
 from redhanded.attacks.spec import AttackKind
 from redhanded.attacks.square import Square, square
+from redhanded.core import Table
 
-ATTACKS: dict[str, AttackKind] = {
+_OURS: dict[str, AttackKind] = {
     "fgsm": AttackKind(
         spec=FGSM,
         run=fgsm,
@@ -176,6 +177,7 @@ ATTACKS: dict[str, AttackKind] = {
         control=True,
     ),
 }
+ATTACKS = Table("redhanded.attacks", AttackKind, lambda row: row.spec.family, _OURS)
 
 
 def title_of(family: str) -> str:

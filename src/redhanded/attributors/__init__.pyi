@@ -1,4 +1,4 @@
-from .base import Attributor, AttributorCard, Knowledge, Prediction
+from .base import Attributor, AttributorCard, AttributorKind, Knowledge, Prediction
 from .calibration import Calibration, ReliabilityBin, measure_calibration
 from .calibration_set import HELD_OUT, CalibrationSet
 from .candidates import Candidates
@@ -15,7 +15,7 @@ from .marginal import Marginal, answering
 from .network import NetworkSettings
 from .openset import CHOSEN, DETECTORS, SURE, OpenSet, fit_gaussians, measure_open_set
 from .oracle import Oracle
-from .table import ATTRIBUTORS
+from .table import ATTRIBUTORS, make_attributor
 
 __all__ = [
     "ACCEPTED",
@@ -27,6 +27,7 @@ __all__ = [
     "AttackClassifier",
     "Attributor",
     "AttributorCard",
+    "AttributorKind",
     "Calibration",
     "CalibrationSet",
     "Candidates",
@@ -49,6 +50,7 @@ __all__ = [
     "answering",
     "fit",
     "fit_gaussians",
+    "make_attributor",
     "measure_calibration",
     "measure_open_set",
 ]

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from redhanded.attributors.calibration_set import CalibrationSet
@@ -28,6 +28,18 @@ class AttributorCard(Record):
     collapsed: bool
     files: dict[str, str]  # beside the card: name -> SHA-256
     powers: tuple[Annotated[float, Field(ge=0, le=100)], ...] = ()  # fitted for its parts, where it joins several
+
+
+class AttributorKind(NamedTuple):
+    """A row of `ATTRIBUTORS`."""
+
+    attributor: type[Any]  # called as attributor(settings, seed)
+    settings: type[BaseModel]
+    summary: str
+    paper: str
+    version: int = 1  # raised when fitting gives another attributor: it is fitted again
+    whole: bool = False  # fitted once on all sets of a study; a question's answer is a marginal
+    parts: tuple[str, ...] = ()  # what it joins, each of them whole
 
 
 class Prediction(NamedTuple):

@@ -18,12 +18,15 @@ from torch import Tensor
 from redhanded.attributors.base import Attributor
 from redhanded.attributors.marginal import answering
 from redhanded.attributors.network import NetworkAttributor, NetworkSettings
-from redhanded.attributors.table import ATTRIBUTORS
+from redhanded.attributors.table import ATTRIBUTORS, make_attributor
 from redhanded.data import MIN_SIDE, as_float
 from redhanded.errors import DataError
 from redhanded.sets import Samples
 
-BLIND = {name: row for name, row in ATTRIBUTORS.items() if row.attributor.knowledge == "blind"}  # see the image alone
+
+def blind_attributors() -> list[str]:
+    """The names of the attributors that see the image alone."""
+    return [name for name, row in ATTRIBUTORS.items() if row.attributor.knowledge == "blind"]
 
 
 class AttackClassifier(ClassifierMixin, BaseEstimator):
@@ -91,8 +94,10 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
     def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote; its classes are text. Raises RunError or DataError where it cannot be used."""
         attributor = Attributor.load(Path(folder))
-        if not isinstance(attributor, NetworkAttributor) or attributor.kind not in BLIND:
-            raise DataError(f"expected an attributor of {', '.join(BLIND)} in {folder}, found {attributor.kind}")
+        if not isinstance(attributor, NetworkAttributor) or attributor.kind not in blind_attributors():
+            raise DataError(
+                f"expected an attributor of {', '.join(blind_attributors())} in {folder}, found {attributor.kind}"
+            )
         loaded = cls(attributor=attributor.kind, settings=attributor.settings, seed=attributor.seed)
         loaded.classes_ = np.array(attributor.classes_)
         return loaded._take(attributor)
@@ -103,17 +108,14 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def _unfitted(self) -> Attributor:
-        if self.attributor not in BLIND:
-            raise DataError(f"expected an attributor of {', '.join(BLIND)}, found {self.attributor!r}")
-        row = BLIND[self.attributor]
+        if self.attributor not in blind_attributors():
+            raise DataError(f"expected an attributor of {', '.join(blind_attributors())}, found {self.attributor!r}")
         try:
-            settings = row.settings.model_validate(self.settings or {})
+            return make_attributor(self.attributor, self.settings or {}, self.seed)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, ("settings", *first["loc"])))
             raise DataError(f"expected settings of {self.attributor}, found: {where}: {first['msg']}") from None
-        attributor: Attributor = row.attributor(settings, self.seed)
-        return attributor
 
     def _take(self, attributor: Attributor) -> Self:
         if attributor.collapsed_:

@@ -1,9 +1,11 @@
-"""The table of the attributors: one row of `ATTRIBUTORS` each."""
+"""The table of the attributors: one row of `ATTRIBUTORS` each, and `make_attributor`, which makes one by name."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel
 
+from redhanded.attributors.base import Attributor, AttributorKind
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.cnn6 import Cnn6
 from redhanded.attributors.forensic import Forensic, ForensicEach
@@ -12,21 +14,9 @@ from redhanded.attributors.joined import Joined, JoinedSettings
 from redhanded.attributors.magnitude import Magnitude
 from redhanded.attributors.network import NetworkSettings
 from redhanded.attributors.oracle import Oracle
+from redhanded.core import Table
 
-
-class AttributorKind(NamedTuple):
-    """A row of `ATTRIBUTORS`."""
-
-    attributor: type[Any]  # called as attributor(settings, seed)
-    settings: type[BaseModel]
-    summary: str
-    paper: str
-    version: int = 1  # raised when fitting gives another attributor: it is fitted again
-    whole: bool = False  # fitted once on all sets of a study; a question's answer is a marginal
-    parts: tuple[str, ...] = ()  # what it joins, each of them whole
-
-
-ATTRIBUTORS: dict[str, AttributorKind] = {
+_OURS: dict[str, AttributorKind] = {
     "cnn6": AttributorKind(Cnn6, NetworkSettings, "six convolutions on the pixels of the image", "Dotter et al. 2021"),
     "forensic": AttributorKind(
         Forensic,
@@ -67,3 +57,11 @@ ATTRIBUTORS: dict[str, AttributorKind] = {
         Magnitude, NetworkSettings, "the floor: the L2 and Linf size of the true perturbation", "none: a control"
     ),
 }
+ATTRIBUTORS = Table("redhanded.attributors", AttributorKind, lambda row: row.attributor.kind, _OURS)
+
+
+def make_attributor(name: str, settings: BaseModel | Mapping[str, Any], seed: int = 0) -> Attributor:
+    """An attributor of `ATTRIBUTORS` that is not fitted; raises pydantic's ValidationError for other settings."""
+    row = ATTRIBUTORS[name]
+    attributor: Attributor = row.attributor(row.settings.model_validate(settings), seed)
+    return attributor

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from redhanded.attributors import ATTRIBUTORS, HELD_OUT, AttributorCard
+from redhanded.attributors import ATTRIBUTORS, HELD_OUT, AttributorCard, make_attributor
 from redhanded.bundle.card import BundleCard, Part
 from redhanded.core import WEIGHTS, file_digest, read_record
 from redhanded.errors import RedhandedError
@@ -163,11 +163,10 @@ def check_attributor(folder: Path, part: Part) -> None:
         if card.channels > MOST_CHANNELS or not 2 <= len(set(card.classes)) == len(card.classes) <= MOST_CLASSES:
             expected = f"at most {MOST_CHANNELS} channels and 2 to {MOST_CLASSES} different classes"
             raise bad_bundle(place, expected, f"{card.channels} and {len(card.classes)}")
-        row = ATTRIBUTORS[card.kind]
-        attributor = row.attributor(row.settings.model_validate(card.settings), card.seed)
+        attributor: Any = make_attributor(card.kind, card.settings, card.seed)
         attributor.classes_, attributor.shape_, attributor.channels_ = card.classes, card.shape, card.channels
         with torch.device("meta"):  # shapes without memory
-            network = attributor.build([0.0] * card.channels, [1.0] * card.channels)
+            network: nn.Module = attributor.build([0.0] * card.channels, [1.0] * card.channels)
         _check_weights(network, place / WEIGHTS)
         _check_held_out(place / HELD_OUT, len(card.classes))
     # The features of one that joins several are those of its first.

@@ -2,6 +2,7 @@ from .environment import DECISIVE, command_line, commit, core_count, execution_e
 from .hashing import digest, file_digest, seed_for
 from .isolation import untouched_model, untouched_random_state
 from .norms import Norm, dual_norm_of, norm_of, per_image
+from .plugins import PluginWarning, Table
 from .records import Outcome, R, Record, read_record, validate_record, write_record
 from .statistics import confusion_matrix, holm, p_above_chance, wilson_interval
 from .weights import WEIGHTS, load_weights, require_digest, save_weights
@@ -11,8 +12,10 @@ __all__ = [
     "WEIGHTS",
     "Norm",
     "Outcome",
+    "PluginWarning",
     "R",
     "Record",
+    "Table",
     "command_line",
     "commit",
     "confusion_matrix",

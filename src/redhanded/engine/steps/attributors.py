@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, Joined, Prediction
+from redhanded.attributors import ATTRIBUTORS, Attributor, Joined, Prediction, make_attributor
 from redhanded.core import seed_for
 from redhanded.data import PIXELS, Pixels
 from redhanded.engine.step import Done, Step
@@ -83,8 +83,7 @@ class FitOnAll(Step):
         refs = [ref for ref, split in by_place if split == "train"]
         shown = [ref for ref in refs if ref.attack.family != self.without]
         samples = load_sets(shown, read, self.pixels, seed_for(*what, "pick"), self.most)
-        kind = ATTRIBUTORS[self.attributor]
-        attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed_for(*what))
+        attributor = make_attributor(self.attributor, self.settings, seed_for(*what))
         place, show = folder.attributor(self.key), ACCESS[attributor.knowledge]
         attributor.fit(show(self.sets, folder, "train", samples)).save(place)
         able = {ref: read(ref, "test", "eligible", None) for ref in refs}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, Prediction, answering
+from redhanded.attributors import ATTRIBUTORS, Attributor, Prediction, answering, make_attributor
 from redhanded.core import read_record, seed_for
 from redhanded.data import Pixels
 from redhanded.engine.step import Done, Step
@@ -166,9 +166,8 @@ class FitOnQuestion(Step):
         started, images = time.monotonic(), self.images
         classes, picked = images.pick(folder)
         if picked.enough:
-            kind = ATTRIBUTORS[self.attributor]
             seed = seed_for(images.question.id, self.attributor, images.pixels, images.seed)
-            attributor: Attributor = kind.attributor(kind.settings.model_validate(self.settings), seed)
+            attributor = make_attributor(self.attributor, self.settings, seed)
             shown = images.samples(folder, classes, picked, "train", attributor.knowledge)
             attributor.fit(shown).save(folder.attributor(self.key))
         return Done(seconds=time.monotonic() - started)
