@@ -61,7 +61,7 @@ def test_titles_are_told_apart_and_the_papers_are_as_it_has_them() -> None:
 
 
 def test_the_example_is_an_attack_after_two_edits(monkeypatch: pytest.MonkeyPatch) -> None:
-    module, row = re.findall(r"```python\n(.*?)```", ADDING, re.DOTALL)
+    module, row, checks = re.findall(r"```python\n(.*?)```", ADDING, re.DOTALL)
     names: dict[str, Any] = {"__name__": "redhanded.attacks.blend", "AttackKind": AttackKind}
     exec(module, names)  # noqa: S102 (our own page)
     ((name, kind),) = eval(f"{{{row}}}", names).items()  # noqa: S307
@@ -75,6 +75,7 @@ def test_the_example_is_an_attack_after_two_edits(monkeypatch: pytest.MonkeyPatc
         spec(model.eval(), images, labels)
     monkeypatch.setitem(ATTACKS, name, kind)
     torch.testing.assert_close(spec(model, images, labels).images, expected)
+    exec(checks.partition("check_attributor(")[0], names)  # noqa: S102
     (made,) = redhanded.generate(model, images, labels, [spec])
     assert spec.label == "blend-linf-eps=0.1"
     assert made.attacked.all()

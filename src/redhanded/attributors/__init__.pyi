@@ -12,7 +12,7 @@ from .joined import Joined, JoinedSettings
 from .magnitude import Magnitude
 from .mahalanobis import ACCEPTED, Gaussians
 from .marginal import Marginal, answering
-from .network import NetworkSettings
+from .network import NetworkAttributor, NetworkSettings
 from .openset import CHOSEN, DETECTORS, SURE, OpenSet, fit_gaussians, measure_open_set
 from .oracle import Oracle
 from .table import ATTRIBUTORS, make_attributor
@@ -42,6 +42,7 @@ __all__ = [
     "Knowledge",
     "Magnitude",
     "Marginal",
+    "NetworkAttributor",
     "NetworkSettings",
     "OpenSet",
     "Oracle",

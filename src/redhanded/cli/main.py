@@ -172,7 +172,8 @@ def export(
 def main() -> None:
     """Run the command line; a user's mistake gives one line and exit code 2, Ctrl-C exit code 130."""
     try:
-        app()
+        with _warnings_in_one_line():
+            app()
     except RedhandedError as error:
         sys.stderr.write(f"redhanded: {error}\n")
         sys.exit(2)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +15,7 @@ from typing import Protocol
 
 import torch
 
-from redhanded.core import core_count, execution_environment, write_record
+from redhanded.core import PluginWarning, core_count, execution_environment, write_record
 from redhanded.engine.step import Step
 from redhanded.engine.store import RunFolder
 from redhanded.errors import RunError
@@ -108,6 +109,7 @@ def start_worker(started: Event | None = None) -> None:
     if started is not None:
         started.set()
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore", PluginWarning)  # the parent has told
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
