@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from redhanded.attacks.spec import AttackSpec, expected_one_of
+from redhanded.attacks.spec import AttackSpec
 from redhanded.attacks.table import ATTACKS
-from redhanded.errors import AttackError
+from redhanded.errors import AttackError, expected_one_of
 
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*")
 _PARAMETER = re.compile(r"\s*(\w+)\s*=\s*(\S+)\s*")
@@ -36,5 +36,5 @@ def parse_attack(text: str) -> AttackSpec:
 def make_attack(family: str, /, **parameters: Any) -> AttackSpec:
     """The specification of a family in `ATTACKS` with these parameters; AttackError as in `parse_attack`."""
     if family not in ATTACKS:
-        raise AttackError(expected_one_of("attack", family, ATTACKS))
+        raise AttackError(expected_one_of("the attack", family, ATTACKS))
     return ATTACKS[family].spec(**parameters)

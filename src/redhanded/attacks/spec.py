@@ -1,8 +1,7 @@
 """What every attack shares: the specification (which is the label to recover) and the calling convention."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
-from redhanded.errors import AttackError
+from redhanded.errors import AttackError, expected_one_of
 
 ToolchainName = Literal["redhanded", "foolbox", "art", "torchattacks", "advlib", "cleverhans"]
 _DTYPES = (torch.float32, torch.float64)  # of images that an attack is called with
@@ -45,7 +44,7 @@ class AttackSpec(BaseModel):
         fields = type(self).model_fields
         for name in parameters:
             if name not in fields:
-                raise AttackError(expected_one_of(f"parameter of {self.family}", name, fields))
+                raise AttackError(expected_one_of(f"the parameter of {self.family}", name, fields))
         try:
             super().__init__(**parameters)
         except ValidationError as error:
@@ -145,14 +144,6 @@ def default_text(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     return field.default_factory.text if isinstance(field.default_factory, Rule) else str(field.default)
-
-
-def expected_one_of(what: str, found: str, known: Iterable[str]) -> str:
-    """What is wrong with a name that is not among those known, with the nearest of them."""
-    names = list(known)
-    near = get_close_matches(found, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"expected the {what} to be one of {', '.join(names)}, found {found!r}{hint}"
 
 
 def check_batch(images: Tensor, dtypes: Sequence[torch.dtype], **per_image: Tensor) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from redhanded.attributors.calibration_set import CalibrationSet
 from redhanded.core import Record, read_record
-from redhanded.errors import RunError
+from redhanded.errors import RunError, first_problem
 from redhanded.sets import Samples
 
 Knowledge = Literal["blind", "candidates", "oracle"]
@@ -94,6 +94,5 @@ class Attributor(ABC):
         try:
             return ATTRIBUTORS[card.kind].attributor.from_card(card, Path(folder))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, ("settings", *first["loc"])))
-            raise RunError(f"expected settings of {card.kind} in {path}, found: {where}: {first['msg']}") from None
+            problem = first_problem(error, "settings")
+            raise RunError(f"expected settings of {card.kind} in {path}, found: {problem}") from None

@@ -20,7 +20,7 @@ from redhanded.attributors.marginal import answering
 from redhanded.attributors.network import NetworkAttributor, NetworkSettings
 from redhanded.attributors.table import ATTRIBUTORS, make_attributor
 from redhanded.data import MIN_SIDE, as_float
-from redhanded.errors import DataError
+from redhanded.errors import DataError, first_problem
 from redhanded.sets import Samples
 
 
@@ -113,9 +113,8 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
         try:
             return make_attributor(self.attributor, self.settings or {}, self.seed)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, ("settings", *first["loc"])))
-            raise DataError(f"expected settings of {self.attributor}, found: {where}: {first['msg']}") from None
+            problem = first_problem(error, "settings")
+            raise DataError(f"expected settings of {self.attributor}, found: {problem}") from None
 
     def _take(self, attributor: Attributor) -> Self:
         if attributor.collapsed_:

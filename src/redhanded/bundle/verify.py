@@ -19,7 +19,7 @@ from torch import nn
 from redhanded.attributors import ATTRIBUTORS, HELD_OUT, AttributorCard, make_attributor
 from redhanded.bundle.card import BundleCard, Part
 from redhanded.core import WEIGHTS, file_digest, read_record
-from redhanded.errors import RedhandedError
+from redhanded.errors import RedhandedError, one_line
 from redhanded.models import VICTIMS, Normalise, VictimCard
 
 CARD_FILE, EXAMPLES_FILE = "bundle.json", "examples.safetensors"
@@ -49,8 +49,7 @@ def bad_bundle(where: object, expected: str, found: str, remedy: str = _REMEDY) 
 
 
 def _one_line(text: str, remedy: str) -> BundleError:
-    line = " ".join(f"{text}; {remedy}".split())
-    return BundleError("".join(char if char.isprintable() else "?" for char in line))
+    return BundleError(one_line(f"{text}; {remedy}"))
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
+from redhanded.errors import one_line
+
 Row = TypeVar("Row")
 _entry_points = cache(entry_points)  # all groups are in the same files
 
@@ -35,9 +37,9 @@ class Table(MutableMapping[str, Row]):
                     self._ours[point.name] = self._load(point)
                 except Exception as error:  # another package's import may raise anything
                     package = point.dist.name if point.dist else "an unknown package"
-                    reason = " ".join(str(error).split()) or type(error).__name__
+                    reason = str(error) or type(error).__name__
                     message = f"{self._group}: left out {point.name!r} of {package} ({point.value}): {reason}"
-                    warnings.warn(message, PluginWarning, stacklevel=4)
+                    warnings.warn(one_line(message), PluginWarning, stacklevel=4)
         return self._ours
 
     def _load(self, point: EntryPoint) -> Row:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from redhanded.errors import RunError
+from redhanded.errors import RunError, first_problem
 
 R = TypeVar("R", bound="Record")
 
@@ -44,7 +44,5 @@ def validate_record(kind: type[R], content: Any, where: str) -> R:
     try:
         return kind.model_validate_json(content) if isinstance(content, bytes) else kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        place = place if place.isprintable() else ascii(place)  # a key of the file's own may be anything
-        raise RunError(f"expected a {kind.__name__} in {where}, found: {place}: {first['msg']}") from None
+        whole = "" if error.errors()[0]["loc"] else "the file"
+        raise RunError(f"expected a {kind.__name__} in {where}, found: {first_problem(error, whole)}") from None

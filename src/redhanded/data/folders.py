@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from redhanded.errors import DataError
+from redhanded.errors import DataError, one_line
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 IMAGE_FORMATS = {
@@ -54,8 +54,7 @@ SMALL = ImageLimits(MAX_SIDE * MAX_SIDE, MAX_IMAGE_BYTES)  # images of a source
 
 def bad_data(where: object, expected: str, found: str, remedy: str) -> DataError:
     """A DataError of one printable line: the place, what was expected, what was found, what to do."""
-    text = " ".join(f"{where}: expected {expected}, found {found}; {remedy}".split())
-    return DataError("".join(char if char.isprintable() else "?" for char in text))
+    return DataError(one_line(f"{where}: expected {expected}, found {found}; {remedy}"))
 
 
 def read_arrays(path: Path) -> RawArrays:

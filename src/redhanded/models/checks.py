@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redhanded.core import p_above_chance, untouched_random_state
-from redhanded.errors import AttackError
+from redhanded.errors import AttackError, one_line
 from redhanded.models.training import device_of
 
 PAGE = "docs/model-checks.md"
@@ -115,8 +115,7 @@ def check_model(model: nn.Module, images: Tensor, labels: Tensor | None, needs_g
 
 def describe_error(error: BaseException) -> str:
     """The type of a foreign exception and what it says, in one printable line."""
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return "".join(char if char.isprintable() else "?" for char in text[:300])
+    return one_line(f"{type(error).__name__}: {error}").removesuffix(":")[:300]
 
 
 def spread_over(count: int, most: int) -> Tensor:

@@ -6,7 +6,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from redhanded.core import file_digest
-from redhanded.errors import AttackError
+from redhanded.errors import AttackError, did_you_mean
 from redhanded.models.checks import describe_error
 from redhanded.models.training import pick_device
 
@@ -92,8 +91,8 @@ def _import(path: Path) -> ModuleType:
 
 
 def _nearest(name: str, module: ModuleType) -> str:
-    near = get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
-    return f"did you mean {near[0]!r}?" if near else "give the name of a function or of a model"
+    hint = did_you_mean(name, [known for known in vars(module) if not known.startswith("_")])
+    return hint.removeprefix("; ") or "give the name of a function or of a model"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from redhanded import __version__
-from redhanded.errors import RedhandedError
+from redhanded.errors import RedhandedError, first_problem
 from redhanded.server import api, pages
 from redhanded.server.responses import RefusedError
 from redhanded.server.state import Site
@@ -53,10 +53,8 @@ def _mistake(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
     return RefusedError(
-        422, f"expected parameters that can be used, found {where}: {first['msg']}; see /docs"
+        422, f"expected parameters that can be used, found {first_problem(error)}; see /docs"
     ).response()
 
 

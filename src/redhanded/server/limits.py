@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from redhanded.errors import printable
 from redhanded.server.responses import RETRY, RefusedError
 
 MOST_BODY = 1 << 24  # bytes of one request
@@ -215,4 +216,4 @@ def _password(value: str) -> str:
 
 
 def _shown(text: str | None) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text or "none")[:100]
+    return printable(text or "none")[:100]

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from redhanded.core import Record
-from redhanded.errors import DataError
+from redhanded.errors import DataError, first_problem, printable
 from redhanded.server.limits import MOST_BODY
 from redhanded.server.responses import RefusedError
 from redhanded.verdicts import Evidence, Failure, digest_of, read_bytes
@@ -122,10 +122,11 @@ def _read_wishes(fields: Sequence[tuple[str, str]]) -> Wishes:
     try:
         return Wishes.model_validate({**plain, "prior": prior})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = _printable(".".join(map(str, first["loc"])))
-        remedy = f"the fields are {IMAGES}, {CLEAN}, {', '.join(Wishes.model_fields)}.FAMILY"
-        raise RefusedError(422, f"expected fields that can be used, found {where}: {first['msg']}; {remedy}") from None
+        found, remedy = (
+            first_problem(error)[:300],
+            f"the fields are {IMAGES}, {CLEAN}, {', '.join(Wishes.model_fields)}",
+        )
+        raise RefusedError(422, f"expected fields that can be used, found {found}; {remedy}.FAMILY") from None
 
 
 def read_images(files: Sequence[File], shape: Sequence[int]) -> list[Read]:
@@ -156,7 +157,7 @@ def read_clean(file: File | None, shape: Sequence[int]) -> Evidence | None:
 
 
 def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)[:300]
+    return printable(text)[:300]
 
 
 def describe_body() -> dict[str, object]:

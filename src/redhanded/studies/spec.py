@@ -1,6 +1,5 @@
 """Study specification: a TOML file, a scale and overrides become one resolved study."""
 
-import difflib
 import itertools
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from redhanded.attacks import ATTACKS, AttackSpec, make_attack, parse_attack
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import AS_FILE, AS_LEFT, PIXELS, Pixels
-from redhanded.errors import RedhandedError, StudyError
+from redhanded.errors import RedhandedError, StudyError, did_you_mean, expected_one_of
 from redhanded.models import VICTIMS, Training, VictimSpec
 from redhanded.sets import Split
 from redhanded.studies.questions import QUESTIONS, Grid
@@ -221,12 +220,7 @@ def _known(what: str, names: Iterable[str], table: Iterable[str]) -> None:
     choices = list(table)
     for name in names:
         if name not in choices:
-            raise StudyError(f"expected {what} to be one of {', '.join(choices)}, found {name!r}{_hint(name, choices)}")
-
-
-def _hint(name: str, choices: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(choices), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+            raise StudyError(expected_one_of(what, name, choices))
 
 
 def _first_problem(error: ValidationError, model: type[BaseModel] = StudyFile) -> str:
@@ -235,7 +229,7 @@ def _first_problem(error: ValidationError, model: type[BaseModel] = StudyFile) -
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
-        return f"unknown key {where!r}{_hint(key, _keys(problem['loc'][:-1], model))}"
+        return f"unknown key {where!r}{did_you_mean(key, _keys(problem['loc'][:-1], model))}"
     return f"{where or 'study'}: {problem['msg']}, found {problem['input']!r:.60}"
 
 

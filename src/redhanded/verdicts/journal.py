@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from redhanded.core import Record
-from redhanded.errors import RunError
+from redhanded.errors import RunError, first_problem
 from redhanded.verdicts.verdict import Failure, Verdict
 
 _START = b'{"time":"'  # of every line
@@ -47,8 +47,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
                 elif not _START.startswith(line.strip(b"\0")[: len(_START)]):  # a power cut may leave zeros
                     raise _no_journal(path, number, "something else")
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _no_journal(path, number, f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from None
+        raise _no_journal(path, number, first_problem(error)) from None
     except OSError as error:
         raise RunError(f"expected verdicts in {path}, found: {error.strerror or error}; check the path") from None
 

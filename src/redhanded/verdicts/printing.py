@@ -11,6 +11,7 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.text import Text
 
+from redhanded.errors import printable
 from redhanded.verdicts.verdict import Finding, Verdict
 
 ALTERNATIVES = 3  # shown for each dimension; --json has all
@@ -66,8 +67,7 @@ def _percent(probability: float) -> str:
 def _heading(verdict: Verdict) -> str:
     condition = verdict.condition
     count = f", {verdict.images} images of one actor" if verdict.images > 1 else ""
-    name = "".join(char if char.isprintable() else "?" for char in verdict.name)  # a name may hold a terminal's codes
-    return f"{name} ({condition.file_format}, {condition.form}, {verdict.knowledge}{count})"
+    return f"{printable(verdict.name)} ({condition.file_format}, {condition.form}, {verdict.knowledge}{count})"
 
 
 def _remarks(verdict: Verdict) -> list[str]:
