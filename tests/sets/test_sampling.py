@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from redhanded.sets import FEWEST, Design, choose_design, pick_rows
+from redhanded.sets import FEWEST, Design, choose_design, equally_many, pick_rows
 
 Success = list[NDArray[np.bool_]]
 
@@ -103,3 +103,12 @@ def of_counts(train: int, test: int) -> dict[str, Success]:
 )
 def test_paired_needs_enough_pairs_in_both_splits(train: int, test: int, design: Design) -> None:
     assert choose_design(of_counts(train, test)) == design  # type: ignore[arg-type]
+
+
+def test_equally_many_of_each_class_are_drawn_one_class_after_the_other() -> None:
+    rows = [np.arange(7), np.arange(100, 104), np.arange(50, 60)]
+    drawn = equally_many(rows, np.random.default_rng(3))
+    again = np.random.default_rng(3)
+    assert [part.tolist() for part in drawn] == [again.permutation(places)[:4].tolist() for places in rows]
+    assert [len(part) for part in equally_many(rows, np.random.default_rng(3), 2)] == [2, 2, 2]
+    assert [len(part) for part in equally_many([*rows, np.arange(0)], np.random.default_rng(3))] == [0, 0, 0, 0]

@@ -20,7 +20,7 @@ from redhanded.data import AS_FILE
 from redhanded.engine import RunCard, RunFolder, read_answers, read_run_records
 from redhanded.errors import RunError
 from redhanded.models import VictimCard
-from redhanded.sets import NO_VICTIM, SetRef, read_column
+from redhanded.sets import NO_VICTIM, SetRef, equally_many, read_column
 from redhanded.studies import Result, SetEntry, Study, told_apart
 
 EXAMPLES_A_SET = 4
@@ -149,7 +149,8 @@ def _measure(marginal: Marginal, answers: Answers) -> Measured | None:
     count = min(map(len, columns))
     if not count:
         return None
-    chosen = [column[torch.from_numpy(rng.permutation(len(column))[:count])] for column in columns]
+    rows = equally_many([np.arange(len(column)) for column in columns], rng)
+    chosen = [column[torch.from_numpy(kept)] for column, kept in zip(columns, rows, strict=True)]
     labels = torch.arange(len(columns)).repeat_interleave(count)
     log_proba = marginal.answer(torch.cat(chosen))
     return Measured(

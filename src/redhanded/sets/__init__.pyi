@@ -4,7 +4,7 @@ from .card import NO_VICTIM, SetCard, SetRef
 from .export import SET_EXPORTS, write_png
 from .gallery import GALLERY_FILE, Gallery
 from .generation import BATCH, attacked_index, calls, generate, make_sets, predict_classes, run_attacks
-from .sampling import FEWEST, Design, Pick, Samples, Split, choose_design, pick_rows
+from .sampling import FEWEST, Design, Pick, Samples, Split, choose_design, equally_many, pick_rows
 
 __all__ = [
     "BATCH",
@@ -25,6 +25,7 @@ __all__ = [
     "calls",
     "choose_design",
     "describe_set",
+    "equally_many",
     "generate",
     "make_sets",
     "pick_rows",

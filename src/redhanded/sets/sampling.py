@@ -66,6 +66,14 @@ def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int, m
     return [Pick(_one_set_each(able[:, kept], rng), kept) for able, kept in zip(success, rows, strict=True)]
 
 
+def equally_many(
+    rows: Sequence[NDArray[np.int64]], rng: np.random.Generator, most: int | None = None
+) -> list[NDArray[np.int64]]:
+    """A random part of each class's rows, in random order, as large as the smallest class and at most `most`."""
+    count = min(map(len, rows))
+    return [rng.permutation(places)[: count if most is None else min(count, most)] for places in rows]
+
+
 def _available(success: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """(classes, source images): whether any set of the class has it."""
     return np.stack([able.any(0) for able in success])

@@ -1,10 +1,9 @@
 """Is it only magnitude? Answers within bins of perturbation size, with equally many images of each class in a bin."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
+from redhanded.sets import equally_many
 from redhanded.studies.results import SizeBin
 
 BINS = 8
@@ -26,13 +25,8 @@ def size_matched_bins(
     bins = []
     for place in range(max(len(edges) - 1, 1)):
         rows = [np.flatnonzero((places == place) & (labels == name)) for name in names]
-        kept = _equally_many(rows, rng)
+        kept = np.concatenate(equally_many(rows, rng))
         if len(kept):
             low, high = float(l2[places == place].min()), float(l2[places == place].max())
             bins.append(SizeBin(low=low, high=high, n=len(kept), correct=int(right[kept].sum())))
     return bins
-
-
-def _equally_many(rows: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> NDArray[np.int64]:
-    fewest = min(map(len, rows))
-    return np.concatenate([rng.permutation(found)[:fewest] for found in rows])

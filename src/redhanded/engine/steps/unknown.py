@@ -13,7 +13,7 @@ from redhanded.engine.step import Step
 from redhanded.engine.steps.answers import read_answers
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
 from redhanded.engine.store import RunFolder
-from redhanded.sets import NO_VICTIM, SetRef
+from redhanded.sets import NO_VICTIM, SetRef, equally_many
 from redhanded.studies import Unknown
 
 MOST = 100  # images a set
@@ -99,8 +99,7 @@ class MeasureUnknown(Step):
         """The answers to equally many images of each set, and the family of each."""
         rng = np.random.default_rng(seed_for(self.id, self.fitted.basis.pixels, self.fitted.basis.seed))
         able = {name: np.flatnonzero(~answers[name].log_proba.isnan().any(1).numpy()) for name in names}
-        count = min(MOST, *map(len, able.values()))
-        rows = {name: torch.from_numpy(rng.permutation(found)[:count]) for name, found in able.items()}
+        rows = dict(zip(able, map(torch.from_numpy, equally_many(list(able.values()), rng, MOST)), strict=True))
         parts = [Prediction(*(part[chosen] for part in answers[name])) for name, chosen in rows.items()]
         families = [refs[name].attack.family for name, chosen in rows.items() for _ in chosen]
         return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True))), families
