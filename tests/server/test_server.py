@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import io
 import json
+import math
 import re
 import socket
 import threading
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -29,6 +30,7 @@ from redhanded.server.responses import Attribution, Refusal
 from redhanded.server.run import PatientProtocol
 from redhanded.server.submission import MOST_FILES, MOST_IMAGES, RAW
 from redhanded.verdicts import EXPORTS, Entry, Evidence, ExamineOptions, Verdict, read_bytes
+from support.pictures import read_panels
 from support.report_run import make_run
 from support.web_server import PATIENCE, Server, example_png, npz, send, serving
 
@@ -177,9 +179,14 @@ def test_an_export_is_a_file(server: Server, examiner: redhanded.Examiner, png: 
         assert json.loads(answer.text)
 
 
-def test_a_picture_is_drawn(server: Server, png: bytes) -> None:
-    answer = send(server, "/api/picture/1", ("a.png", png), ("b.png", png)).raise_for_status()
-    assert Image.open(io.BytesIO(answer.content)).format == "PNG"
+def test_a_picture_is_that_of_the_image_that_is_asked_for(server: Server, png: bytes, bundle: Path) -> None:
+    other = example_png(bundle, 20)
+    for place, data in enumerate((png, other)):
+        answer = send(server, f"/api/picture/{place}", ("a.png", png), ("b.png", other)).raise_for_status()
+        assert answer.headers["content-type"] == "image/png"
+        with Image.open(io.BytesIO(data)) as image:
+            expected = np.asarray(image) / 255
+        assert read_panels(answer.content)[0] == pytest.approx(expected, abs=2 / 255)
     assert send(server, "/api/picture/2", ("a.png", png), ("b.png", png)).status_code == 422
     assert send(server, "/api/picture/0", ("a.png", b"no image")).status_code == 422
 
@@ -191,11 +198,31 @@ def test_the_card_is_the_bundles(server: Server, examiner: redhanded.Examiner) -
 
 
 def test_campaigns_are_those_of_the_monitor(server: Server, verdicts: Path) -> None:
+    """All verdicts are of one moment: those with the same names are one campaign, but for controls and unknowns."""
+    grouped: dict[tuple[str, ...], list[Any]] = {}
+    for line in verdicts.read_text().splitlines():
+        verdict = json.loads(line)["verdict"]
+        likeliest = {name: finding["ranked"][0]["name"] for name, finding in verdict["findings"].items()}
+        if not verdict["unknown"] and likeliest["adversarial"] != "control":
+            key = tuple(likeliest.get(name, "") for name in ("family", "norm", "setting", "victim"))
+            grouped.setdefault(key, []).append(verdict)
+    assert len(grouped) > 1
     found = httpx.get(f"{server.url}/api/campaigns").json()["campaigns"]
-    assert found == json.loads(httpx.get(f"{server.url}/api/campaigns").text)["campaigns"] != []
     page = httpx.get(f"{server.url}/campaigns").text
-    assert all(one["setting"] in page for one in found)
-    assert "<b>0.png" not in page  # names are text
+    assert "<b>" not in page  # names are text
+    assert [(one["family"], one["norm"], one["setting"], one["victim"]) for one in found] == list(grouped)
+    for campaign, members in zip(found, grouped.values(), strict=True):
+        assert campaign["names"] == [verdict["name"] for verdict in members]
+        assert campaign["count"] == len(members)
+        assert campaign["first"] == campaign["last"] == "2030-01-02T03:04:05Z"
+        likelihoods = [
+            {one["name"]: one["probability"] for one in verdict["findings"]["family"]["ranked"]} for verdict in members
+        ]
+        products = {name: math.prod(one[name] for one in likelihoods) for name in likelihoods[0]}
+        combined = {one["name"]: one["probability"] for one in campaign["combined"]["family"]}
+        total = sum(products.values())
+        assert combined == pytest.approx({name: value / total for name, value in products.items()}, abs=1e-9)
+        assert campaign["setting"] in page
 
 
 # Pages
