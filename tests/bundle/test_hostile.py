@@ -33,16 +33,17 @@ from redhanded.verdicts.judge import _estimate
 from support import hostile_worker
 from support.hostile_bundles import BUNDLES, CARD, mend
 from support.hostile_files import CANARY, FILES, GREY, HEADER, ODD, SHAPE, SOUND, make_files, npy_header, npz
+from support.processes import PATIENCE
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
 SECONDS = 5.0  # of the processor, for one input
 MEMORY = 1 << 30  # bytes over the idle process
 LONGEST = 1500  # characters of a line
-PATIENCE = 600  # seconds that a process may take for the whole table; only so that nothing hangs
 LINE = re.compile(r"(.*: )?expected .+, found:? .+; .+")
 
 Told = dict[str, dict[str, Any]]
 T = TypeVar("T")
+pytestmark = pytest.mark.hostile
 
 
 def ask(*words: object) -> Told:

@@ -3,12 +3,9 @@
 import csv
 import hashlib
 import os
-import pty
 import re
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import count
@@ -36,6 +33,7 @@ from redhanded.models import load_model
 from redhanded.models.user_code import weights_digest
 from redhanded.sets import BATCH, AdversarialSet, read_provenance, read_set
 from redhanded.sets import attack_folder as sets
+from support.processes import PATIENCE, on_terminal
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
 SIZE, CLASSES = 12, 3
@@ -204,7 +202,9 @@ def whole(files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer
     """Two attacks on class folders, in a process of its own."""
     out = tmp_path_factory.mktemp("made") / "deep" / "sets"
     command = [str(REDHANDED), *words(files, "named", out, FGSM, DEEPFOOL), "--batch-size", "7"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"COLUMNS": "140"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | {"COLUMNS": "140"}
+    )
     return Answer(done.returncode, done.stdout, done.stderr), out
 
 
@@ -538,24 +538,8 @@ def test_what_breaks_off_leaves_nothing_half(
 def test_on_a_terminal_a_bar_is_shown_and_ctrl_c_is_answered(files: Path, tmp_path: Path) -> None:
     slow = "square(eps=1e-6, steps=200000)"
     command = words(files, "flat", tmp_path / "set", slow)
-    pid, terminal = pty.fork()
-    if not pid:
-        os.environ |= {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-        os.execv(REDHANDED, [str(REDHANDED), *command])  # noqa: S606
-    drawn, until, pressed = b"", time.monotonic() + 90, False
-    while True:
-        assert time.monotonic() < until
-        if not pressed and b"0/24" in drawn:
-            os.write(terminal, b"\x03")
-            pressed = True
-        try:
-            if select.select([terminal], [], [], 0.05)[0]:
-                drawn += os.read(terminal, 65536)
-        except OSError:  # Linux' way to say that nobody writes any more
-            break
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
-    screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode()).replace("\r", "\n")
+    code, screen = on_terminal([REDHANDED, *command], interrupt=lambda screen: "0/24" in screen)
+    assert code == 130
     assert screen.rstrip().endswith("redhanded: interrupted; nothing was written")
     assert "Traceback" not in screen
     assert list(tmp_path.iterdir()) == []

@@ -3,15 +3,12 @@
 import csv
 import json
 import os
-import pty
 import re
 import runpy
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +26,7 @@ from redhanded.engine import RunCard, RunFolder
 from redhanded.sets import read_column
 from redhanded.sets.adversarial_set import COLUMNS, MEASURED
 from redhanded.studies.spec import BUILT_IN
+from support.processes import PATIENCE, on_terminal, wait_for
 from support.tiny_study import write_source, write_study
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
@@ -57,7 +55,7 @@ class Answer:
 
 def redhanded(*words: object, program: Sequence[object] = (REDHANDED,)) -> Answer:
     command = [str(word) for word in (*program, *words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
@@ -133,13 +131,6 @@ def results(folder: RunFolder) -> dict[str, Any]:
     return records
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
-
-
 def children(parent: int) -> set[int]:
     """The living processes below a process."""
     found: set[int] = set()
@@ -202,7 +193,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(whole: tuple[Job, Answer], j
         workers = children(running.pid)
         running.kill()
     assert len(workers) >= 2
-    wait_for(lambda: not alive(workers), 30)
+    wait_for(lambda: not alive(workers))
     before = job.marks()
     assert len(before) >= 8
     assert not list(job.folder.results.rglob("*.json"))  # in the middle: the records are gathered at the end
@@ -228,21 +219,21 @@ def test_ctrl_c_while_the_workers_start(job: Job) -> None:
         workers = children(running.pid)
         assert [pid for pid in workers if not _deaf_to_ctrl_c(pid)] == []
         os.killpg(running.pid, signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
+        _, errors = running.communicate(timeout=PATIENCE)
     assert (running.returncode, errors) == (130, HINT + "\n")
-    wait_for(lambda: not alive(workers), 30)
+    wait_for(lambda: not alive(workers))
     assert not read_record(RunCard, job.folder.card).finished
 
 
 def test_on_a_terminal_three_bars_reach_their_totals_and_ctrl_c_is_answered(job: Job) -> None:
     wanted = job.words("--only", "setting/fgsm-l2/other")
-    code, screen = on_terminal(wanted, interrupt=lambda: len(job.marks()) >= 2)
+    code, screen = on_terminal([REDHANDED, *wanted], interrupt=lambda screen: len(job.marks()) >= 2)
     assert code == 130
     assert screen.rstrip().endswith(HINT)
     assert "Traceback" not in screen
     before = job.marks()
     assert 2 <= len(before) < 1 + 5 + 4 + 2
-    code, screen = on_terminal(wanted)
+    code, screen = on_terminal([REDHANDED, *wanted])
     assert code == 0
     assert "Traceback" not in screen
     bars = re.findall(r"(victims|adversarial sets|questions) +[━╸╺ ]+ *(\d+)/(\d+)", screen)
@@ -251,28 +242,6 @@ def test_on_a_terminal_three_bars_reach_their_totals_and_ctrl_c_is_answered(job:
     assert {name: int(done) for name, done, _ in bars} == totals  # the last of each
     assert f"report: {job.out}/report/report.html" in screen.replace("\n", "")
     assert {name: job.marks()[name] for name in before} == before
-
-
-def on_terminal(words: list[str], interrupt: Callable[[], bool] = lambda: False) -> tuple[int, str]:
-    """Run a command on a pseudo-terminal, type Ctrl-C once `interrupt` says so; its code and what it drew."""
-    pid, terminal = pty.fork()
-    if not pid:
-        os.environ |= {"TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
-        os.execv(REDHANDED, [str(REDHANDED), *words])  # noqa: S606
-    drawn, until, pressed = b"", time.monotonic() + 120, False
-    while True:
-        assert time.monotonic() < until
-        if not pressed and interrupt():
-            os.write(terminal, b"\x03")
-            pressed = True
-        try:
-            if select.select([terminal], [], [], 0.05)[0]:
-                drawn += os.read(terminal, 65536)
-        except OSError:  # Linux' way to say that nobody writes any more
-            break
-    os.close(terminal)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode()).replace("\r", "\n")
 
 
 # --- mistakes

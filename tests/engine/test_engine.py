@@ -49,6 +49,7 @@ from redhanded.sets import Gallery, Samples, SetCard, SetRef, Split, attacked_in
 from redhanded.sets.adversarial_set import COLUMNS
 from redhanded.studies import QUESTIONS, Choice, Question, Result, Study, Unknown, build_questions
 from redhanded.studies.questions import Grid
+from support.processes import PATIENCE, wait_for
 from support.tiny_study import TEST, TRAIN, InOrder, tiny_study, write_source, write_study
 
 SETTINGS = {  # of the tiny study, by family and norm: the labels of its sets
@@ -534,7 +535,7 @@ def test_a_folder_has_one_writer(tiny: Tiny, tmp_path: Path) -> None:
         wait_for(lambda: len(marks(RunFolder(out))) > 0 or other.poll() is not None)
         with pytest.raises(RunError, match="another run writing to it") as caught:
             tiny.run(out, wanted=(ONE,))
-        _, errors = other.communicate(timeout=120)
+        _, errors = other.communicate(timeout=PATIENCE)
     assert "\n" not in str(caught.value)
     assert (other.returncode, errors) == (0, b"")
     folder = RunFolder(out)
@@ -602,7 +603,7 @@ study = redhanded.load_study({str(tmp_path / "tiny.toml")!r})
 redhanded.run_study(study, {str(tmp_path / "run")!r}, sources={{"bars": Path({str(tiny.sources["bars"])!r})}})
 """
     script.write_text(f"from pathlib import Path\nimport redhanded\n{call}")
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 1
     *_, last = ended.stderr.splitlines()
     assert last == (
@@ -611,14 +612,6 @@ redhanded.run_study(study, {str(tmp_path / "run")!r}, sources={{"bars": Path({st
     )
     assert ended.stderr.count("Traceback") == 1  # the processes say nothing
     assert not marks(RunFolder(tmp_path / "run"))
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > until:
-            raise TimeoutError
-        time.sleep(0.02)
 
 
 # --- the executor, on steps of its own

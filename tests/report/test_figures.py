@@ -23,9 +23,7 @@ def test_the_gallery_shows_each_image_and_what_was_added_to_it(small: Path) -> N
         assert np.array_equal(upper.images[0].get_array(), image[0])
         added = (image - gallery.clean)[0].numpy()
         expected = 0.5 + 0.5 * added / np.abs(added).max()
-        assert np.asarray(lower.images[0].get_array()) == pytest.approx(
-            0.5 + 0.5 * added / np.abs(added).max(), abs=1e-6
-        )
+        assert np.asarray(lower.images[0].get_array()) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_confusion_is_shaded_by_the_share_of_its_row() -> None:

@@ -15,9 +15,9 @@ from redhanded.server.limits import Budget
 from redhanded.server.responses import RefusedError
 from redhanded.verdicts import Evidence, ExamineOptions, Failure, Verdict
 from redhanded.verdicts.evidence import from_array
+from support.processes import PATIENCE
 
 SHAPE = (1, 16, 16)
-PATIENCE = 60
 
 
 class Judge:

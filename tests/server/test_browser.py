@@ -12,7 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from redhanded.server.pages import PAGES
-from support.web_server import PATIENCE, Server, example_png, serving
+from support.processes import PATIENCE
+from support.web_server import Server, example_png, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
@@ -26,7 +27,10 @@ DROP = """([place, files]) => {
       new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed (Debian: apt-get install chromium)"),
+]
 Open = Callable[..., Page]
 
 

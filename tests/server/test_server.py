@@ -8,7 +8,6 @@ import math
 import re
 import socket
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +30,9 @@ from redhanded.server.run import PatientProtocol
 from redhanded.server.submission import MOST_FILES, MOST_IMAGES, RAW
 from redhanded.verdicts import EXPORTS, Entry, Evidence, ExamineOptions, Verdict, read_bytes
 from support.pictures import read_panels
+from support.processes import PATIENCE, wait_for
 from support.report_run import make_run
-from support.web_server import PATIENCE, Server, example_png, npz, send, serving
+from support.web_server import Server, example_png, npz, send, serving
 
 GIGABYTE = 1 << 30
 NUMBER = r"-?\d+\.\d+(?:e-?\d+)?"
@@ -625,10 +625,3 @@ def test_a_stop_finishes_what_was_accepted(bundle: Path, png: bytes) -> None:
 def waiting(server: Server) -> int:
     """Images accepted and not yet judged."""
     return int(httpx.get(f"{server.url}/healthz", timeout=PATIENCE).json()["waiting"])
-
-
-def wait_for(done: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)

@@ -18,8 +18,7 @@ import numpy as np
 from PIL import Image
 
 from redhanded.bundle import load_bundle
-
-PATIENCE = 400  # seconds, for a machine that is busy with much else
+from support.processes import PATIENCE
 
 
 class Server:

@@ -31,6 +31,7 @@ from redhanded.verdicts.judge import COVERAGE, unknown_reason
 from redhanded.verdicts.printing import CSV_COLUMNS
 from redhanded.verdicts.statement import ICD_203, words_for
 from support.pictures import read_panels
+from support.processes import PATIENCE
 from support.tiny_bundle import KnownImages
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
@@ -530,7 +531,7 @@ def test_neighbours_do_not_matter(examiner: redhanded.Examiner) -> None:
 def test_the_same_bytes_give_the_same_json_in_other_processes(bundle: Path, pngs: list[Path], tmp_path: Path) -> None:
     np.save(pngs[0].parent / "float.npy", np.random.default_rng(0).random((16, 16)).astype(np.float32))
     command = [REDHANDED, "attribute", pngs[0].parent, "--bundle", bundle, "--json"]
-    one, other = (subprocess.run(command, capture_output=True, timeout=300) for _ in range(2))
+    one, other = (subprocess.run(command, capture_output=True, timeout=PATIENCE) for _ in range(2))
     assert (one.returncode, one.stderr) == (0, b"")
     assert one.stdout == other.stdout
     assert len(one.stdout.splitlines()) == len(pngs) + 1

@@ -23,10 +23,10 @@ from redhanded.verdicts.evidence import MOST_BYTES
 from redhanded.verdicts.examine import BATCH
 from redhanded.verdicts.journal import open_journal, read_entries
 from redhanded.verdicts.verdict import Alternative
+from support.processes import PATIENCE
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
 MORNING = datetime(2030, 5, 17, 8, tzinfo=UTC)
-LONG = 300  # seconds after which a process that should have answered counts as hung
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_a_watcher_that_is_ended_amid_its_work_is_gone_on_with(
         assert process.stdout is not None
         assert process.stdout.readline()  # the first batch is on the disk; nobody reads on, so the next waits
         process.send_signal(number)
-        _, errors = process.communicate(timeout=LONG)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (code, "")
     done = list(read_entries(out))
     assert len(done) >= BATCH
