@@ -19,6 +19,16 @@ torch.set_num_threads(1)  # the tests run side by side; more threads each would 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
 settings.load_profile("no clock")
 
+RUNS = {"finished", "others", "trained_run", "whole"}  # fixtures that run a study
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what waits for a whole study to be run."""
+    for item in items:
+        if isinstance(item, pytest.Function) and RUNS.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def separable() -> tuple[Tensor, Tensor]:

@@ -41,7 +41,6 @@ def test_a_bundle_is_packed_once_from_a_run(bundle: Path, tmp_path: Path) -> Non
         pack_bundle(tmp_path, tmp_path / "b")
 
 
-@pytest.mark.slow
 def test_a_bundle_of_a_trained_run_is_whole_and_answers(trained_run: Path, tmp_path: Path) -> None:
     card = pack_bundle(trained_run, tmp_path / "bundle")
     assert form(card) == form(load_bundle(tiny_bundle.BUNDLE).card)
@@ -57,7 +56,6 @@ def test_a_bundle_of_a_trained_run_is_whole_and_answers(trained_run: Path, tmp_p
                 assert sum(one.probability for one in finding.ranked) == pytest.approx(1)
 
 
-@pytest.mark.slow
 def test_a_bundle_without_victims_answers_blind_as_the_whole_one(trained_run: Path, tmp_path: Path) -> None:
     pack_bundle(trained_run, tmp_path / "whole")
     card = pack_bundle(trained_run, tmp_path / "secret", without_victims=True)
@@ -70,14 +68,12 @@ def test_a_bundle_without_victims_answers_blind_as_the_whole_one(trained_run: Pa
     ]
 
 
-@pytest.mark.slow
 def test_packing_twice_gives_the_same_bytes(trained_run: Path, tmp_path: Path) -> None:
     pack_bundle(trained_run, tmp_path / "once")
     pack_bundle(trained_run, tmp_path / "again")
     assert load_bundle(tmp_path / "again").digest == load_bundle(tmp_path / "once").digest
 
 
-@pytest.mark.slow
 def test_where_a_bundle_cannot_be_written_is_one_line(trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"expected to read .* and to write"):

@@ -209,6 +209,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(whole: tuple[Job, Answer], j
     assert found == {name for name in expected if name.startswith(asked)}
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_workers_start(job: Job) -> None:
     """Sent to the whole group, as a terminal does: a worker that is still importing must not answer it."""
     running = subprocess.Popen(
@@ -225,6 +226,7 @@ def test_ctrl_c_while_the_workers_start(job: Job) -> None:
     assert not read_record(RunCard, job.folder.card).finished
 
 
+@pytest.mark.slow
 def test_on_a_terminal_three_bars_reach_their_totals_and_ctrl_c_is_answered(job: Job) -> None:
     wanted = job.words("--only", "setting/fgsm-l2/other")
     code, screen = on_terminal([REDHANDED, *wanted], interrupt=lambda screen: len(job.marks()) >= 2)

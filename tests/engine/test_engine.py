@@ -368,6 +368,7 @@ def test_a_changed_metric_fits_nothing_again(tiny: Tiny, copied: RunFolder, monk
     assert made_since(before, copied, tiny.steps()) == expected
 
 
+@pytest.mark.slow
 def test_fresh_forgets_what_was_done(tiny: Tiny, tmp_path: Path) -> None:
     folder = tiny.run(tmp_path / "run", wanted=(ONE,))
     (folder.root / "notes.txt").write_text("mine")
@@ -410,6 +411,7 @@ def marks_with(folder: RunFolder, content: bytes) -> list[Path]:
     return [path for path in (folder.root / "steps").glob("*.json") if path.read_bytes() == content]
 
 
+@pytest.mark.slow
 def test_the_executor_that_is_given_does_the_steps(tiny: Tiny, tmp_path: Path) -> None:
     told: list[list[str]] = []
 
@@ -525,6 +527,7 @@ def test_the_study_seed_decides_which_images_are_attacked(tiny: Tiny) -> None:
 ONE = "setting/fgsm-l2/other"  # the smallest question
 
 
+@pytest.mark.slow
 def test_a_folder_has_one_writer(tiny: Tiny, tmp_path: Path) -> None:
     """And `only`, on a fresh folder: what is not needed is not made."""
     out = tmp_path / "run"
@@ -595,6 +598,7 @@ def test_a_pool_found_broken_when_a_step_is_handed_over_is_told_alike(
         LocalExecutor(1).run([Write("b")], RunFolder(tmp_path), lambda step: None)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_the_true_reason(tiny: Tiny, tmp_path: Path) -> None:
     write_study(tmp_path / "tiny.toml")
     script = tmp_path / "script.py"
@@ -796,6 +800,7 @@ class MadeUpSet:
         return made if rows is None else made[rows]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_held_out_is_asked_about_and_never_learned_from(tmp_path: Path) -> None:
     architectures = {"alexnet": "alexnet", "vgg16": "vgg16", "other": "alexnet", "more": "vgg16"}
     attack, read, folder = FGSM(norm="l2", eps=1.0), dict[Split, set[str]](), RunFolder(tmp_path)

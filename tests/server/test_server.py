@@ -581,6 +581,7 @@ def test_who_hangs_up_disturbs_nobody(server: Server, png: bytes) -> None:
     assert send(server, "/api/attribute", ("a.png", png)).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_thousand_at_once_are_answered_or_told_to_come_again(server: Server, png: bytes) -> None:
     idle = server.memory("VmRSS")
     request = post(f"{PNG}Content-Length: {len(png)}\r\n", png, "/api/attribute?blind=1")
@@ -606,6 +607,7 @@ def test_a_thousand_at_once_are_answered_or_told_to_come_again(server: Server, p
     assert send(server, "/api/attribute", ("a.png", png)).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_stop_finishes_what_was_accepted(bundle: Path, png: bytes) -> None:
     many = npz(np.repeat(np.array(Image.open(io.BytesIO(png)))[None, None], 40, 0))
     with serving(bundle) as server, ThreadPoolExecutor(20) as clients:

@@ -528,6 +528,7 @@ def test_neighbours_do_not_matter(examiner: redhanded.Examiner) -> None:
             assert one.fingerprints == other.fingerprints
 
 
+@pytest.mark.slow
 def test_the_same_bytes_give_the_same_json_in_other_processes(bundle: Path, pngs: list[Path], tmp_path: Path) -> None:
     np.save(pngs[0].parent / "float.npy", np.random.default_rng(0).random((16, 16)).astype(np.float32))
     command = [REDHANDED, "attribute", pngs[0].parent, "--bundle", bundle, "--json"]

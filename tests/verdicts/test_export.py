@@ -344,6 +344,7 @@ def case_graph(verdicts: list[Verdict], examiner: redhanded.Examiner) -> rdflib.
     return rdflib.Graph().parse(data=write_case(verdicts, examiner.bundle, TIME), format="json-ld")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "conforms"),
     [

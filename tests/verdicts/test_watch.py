@@ -147,6 +147,7 @@ def test_wherever_a_line_was_torn_nothing_is_lost_and_nothing_said_twice(
             assert marks(list(read_entries(out))) == whole, cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0), (signal.SIGINT, 0)]
 )
@@ -304,6 +305,7 @@ def test_a_folder_that_goes_away_and_comes_back(
     assert [entry.path for entry in watch_folder(examiner, inbox, out, wait=wait)] == paths
 
 
+@pytest.mark.slow
 def test_thousands_at_once(examiner: redhanded.Examiner, examples: np.ndarray, inbox: Path, out: Path) -> None:
     paths = fill(inbox, examples, 2000)
     assert [entry.path for entry in once(examiner, inbox, out)] == paths
