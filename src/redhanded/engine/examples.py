@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from redhanded.core import read_record
 from redhanded.data import AS_FILE, AS_LEFT, Pixels
@@ -23,12 +22,18 @@ def write_examples(steps: Sequence[DescribeSet], folder: RunFolder) -> list[Path
     """
     done, labels = _chosen(steps, folder, AS_FILE)
     victims = list(dict.fromkeys(step.ref.victim for step in done))
+    by_place = {(step.ref.victim, step.ref.attack.label, step.split): step for step in done}
     paths = []
     for turn, label in enumerate(labels):
-        wanted = (victims[turn % len(victims)], label, "test")
-        for step in done:
-            if (step.ref.victim, step.ref.attack.label, step.split) == wanted:
-                paths += _write_first(step, folder)
+        step = by_place.get((victims[turn % len(victims)], label, "test"))
+        if step is None:
+            continue
+        for row in np.flatnonzero(step.column(folder, f"success_{AS_FILE}"))[:1]:
+            index = step.column(folder, "index", np.array([row]))[0]
+            path = folder.root / "examples" / f"{step.ref.victim}_{label}_test{index}.png"
+            path.parent.mkdir(exist_ok=True)
+            write_png(step.column(folder, "images", np.array([row]))[0], path)
+            paths.append(path)
     return paths
 
 
@@ -45,7 +50,10 @@ def write_attacked(steps: Sequence[DescribeSet], folder: RunFolder) -> None:
     if common:
         index, victim = min(common), first[0].measured[0].sets.victim
         clean = open_source(victim.source, victim.source_path).split("test").images[index]
-        images = {label: _image(step, folder, index) for label, step in shown.items()}
+        images = {}
+        for label, step in shown.items():
+            rows = np.flatnonzero(step.column(folder, "index") == index)
+            images[label] = torch.from_numpy(step.column(folder, "images", rows)[0])
         name = first[0].ref.victim
         Gallery(name, index, torch.from_numpy(clean).float() / 255, images).save(folder.figure2)
 
@@ -55,19 +63,3 @@ def _chosen(steps: Sequence[DescribeSet], folder: RunFolder, pixels: Pixels) -> 
     done = [step for step in steps if step.ref.victim != NO_VICTIM and folder.mark(step.key).is_file()]
     chosen = choose_settings([read_record(SetCard, folder.mark(step.key)) for step in done], pixels)
     return done, [choice.label for choice in chosen.values()]
-
-
-def _image(step: DescribeSet, folder: RunFolder, index: int) -> Tensor:
-    rows = np.flatnonzero(step.column(folder, "index") == index)
-    return torch.from_numpy(step.column(folder, "images", rows)[0])
-
-
-def _write_first(step: DescribeSet, folder: RunFolder) -> list[Path]:
-    rows = np.flatnonzero(step.column(folder, f"success_{AS_FILE}"))[:1]
-    paths = []
-    for row, index in zip(rows, step.column(folder, "index", rows), strict=True):
-        path = folder.root / "examples" / f"{step.ref.victim}_{step.ref.attack.label}_test{index}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_png(step.column(folder, "images", np.array([row]))[0], path)
-        paths.append(path)
-    return paths

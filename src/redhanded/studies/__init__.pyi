@@ -2,6 +2,7 @@ from .dimensions import DIMENSIONS, Name, SetEntry, told_apart
 from .evaluation import (
     ACTOR,
     Picked,
+    ReadColumn,
     Scores,
     column_of,
     labels_of,
@@ -31,6 +32,7 @@ __all__ = [
     "Picked",
     "Question",
     "QuestionKind",
+    "ReadColumn",
     "Result",
     "Scores",
     "SetEntry",

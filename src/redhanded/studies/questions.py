@@ -38,16 +38,15 @@ class Selector(NamedTuple):
         return [ref for ref in pool if ref.attack.label == chosen[ref.attack.family, ref.attack.norm].label]
 
     def _agrees(self, ref: SetRef) -> bool:
-        wanted = {"victim": self.victim, "family": self.family, "norm": self.norm}
-        found = {"victim": ref.victim, "family": ref.attack.family, "norm": ref.attack.norm}
-        named = all(value is None or found[part] in _several(value) for part, value in wanted.items())
+        victims = (self.victim,) if isinstance(self.victim, str) else self.victim
         fixed = () if isinstance(self.setting, str) else self.setting
-        named = named and self.control == (ref.victim == NO_VICTIM)
-        return named and all(ref.attack.setting.get(name) == value for name, value in fixed)
-
-
-def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value
+        return (
+            (victims is None or ref.victim in victims)
+            and self.family in (None, ref.attack.family)
+            and self.norm in (None, ref.attack.norm)
+            and self.control == (ref.victim == NO_VICTIM)
+            and all(ref.attack.setting.get(name) == value for name, value in fixed)
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,8 @@ def setting_title(setting: Mapping[str, Any]) -> str:
 def algorithm(grid: Grid, item: str) -> Iterator[Question]:
     """Which algorithm: for each norm and victim, every family in that norm, or in the only norm it has."""
     for norm in sorted({norm for _, norm in grid.attack_norms}):
-        used = {family: _norm_or_only(grid, family, norm) for family, _ in grid.attack_norms}
+        first = dict(reversed(grid.attack_norms))  # of each family the first norm, the only one of some
+        used = {family: norm if (family, norm) in grid.attack_norms else first[family] for family in sorted(first)}
         if norm not in used.values() or len(used) < 2:
             continue
         row = " · ".join(title(family, family_norm) for family, family_norm in used.items())
@@ -217,11 +217,6 @@ def dimension(grid: Grid, item: str) -> Iterator[Question]:
     parts = dict(zip(ASKED_OF_ALL, (families | control, norms, victims, sets), strict=True))
     for part, classes in parts.items():
         yield Question(f"dimension/{part}", item, part, grid.source, classes, of_all=True)
-
-
-def _norm_or_only(grid: Grid, family: str, norm: str) -> str:
-    norms = [other for name, other in grid.attack_norms if name == family]
-    return norm if norm in norms else norms[0]
 
 
 def _exactly(victim: str, spec: AttackSpec, parameters: Sequence[str]) -> Selector:

@@ -1,4 +1,4 @@
-"""Is it only magnitude? Answers within bins of perturbation size, with equally many images of each class in a bin."""
+"""Size-matched accuracy: answers within bins of perturbation size, equally many images of each class in a bin."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ BINS = 8
 def size_matched_bins(
     l2: NDArray[np.floating], labels: NDArray[np.int64], right: NDArray[np.bool_], seed: int
 ) -> list[SizeBin]:
-    """What was named rightly of images of a size, by bins of equal counts from the smallest to the largest size.
+    """Accuracy on images of one size, in bins of equal counts from the smallest to the largest size.
 
     l2, labels, right: (n,) size of the perturbation, class, and whether the class was named. Of each class a random
     part stays in a bin, as large as that of its smallest; a bin in which a class is absent is left out. All bins

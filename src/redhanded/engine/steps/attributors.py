@@ -15,9 +15,9 @@ from redhanded.data import PIXELS, Pixels
 from redhanded.engine.step import Done, Step
 from redhanded.engine.steps.access import ACCESS
 from redhanded.engine.steps.answers import read_answers, write_answers
-from redhanded.engine.steps.sets import MeasureSuccess
+from redhanded.engine.steps.sets import MeasureSuccess, column_reader
 from redhanded.engine.store import RunFolder
-from redhanded.sets import NO_VICTIM, Samples, SetRef, Split
+from redhanded.sets import NO_VICTIM, Samples
 from redhanded.studies import load_sets
 
 
@@ -74,13 +74,9 @@ class FitOnAll(Step):
     def run(self, folder: RunFolder) -> Done:
         """See Step."""
         started = time.monotonic()
-        by_place = {(step.ref, step.sets.split): step for step in self.sets}
-
-        def read(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
-            return by_place[ref, split].column(folder, column, rows)
-
+        read = column_reader(self.sets, folder)
         what = ("all sets", self.pixels, self.seed)  # the same images for every attributor, so that they can be joined
-        refs = [ref for ref, split in by_place if split == "train"]
+        refs = [step.ref for step in self.sets if step.sets.split == "train"]
         shown = [ref for ref in refs if ref.attack.family != self.without]
         samples = load_sets(shown, read, self.pixels, seed_for(*what, "pick"), self.most)
         attributor = make_attributor(self.attributor, self.settings, seed_for(*what))

@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from redhanded.attributors import ATTRIBUTORS, Attributor, Prediction, answering, make_attributor
+from redhanded.attributors import ATTRIBUTORS, Attributor, Knowledge, Prediction, answering, make_attributor
 from redhanded.core import read_record, seed_for
 from redhanded.data import Pixels
 from redhanded.engine.step import Done, Step
 from redhanded.engine.steps.access import ACCESS
 from redhanded.engine.steps.answers import StoredAnswers
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
-from redhanded.engine.steps.sets import MeasureSuccess
+from redhanded.engine.steps.sets import MeasureSuccess, column_reader
 from redhanded.engine.store import RunFolder
 from redhanded.sets import Samples, SetRef, Split, describe_set
 from redhanded.studies import (
     Choice,
     Picked,
     Question,
+    ReadColumn,
     Result,
     Scores,
     choose_settings,
@@ -67,9 +67,9 @@ class ChooseSetting(Step):
     def run(self, folder: RunFolder) -> Choice:
         """See Step."""
         started = time.monotonic()
-        measured = {(step.ref, step.sets.path(folder, step.attack)): step.pixels for step in self.sets}
-        pixels = dict.fromkeys(step.pixels for step in self.sets)
-        cards = [describe_set(path, ref.victim, ref.attack, "train", list(pixels), 0.0) for ref, path in measured]
+        paths = {step.ref: step.sets.path(folder, step.attack) for step in self.sets}
+        measured = list(dict.fromkeys(step.pixels for step in self.sets))
+        cards = [describe_set(path, ref.victim, ref.attack, "train", measured, 0.0) for ref, path in paths.items()]
         (chosen,) = choose_settings(cards, self.pixels).values()
         return chosen.model_copy(update={"seconds": time.monotonic() - started})
 
@@ -98,38 +98,29 @@ class AskedImages:
 
     def pick(self, folder: RunFolder) -> tuple[dict[str, list[SetRef]], Picked]:
         """The sets of each class, and the images that were picked of them."""
-        chosen = {
-            (made.family, made.norm): made
-            for made in (read_record(Choice, folder.mark(step.key)) for step in self.choices)
-        }
+        choices = [read_record(Choice, folder.mark(step.key)) for step in self.choices]
+        chosen = {(choice.family, choice.norm): choice for choice in choices}
         refs = list(dict.fromkeys(step.ref for step in self.sets))
         classes = {name: selector.select(refs, chosen) for name, selector in self.question.classes.items()}
         return classes, pick(classes, self.reader(folder), self.seed_parts, self.most)
 
-    def reader(self, folder: RunFolder) -> "_Reader":
-        """How the arrays of the sets are read."""
-        return _Reader(self, folder, {(step.ref, step.sets.split): step for step in self.sets})
+    def reader(self, folder: RunFolder) -> ReadColumn:
+        """How the arrays of the sets are read; images that a split does not show are not eligible in it."""
+        read = column_reader(self.sets, folder)
+
+        def read_shown(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
+            values = read(ref, split, column, rows)
+            hidden = column == "eligible" and not self.question.shows(ref.victim, split)
+            return np.zeros_like(values) if hidden else values
+
+        return read_shown
 
     def samples(
-        self, folder: RunFolder, classes: Mapping[str, list[SetRef]], picked: Picked, split: Split, knowledge: Any
+        self, folder: RunFolder, classes: Mapping[str, list[SetRef]], picked: Picked, split: Split, access: Knowledge
     ) -> Samples:
-        """What an attributor of some knowledge is shown of one split."""
+        """What an attributor is shown of one split, by what it may know."""
         images = load(classes, picked, self.reader(folder), self.pixels, split)
-        return ACCESS[knowledge](self.sets, folder, split, images)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """See `redhanded.studies.evaluation.ReadColumn`."""
-
-    asked: AskedImages
-    folder: RunFolder
-    by_place: Mapping[tuple[SetRef, Split], MeasureSuccess]
-
-    def __call__(self, ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
-        values = self.by_place[ref, split].column(self.folder, column, rows)
-        hidden = column == "eligible" and not self.asked.question.shows(ref.victim, split)
-        return np.zeros_like(values) if hidden else values  # what a split does not show is not picked
+        return ACCESS[access](self.sets, folder, split, images)
 
 
 @dataclass(frozen=True)
@@ -249,14 +240,14 @@ class AskQuestion(Step):
                 given = Prediction(*map(torch.from_numpy, columns))
             answer = answering(attributor, {name: [ref.name for ref in refs] for name, refs in classes.items()})
             log_proba = answer.answer(given.log_proba)
+            labels, points = labels_of(picked, "test"), []
+            if self.question.projected:
+                shown = given.features.unflatten(0, (-1, picked.counts["test"]))[:, :SHOWN_POINTS]
+                points = project(shown.flatten(0, 1).numpy(), seed_for(self.question.id, "projection"))
             scores = score(
-                log_proba,
-                labels_of(picked, "test"),
-                list(classes),
-                collapsed=answer.collapsed_,
-                temperature=answer.temperature,
+                log_proba, labels, list(classes), collapsed=answer.collapsed_, temperature=answer.temperature
             )._replace(
-                projection=self._project(given.features, picked.counts["test"]),
+                projection=points,
                 by_size=score_by_size(log_proba, classes, picked, self.images.reader(folder), self.images.seed_parts),
                 pooled=score_pooled(log_proba, picked),
             )
@@ -283,10 +274,3 @@ class AskQuestion(Step):
             key=self.fitted.key if picked.enough else "",
             **scores._asdict(),
         )
-
-    def _project(self, features: Tensor, count: int) -> list[tuple[float, float]]:
-        """Points for the first images of each class, (classes * count, f), class by class."""
-        if not self.question.projected:
-            return []
-        shown = features.unflatten(0, (-1, count))[:, :SHOWN_POINTS].flatten(0, 1)
-        return project(shown.numpy(), seed_for(self.question.id, "projection"))

@@ -1,6 +1,7 @@
 """Making adversarial sets, shard by shard, measuring whom they fool, and counting what they hold."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from redhanded.sets import (
     read_column,
     write_shard,
 )
+from redhanded.studies import ReadColumn
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,12 @@ class MeasureSuccess(Step):
             columns = {f"prediction_{self.pixels}": prediction, f"success_{self.pixels}": success}
             write_shard(path, start, sets.images, sets.shard_images, columns, {})
         return Done(seconds=time.monotonic() - started)
+
+
+def column_reader(measured: Sequence[MeasureSuccess], folder: RunFolder) -> ReadColumn:
+    """Reads the arrays of some sets, of both splits, all under one pixel protocol."""
+    by_place = {(step.ref, step.sets.split): step for step in measured}
+    return lambda ref, split, column, rows: by_place[ref, split].column(folder, column, rows)
 
 
 @dataclass(frozen=True)
