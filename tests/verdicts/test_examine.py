@@ -595,7 +595,11 @@ def test_a_picture_of_each_verdict_is_written(
     assert (code, err) == (0, "")
     pictures = sorted((tmp_path / "p").iterdir())
     assert len(pictures) == 6
-    asked = [*examples(desk)[:8:4], examples(desk)[0], *examples(desk)[:3]]  # what stands in the files, in order
+    asked = [
+        *examples(examiner)[:8:4],
+        examples(examiner)[0],
+        *examples(examiner)[:3],
+    ]  # what stands in the files, in order
     for path, image in zip(pictures, asked, strict=True):
         assert read_panels(path.read_bytes())[0] == pytest.approx(image.squeeze() / 255, abs=2 / 255)
     digest = hashlib.sha256(pngs[1].read_bytes()).hexdigest()
