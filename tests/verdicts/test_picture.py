@@ -19,7 +19,7 @@ SHADE = 2 / 255  # of the grey map and of rounding to 8 bits
 
 
 @pytest.fixture(scope="module")
-def desk(bundle: Path) -> redhanded.Examiner:
+def examiner(bundle: Path) -> redhanded.Examiner:
     return redhanded.Examiner.load(bundle)
 
 
@@ -49,13 +49,13 @@ def test_the_spectrum_is_bright_at_the_frequency_of_a_wave() -> None:
     assert {tuple(place) for place in np.argwhere(spectrum > 0.99).tolist()} == {(8, 8 - 3), (8, 8 + 3)}
 
 
-def test_a_verdict_shows_its_own_image_and_the_examples_that_it_names(desk: redhanded.Examiner) -> None:
-    examples = desk.bundle.examples.float() / 255
+def test_a_verdict_shows_its_own_image_and_the_examples_that_it_names(examiner: redhanded.Examiner) -> None:
+    examples = examiner.bundle.examples.float() / 255
     drawn = []
     for place in (0, 20):
-        evidence = from_array("a", desk.bundle.examples[place].numpy(), desk.shape)
-        (verdict,) = desk.judge([evidence])
-        drawn.append(evidence_picture(desk.bundle, verdict, evidence))
+        evidence = from_array("a", examiner.bundle.examples[place].numpy(), examiner.shape)
+        (verdict,) = examiner.judge([evidence])
+        drawn.append(evidence_picture(examiner.bundle, verdict, evidence))
         image, _, _, *nearest = read_panels(drawn[-1])
         assert shows(image, examples[place])
         assert len(nearest) == 3
@@ -64,13 +64,16 @@ def test_a_verdict_shows_its_own_image_and_the_examples_that_it_names(desk: redh
     assert drawn[0] != drawn[1]
 
 
-def test_with_the_original_the_true_perturbation_is_shown(desk: redhanded.Examiner) -> None:
-    image = desk.bundle.examples[0].numpy() / np.float32(255)
+def test_with_the_original_the_true_perturbation_is_shown(examiner: redhanded.Examiner) -> None:
+    image = examiner.bundle.examples[0].numpy() / np.float32(255)
     moved = np.where(np.indices(image.shape).sum(0) % 2, 0.1, -0.05).astype(np.float32)
-    evidence, clean = from_array("a", image, desk.shape), from_array("b", np.clip(image - moved, 0, 1), desk.shape)
-    (verdict,) = desk.judge([evidence])
+    evidence, clean = (
+        from_array("a", image, examiner.shape),
+        from_array("b", np.clip(image - moved, 0, 1), examiner.shape),
+    )
+    (verdict,) = examiner.judge([evidence])
     true = evidence.image - clean.image
-    shown = read_panels(evidence_picture(desk.bundle, verdict, evidence, clean))[1]
+    shown = read_panels(evidence_picture(examiner.bundle, verdict, evidence, clean))[1]
     assert shows(shown, 0.5 + 0.45 * true / true.abs().max())
 
 
