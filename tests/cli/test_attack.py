@@ -198,7 +198,7 @@ def assert_measured(made: AdversarialSet, labels: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+def two_sets(files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """Two attacks on class folders, in a process of its own."""
     out = tmp_path_factory.mktemp("made") / "deep" / "sets"
     command = [str(REDHANDED), *words(files, "named", out, FGSM, DEEPFOOL), "--batch-size", "7"]
@@ -212,8 +212,8 @@ NAMED_ORDER = sorted(range(24), key=lambda place: ((LABELS[place] + (place == 23
 NAMED_LABELS = (LABELS + (np.arange(24) == 23)) % 3
 
 
-def test_several_attacks_make_a_folder_of_measured_sets(whole: tuple[Answer, Path]) -> None:
-    answer, out = whole
+def test_several_attacks_make_a_folder_of_measured_sets(two_sets: tuple[Answer, Path]) -> None:
+    answer, out = two_sets
     assert (answer.code, answer.err) == (0, "")
     names = {"fgsm-l2-eps=4.0.zarr", "deepfool-l2-overshoot=0.02.zarr"}
     assert {path.name for path in out.iterdir()} == names
@@ -227,8 +227,8 @@ def test_several_attacks_make_a_folder_of_measured_sets(whole: tuple[Answer, Pat
         assert made.success("float32").sum() >= 20
 
 
-def test_the_table_counts_what_the_sets_hold(whole: tuple[Answer, Path]) -> None:
-    answer, out = whole
+def test_the_table_counts_what_the_sets_hold(two_sets: tuple[Answer, Path]) -> None:
+    answer, out = two_sets
     first, second, *rows = answer.out.splitlines()
     assert first.split() == ["success", "success", "median", "median"]
     assert second.split() == ["attack", "attacked", "float32", "uint8", "L2", "Linf", "seconds"]
@@ -243,12 +243,12 @@ def test_the_table_counts_what_the_sets_hold(whole: tuple[Answer, Path]) -> None
         assert line == f"set: {out / label}.zarr"
 
 
-def test_the_provenance_says_how_to_make_it_again(whole: tuple[Answer, Path]) -> None:
+def test_the_provenance_says_how_to_make_it_again(two_sets: tuple[Answer, Path]) -> None:
     weights, pixels = hashlib.sha256(), hashlib.sha256(b"|u1 (24, 1, 12, 12)")
     for name, value in (("1.bias", model()[1].bias), ("1.weight", model()[1].weight)):
         weights.update(f"('{name}', 'torch.float32', {tuple(value.shape)})".encode() + value.detach().numpy().tobytes())
     pixels.update(IMAGES[NAMED_ORDER].tobytes() + NAMED_LABELS[NAMED_ORDER].astype("<i8").tobytes())
-    found = read_provenance(whole[1] / "fgsm-l2-eps=4.0.zarr")
+    found = read_provenance(two_sets[1] / "fgsm-l2-eps=4.0.zarr")
     assert found == {
         "toolchain": "redhanded",
         "toolchain_version": redhanded.__version__,
