@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-PATIENCE = 600  # seconds after which a test gives up, however busy the machine is: a guard, which no test waits for
+PATIENCE = 1800  # seconds after which a test gives up, however busy the machine is: a guard, which no test waits for
 
 
 def wait_for(what: Callable[[], object]) -> None:
