@@ -66,7 +66,7 @@ def test_their_attack_is_run_on_ones_own_model(site: Path, tmp_path: Path) -> No
     words = ["--victim", victim, "--images", images, "--out", out, "--attack", "blend(eps=0.25)"]
     ended = started(site, *REDHANDED, "attack", *words)
     assert ended.returncode == 0, ended
-    assert "blend(norm=linf, eps=0.25)" in ended.stdout
+    assert "blend-linf-eps=0.25" in ended.stdout
     assert "Traceback" not in ended.stderr
 
 

@@ -163,6 +163,10 @@ def test_a_control_never_asks_the_model(spec: AttackSpec) -> None:
     assert torch.equal(attacked.images, run(spec, Deaf(), images, (labels + 1) % 4).images)
 
 
+def test_square_counts_how_often_it_asks_without_a_gradient() -> None:
+    assert (run(Square(norm="l2", eps=1.0, steps=5), network(), *batch()).steps >= 1).all()
+
+
 @pytest.mark.parametrize("spec", chosen({"deepfool"}), ids=str)
 def test_deepfool_leaves_an_image_the_model_gets_wrong(spec: AttackSpec) -> None:
     images, labels = batch()
@@ -445,7 +449,7 @@ def asking(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[F
 BROKEN: dict[str, tuple[AttackKind, str]] = {
     "range": (breaking(lambda x, n: (x * 2, n)), "images in [0, 1]"),
     "type": (breaking(lambda x, n: (x.double(), n)), "images of torch.float32, found torch.float64"),
-    "steps": (breaking(lambda x, n: (x, n + 1)), "0 steps for each image of a control"),
+    "steps": (breaking(lambda x, n: (x, n + 1)), "0 to 0 steps for each image"),
     "no images": (row(lambda m, x, y, specs: blend(m, x, y, specs) if len(x) else []), "one output for one spec"),
     "draws": (breaking(lambda x, n: (x * (0.5 + 0.5 * torch.rand(1).item()), n)), "the same images when run again"),
     "neighbours": (breaking(lambda x, n: (x * x.mean() if len(x) else x, n)), "of an image alone as in its batch"),
