@@ -13,7 +13,7 @@ from redhanded.attributors import ReliabilityBin
 from redhanded.engine import read_run_records
 from redhanded.errors import RunError
 from redhanded.report import escape_markdown, main_table, percent, write_report
-from redhanded.report.drawings import reliabilities
+from redhanded.report.drawings import pictures
 from redhanded.report.figures import cell_texts, draw_comparison, draw_reliability, row_shares
 from redhanded.report.run import read_run
 from redhanded.report.tables import build_sections
@@ -174,7 +174,7 @@ def test_what_the_probabilities_are_worth_is_drawn_where_it_was_measured(small: 
         path.with_name(f"{row}.json").write_text(json.dumps(record | changed | {"calibration": worth}))
     write_report(small)
     (table,) = (t for s in build_sections(read_run(small)) for t in s.tables if t.key == "dimension")
-    (drawing,) = reliabilities(table)
+    (drawing,) = pictures(table)
     assert "family 5.0" in drawing.alt
     assert f"figures/{drawing.name}.png" in markdown(small)
     figure = draw_reliability(

@@ -1,6 +1,7 @@
 """The figures of a report with their names, captions and alternative texts."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redhanded.data import AS_LEFT
@@ -79,13 +80,16 @@ def figure2(attacked: Gallery) -> Drawing:
 
 
 def pictures(table: Table) -> list[Drawing]:
-    """The figures that belong to a table."""
-    return [*confusions(table), *projections(table), *reliabilities(table)]
-
-
-def confusions(table: Table) -> list[Drawing]:
-    """A confusion matrix for each measured question of an item that has them; of its first seed."""
-    return [_confusion(table, cell) for cell in _first_seeds(table)] if table.item.confusion else []
+    """The figures that belong to a table, all of the first measured seed of each place, in the table's order."""
+    firsts = [cell for cells in table.places for cell in [one for one in cells if one.measured][:1]]
+    item, drawings = table.item, []
+    if item.confusion:
+        drawings += [_confusion(table, cell) for cell in firsts]
+    if item.projection:
+        drawings += [_projection(table, cell.result) for cell in firsts if cell.result.projection]
+    if item.reliability and any(cell.result.calibration for cell in firsts):
+        drawings.append(_reliability(table, [cell.result for cell in firsts]))
+    return drawings
 
 
 def _confusion(table: Table, cell: Cell) -> Drawing:
@@ -97,7 +101,7 @@ def _confusion(table: Table, cell: Cell) -> Drawing:
         name=slug(table.key, *table.protocol, *((result.question, str(result.seed)) if several else ())),
         caption=f"{table.item.title}:{which} share of each true class (row) given to each class (column), in "
         f"per cent; no number below 10 %. {protocol_words(table.protocol)}; {result.n_test} images a class."
-        + (f" Weak victims: {listed(list(cell.weak))}." if cell.weak else ""),
+        + (f" Weak victims: {listed(cell.weak)}." if cell.weak else ""),
         alt=_confusion_alt(result),
         png=to_png(figure),
         svg=to_svg(figure),
@@ -105,18 +109,8 @@ def _confusion(table: Table, cell: Cell) -> Drawing:
     )
 
 
-def projections(table: Table) -> list[Drawing]:
-    """A picture of the features behind each measured result of an item that has them; of its first seed."""
-    found = _first_seeds(table) if table.item.projection else []
-    return [_projection(table, cell.result) for cell in found if cell.result.projection]
-
-
-def _first_seeds(table: Table) -> list[Cell]:
-    """The first measured cell of every place, in the table's order."""
-    return [cell for cells in table.places for cell in [one for one in cells if one.measured][:1]]
-
-
 def _projection(table: Table, result: Result) -> Drawing:
+    """The features behind a result as points of a plane."""
     families = [result.sets[name][0].partition("/")[2].partition("-")[0] for name in result.classes]
     figure, points = draw_projection(families, result.projection), len(result.projection) // len(result.classes)
     return Drawing(
@@ -130,26 +124,20 @@ def _projection(table: Table, result: Result) -> Drawing:
     )
 
 
-def reliabilities(table: Table) -> list[Drawing]:
-    """What the probabilities of an item are worth, question by question; of its first seed."""
-    firsts = [cell.result for cell in _first_seeds(table)] if table.item.reliability else []
-    found = [result for result in firsts if result.calibration]
-    bins = {result.row: result.calibration.reliability for result in found if result.calibration}
-    if not bins:
-        return []
-    figure = draw_reliability(bins)
-    errors = [f"{result.row} {percent(result.calibration.ece)}" for result in found if result.calibration]
-    return [
-        Drawing(
-            name=slug("reliability", table.key, *table.protocol),
-            caption="Reliability: of the answers of nearly one confidence (a tenth each, calibrated on held-out source "
-            "images) the share that is right; a dot's area is the share of the answers. On the line a probability is "
-            f"worth its name. {protocol_words(table.protocol)}.",
-            alt=f"Accuracy over confidence. Expected calibration error in per cent: {listed(errors)}.",
-            png=to_png(figure),
-            svg=to_svg(figure),
-        )
-    ]
+def _reliability(table: Table, results: Sequence[Result]) -> Drawing:
+    """Accuracy over confidence, a panel for each question."""
+    measured = {result.row: result.calibration for result in results if result.calibration}
+    figure = draw_reliability({row: calibration.reliability for row, calibration in measured.items()})
+    errors = [f"{row} {percent(calibration.ece)}" for row, calibration in measured.items()]
+    return Drawing(
+        name=slug("reliability", table.key, *table.protocol),
+        caption="Reliability: of the answers of nearly one confidence (a tenth each, calibrated on held-out source "
+        "images) the share that is right; a dot's area is the share of the answers. On the line a probability is "
+        f"worth its name. {protocol_words(table.protocol)}.",
+        alt=f"Accuracy over confidence. Expected calibration error in per cent: {listed(errors)}.",
+        png=to_png(figure),
+        svg=to_svg(figure),
+    )
 
 
 def _confusion_alt(result: Result) -> str:

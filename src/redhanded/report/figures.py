@@ -61,7 +61,13 @@ def draw_confusion(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -
         axes = figure.add_subplot(facecolor=SURFACE)
         for i, (shares, texts) in enumerate(zip(row_shares(confusion), cell_texts(confusion), strict=True)):
             for j, (share, text) in enumerate(zip(shares, texts, strict=True)):
-                _square(axes, j, i, share, text)
+                corner = (j - 0.47, i - 0.47)
+                axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=(LINE, 0.35), linewidth=0))
+                if share:
+                    axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=(HEAT, share), linewidth=0))
+                if text:
+                    color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
+                    axes.text(j, i, text, ha="center", va="center", color=color)
         axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
         axes.set_xticks(range(k), classes, rotation=90)
         axes.set_yticks(range(k), classes)
@@ -82,7 +88,9 @@ def draw_comparison(section: Section) -> Figure:
             labels.append((y, table.item.title, True))
             for cells in table.places:
                 y += 1
-                labels.append((y, _line_label(cells[0]), False))
+                first = cells[0]
+                weak = " (weak)" if first.weak else ""
+                labels.append((y, f"{first.result.row}, {first.result.column}{weak}", False))
                 _dots(axes, y, cells)
             y += 1
         _finish_comparison(axes, labels, y)
@@ -185,20 +193,6 @@ def _show(axes: Axes, image: Tensor) -> None:
         pixels if pixels.shape[2] == 3 else pixels[:, :, 0], cmap="gray", interpolation="nearest", vmin=0, vmax=1
     )
     axes.set_axis_off()
-
-
-def _square(axes: Axes, x: int, y: int, share: float, text: str) -> None:
-    axes.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=(LINE, 0.35), linewidth=0))
-    if share:
-        axes.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=(HEAT, share), linewidth=0))
-    if text:
-        color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
-        axes.text(x, y, text, ha="center", va="center", color=color)
-
-
-def _line_label(cell: Cell) -> str:
-    result = cell.result
-    return f"{result.row}, {result.column}" + (" (weak)" if cell.weak else "")
 
 
 def _dots(axes: Axes, y: int, cells: Sequence[Cell]) -> None:

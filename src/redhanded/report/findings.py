@@ -1,50 +1,25 @@
 """What the numbers say, in sentences that code builds from them."""
 
-from typing import NamedTuple
-
 from redhanded.report.paper import SOURCES
 from redhanded.report.run import Records
-from redhanded.report.tables import Protocol, Section
+from redhanded.report.tables import Section
 from redhanded.report.text import listed
 
 
-class Tally(NamedTuple):
-    """Counts over the cells of one protocol."""
-
-    protocol: Protocol
-    measured: int
-    significant: int
-    unmeasured: int  # collapsed or too few images
-    printed: int  # measured cells beside a number of the paper
-    above: int  # of these, above it
-    weak: int  # measured cells that involve a weak victim
-
-    @property
-    def sentence(self) -> str:
-        """The tally in words."""
-        parts = [f"{self.significant} of {self.measured} measured cells beat chance after Holm's correction"]
-        if self.printed:
-            parts.append(f"{self.above} of the {self.printed} beside a printed number are above the paper's")
-        if self.unmeasured:
-            parts.append(f"{self.unmeasured} gave no number (collapsed or too few images)")
-        if self.weak:
-            parts.append(f"{self.weak} rest on a weak victim")
-        return "; ".join(parts)
-
-
-def tally(section: Section) -> Tally:
-    """Count the cells of one protocol."""
+def tally(section: Section) -> str:
+    """How many cells of one protocol were measured, beat chance and exceed the paper's numbers, in one sentence."""
     cells = [cell for cell in section.cells if cell.measured]
     printed = [cell for cell in cells if cell.paper is not None]
-    return Tally(
-        protocol=section.protocol,
-        measured=len(cells),
-        significant=sum(cell.significant for cell in cells),
-        unmeasured=len(section.cells) - len(cells),
-        printed=len(printed),
-        above=sum(cell.above_paper for cell in printed),
-        weak=sum(bool(cell.weak) for cell in cells),
-    )
+    unmeasured, weak = len(section.cells) - len(cells), sum(bool(cell.weak) for cell in cells)
+    significant, above = sum(cell.significant for cell in cells), sum(cell.above_paper for cell in printed)
+    parts = [f"{significant} of {len(cells)} measured cells beat chance after Holm's correction"]
+    if printed:
+        parts.append(f"{above} of the {len(printed)} beside a printed number are above the paper's")
+    if unmeasured:
+        parts.append(f"{unmeasured} gave no number (collapsed or too few images)")
+    if weak:
+        parts.append(f"{weak} rest on a weak victim")
+    return "; ".join(parts)
 
 
 def caveats(records: Records) -> list[str]:

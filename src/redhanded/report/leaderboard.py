@@ -19,12 +19,12 @@ class Place:
 
     @property
     def row(self) -> str:
-        """Of the table."""
+        """The row of the table that it stands in."""
         return self.cells[0].result.row
 
     @property
     def column(self) -> str:
-        """Of the table."""
+        """The column of the table that it stands in."""
         return self.cells[0].result.column
 
     @property
@@ -41,9 +41,9 @@ class Place:
 
     @property
     def spread(self) -> float:
-        """Largest less smallest accuracy of the seeds."""
-        found = [cell.result.accuracy or 0.0 for cell in self.measured]
-        return max(found) - min(found) if found else 0.0
+        """Range of the accuracies of the seeds."""
+        accuracies = [cell.result.accuracy or 0.0 for cell in self.measured]
+        return max(accuracies) - min(accuracies) if accuracies else 0.0
 
     @property
     def significant(self) -> bool:
@@ -80,8 +80,8 @@ class Standing:
     @property
     def mean(self) -> float | None:
         """Mean over the places that have a number."""
-        found = [place.mean for place in self.places if place.mean is not None]
-        return fmean(found) if found else None
+        means = [place.mean for place in self.places if place.mean is not None]
+        return fmean(means) if means else None
 
     @property
     def without_number(self) -> int:
@@ -113,14 +113,14 @@ class Standing:
 
     @property
     def of_one_size(self) -> float | None:
-        """Accuracy on test images whose classes have one distribution of sizes; None where none have."""
+        """Size-matched accuracy: on test images whose classes have one distribution of sizes; None without images."""
         return _share((part.correct, part.n) for result in self._results for part in result.by_size)
 
     @property
     def pooled(self) -> float | None:
-        """Share of actors, of a few images each, that are named rightly."""
-        found = (result.pooled for result in self._results)
-        return _share((actors.correct, actors.n) for actors in found if actors is not None)
+        """Pooled accuracy: the share of actors, a few images each, that are named rightly; None without images."""
+        pooled = (result.pooled for result in self._results)
+        return _share((actors.correct, actors.n) for actors in pooled if actors is not None)
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -155,8 +155,8 @@ class Comparison:
     @property
     def paper(self) -> float | None:
         """Mean of the printed numbers."""
-        found = [place.paper for place in self.places if place.paper is not None]
-        return fmean(found) if found else None
+        printed = [place.paper for place in self.places if place.paper is not None]
+        return fmean(printed) if printed else None
 
     @property
     def n_test(self) -> int:
@@ -223,6 +223,6 @@ class AllAtOnce:
 
 
 def _share(counts: Iterable[tuple[int, int]]) -> float | None:
-    """Rightly named, of how many; None of none."""
+    """Accuracy over all counts (right, total), or None without images."""
     right, total = map(sum, zip(*((0, 0), *counts), strict=True))
     return right / total if total else None

@@ -10,20 +10,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from redhanded.core import write_record
-from redhanded.data import AS_LEFT, PIXELS, Pixels
+from redhanded.data import AS_LEFT, PIXELS
 from redhanded.engine import PACKED, pack_records
 from redhanded.errors import RunError
 from redhanded.report import paper
 from redhanded.report import text as wording
 from redhanded.report.drawings import Drawing, comparison, figure2, pictures, protocol_words, slug
-from redhanded.report.findings import Tally, caveats, tally
+from redhanded.report.findings import caveats, tally
 from redhanded.report.palette import THEMED
 from redhanded.report.run import Records, read_run
 from redhanded.report.sheet import results_csv
 from redhanded.report.tables import Section, Table, build_sections
 from redhanded.report.text import escape_markdown
-from redhanded.sets import GALLERY_FILE, SetCard
-from redhanded.studies import Choice, choose_settings
+from redhanded.sets import GALLERY_FILE
+from redhanded.studies import choose_settings
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SectionPart:
 
     section: Section
     anchor: str
-    tally: Tally
+    tally: str  # what its numbers say
     comparison: Drawing
     tables: list[TablePart]
 
@@ -114,6 +114,9 @@ def _section_part(section: Section) -> SectionPart:
 
 def _context(records: Records, parts: list[SectionPart]) -> dict[str, Any]:
     run = records.run
+    tested = [card for card in records.sets if card.split == "test"]
+    victims = dict.fromkeys(card.victim for card in tested)
+    choices = {name: choose_settings(records.sets, name) for name in records.pixels}
     return {
         "study": parts[0].section.cells[0].result.study,
         "sources": wording.listed(sorted({part.section.protocol.source for part in parts})),
@@ -122,8 +125,8 @@ def _context(records: Records, parts: list[SectionPart]) -> dict[str, Any]:
         "caveats": caveats(records),
         "victims": records.victims,
         "weak": records.weak,
-        "sets": _test_sets(records),
-        "choices": [(pixels, _choices(records, pixels)) for pixels in records.pixels],
+        "sets": [(name, [card for card in tested if card.victim == name]) for name in victims],
+        "choices": [(name, [chosen[key] for key in sorted(chosen)]) for name, chosen in choices.items()],
         "sections": parts,
         "pixels": {name: PIXELS[name] for name in records.pixels},
         "as_left": AS_LEFT,
@@ -131,18 +134,6 @@ def _context(records: Records, parts: list[SectionPart]) -> dict[str, Any]:
         "link": paper.LINK,
         "theme": list(THEMED.values()),
     }
-
-
-def _test_sets(records: Records) -> list[tuple[str, list[SetCard]]]:
-    cards = [card for card in records.sets if card.split == "test"]
-    names = dict.fromkeys(card.victim for card in cards)
-    return [(name, [card for card in cards if card.victim == name]) for name in names]
-
-
-def _choices(records: Records, pixels: Pixels) -> list[Choice]:
-    cards = [card for card in records.sets if card.split == "train"]
-    chosen = choose_settings(cards, pixels) if cards else {}
-    return [chosen[key] for key in sorted(chosen)]
 
 
 def make_environment() -> Environment:

@@ -34,6 +34,12 @@ class Records:
         """The pixel protocols under which the success of every set was measured, in the order of PIXELS."""
         return [name for name in PIXELS if all(name in card.n_success for card in self.sets)]
 
+    @property
+    def several_widths(self) -> bool:
+        """Whether one architecture was attacked in more than one width."""
+        pairs = {(card.architecture, card.width) for card in self.victims}
+        return len(pairs) > len({architecture for architecture, _ in pairs})
+
     def set_of(self, name: str) -> SetCard | None:
         """The card of a set that a result names as `victim/label`."""
         return next((card for card in self.sets if f"{card.victim}/{card.label}" == name), None)

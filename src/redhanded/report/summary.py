@@ -15,7 +15,7 @@ from redhanded.report.paper import rank
 from redhanded.report.render import make_environment
 from redhanded.report.run import Records, read_run
 from redhanded.report.tables import build_sections
-from redhanded.studies import ACTOR, ASKED_OF_ALL, SEEN, Result, Unknown, rows_by_item
+from redhanded.studies import ACTOR, ASKED_OF_ALL, SEEN, Result, rows_by_item
 
 SMALL = "quick"  # a scale whose numbers show that all works, and are not compared
 
@@ -47,7 +47,7 @@ def write_summary(folder: Path) -> Path:
         "detectors": list(DETECTORS),
         "all_at_once": _all_at_once(compared),
         "transfers": _transfers(compared),
-        "widths": [(one, _standings(one, ["algorithm"])) for one in compared if _of_several_widths(one)],
+        "widths": [(one, _standings(one, ["algorithm"])) for one in compared if one.several_widths],
         "actor": ACTOR,
         "chosen": CHOSEN,
         "dimensions": ASKED_OF_ALL,
@@ -118,41 +118,24 @@ def _transfers(runs: Iterable[Records]) -> list[list[Transfer]]:
     ]
 
 
-def _of_several_widths(records: Records) -> bool:
-    """Whether one architecture was attacked in more than one width."""
-    pairs = {(card.architecture, card.width) for card in records.victims}
-    return len(pairs) > len({architecture for architecture, _ in pairs})
-
-
 def _numbers(leaderboard: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
-    """What summary.json holds."""
+    """What summary.json holds: for each source its tables, detectors of unknown families, and calibration."""
     numbers: dict[str, Any] = {}
     for one in leaderboard:
         table = numbers.setdefault(one.source, {}).setdefault(one.key, {})
         table.setdefault(one.attributor, {})[one.pixels] = one.numbers
     for source in dict.fromkeys(records.results[0].source for records in runs):
-        of_source, table = [one for one in runs if one.results[0].source == source], numbers.setdefault(source, {})
-        table["unknown"] = _unknown(one for records in of_source for one in records.unknown)
-        table["calibration"] = _calibration(result for records in of_source for result in records.results)
-    return numbers
-
-
-def _unknown(found: Iterable[Unknown]) -> dict[str, Any]:
-    """attributor -> pixels -> family left out -> detector -> AUROC."""
-    numbers: dict[str, Any] = {}
-    for one in found:
-        families = numbers.setdefault(one.attributor, {}).setdefault(one.pixels, {})
-        families[one.family] = {name: measured.auroc for name, measured in one.detectors.items()}
-    return numbers
-
-
-def _calibration(results: Iterable[Result]) -> dict[str, Any]:
-    """attributor -> pixels -> dimension -> expected calibration error, mean over the seeds."""
-    errors: dict[tuple[str, str, str], list[float]] = {}
-    for result in results:
-        if result.item == "dimension" and result.calibration and result.status == "measured":
-            errors.setdefault((result.attributor, result.pixels, result.row), []).append(result.calibration.ece)
-    numbers: dict[str, Any] = {}
-    for (attributor, pixels, row), found in errors.items():
-        numbers.setdefault(attributor, {}).setdefault(pixels, {})[row] = fmean(found)
+        of_source = [one for one in runs if one.results[0].source == source]
+        unknown: dict[str, Any] = {}  # attributor -> pixels -> family left out -> detector -> AUROC
+        for left_out in (left_out for records in of_source for left_out in records.unknown):
+            families = unknown.setdefault(left_out.attributor, {}).setdefault(left_out.pixels, {})
+            families[left_out.family] = {name: measured.auroc for name, measured in left_out.detectors.items()}
+        errors: dict[tuple[str, str, str], list[float]] = {}
+        for result in (result for records in of_source for result in records.results):
+            if result.item == "dimension" and result.calibration and result.status == "measured":
+                errors.setdefault((result.attributor, result.pixels, result.row), []).append(result.calibration.ece)
+        calibration: dict[str, Any] = {}  # attributor -> pixels -> dimension -> expected calibration error
+        for (attributor, pixels, row), seeds in errors.items():
+            calibration.setdefault(attributor, {}).setdefault(pixels, {})[row] = fmean(seeds)
+        numbers.setdefault(source, {}).update(unknown=unknown, calibration=calibration)
     return numbers
