@@ -177,7 +177,7 @@ def test_run_tells_each_step_in_json_and_ends_with_the_report(whole: tuple[Job, 
     assert answer.out.splitlines()[: len(lines)] == lines  # nothing in between
     assert [line["done"] for line in told] == list(range(1, len(job.marks()) + 1))
     assert {line["of"] for line in told} == {len(job.marks())}
-    assert {line["stage"] for line in told} == {"victims", "adversarial sets", "questions"}
+    assert {line["stage"] for line in told} == {"victims", "adversarial sets", "attributors", "questions"}
     assert [line["seconds"] for line in told] == sorted(line["seconds"] for line in told)
     assert {"train alexnet", "train other", "joint, cnn6, uint8"} <= {line["step"] for line in told}
     assert f"report: {job.out}/report/report.html" in answer.out
@@ -227,19 +227,24 @@ def test_ctrl_c_while_the_workers_start(job: Job) -> None:
 
 
 @pytest.mark.slow
-def test_on_a_terminal_three_bars_reach_their_totals_and_ctrl_c_is_answered(job: Job) -> None:
+def test_on_a_terminal_four_bars_reach_their_totals_and_ctrl_c_is_answered(job: Job) -> None:
     wanted = job.words("--only", "setting/fgsm-l2/other")
     code, screen = on_terminal([REDHANDED, *wanted], interrupt=lambda screen: len(job.marks()) >= 2)
     assert code == 130
     assert screen.rstrip().endswith(HINT)
     assert "Traceback" not in screen
     before = job.marks()
-    assert 2 <= len(before) < 1 + 5 + 4 + 2
+    assert 2 <= len(before) < 1 + 17 + 2 + 2
     code, screen = on_terminal([REDHANDED, *wanted])
     assert code == 0
     assert "Traceback" not in screen
-    bars = re.findall(r"(victims|adversarial sets|questions) +[━╸╺ ]+ *(\d+)/(\d+)", screen)
-    totals = {"victims": 1, "adversarial sets": 5 + 4, "questions": 2}
+    bars = re.findall(r"(victims|adversarial sets|attributors|questions) +[━╸╺ ]+ *(\d+)/(\d+)", screen)
+    totals = {
+        "victims": 1,
+        "adversarial sets": 5 + 4 * 2 + 4,
+        "attributors": 2,
+        "questions": 2,
+    }  # shards, success, cards
     assert {name: int(of) for name, _, of in bars} == totals
     assert {name: int(done) for name, done, _ in bars} == totals  # the last of each
     assert f"report: {job.out}/report/report.html" in screen.replace("\n", "")
