@@ -57,8 +57,8 @@ def test_at_full_width_the_convolutions_are_torchvisions(name: str) -> None:
     assert parameters(ours) == parameters(theirs) > 2_000_000
 
 
-def test_every_victim_is_compared() -> None:
-    assert set(TORCHVISION) == set(VICTIMS)
+def test_every_victim_that_torchvision_has_is_compared() -> None:
+    assert set(TORCHVISION) == {name for name in VICTIMS if hasattr(torchvision.models, name)}
 
 
 def test_only_alexnets_first_stride_differs() -> None:
