@@ -1,4 +1,12 @@
-from .adversarial_set import AdversarialSet, describe_set, read_column, read_provenance, read_set, write_shard
+from .adversarial_set import (
+    AdversarialSet,
+    describe_set,
+    read_column,
+    read_provenance,
+    read_set,
+    succeeded,
+    write_shard,
+)
 from .attack_folder import attack_images
 from .card import NO_VICTIM, SetCard, SetRef
 from .export import SET_EXPORTS, write_png
@@ -34,6 +42,7 @@ __all__ = [
     "read_provenance",
     "read_set",
     "run_attacks",
+    "succeeded",
     "write_png",
     "write_shard",
 ]

@@ -52,8 +52,8 @@ class AdversarialSet:
         return len(self.index)
 
     def success(self, pixels: Pixels) -> Tensor:
-        """(n,) bool: which images were attacked, changed, and fool the victim under a pixel protocol."""
-        return self.attacked & (self.linf > 0) & (self.predictions[pixels] != self.label)
+        """(n,) bool: which images fool the victim under a pixel protocol; see `succeeded`."""
+        return succeeded(self.attacked, self.linf, self.predictions[pixels], self.label)
 
     def eligible(self, pixels: Pixels) -> Tensor:
         """(n,) bool: which images count: those that fool their victim; of a control, all that were attacked."""
@@ -67,6 +67,14 @@ class AdversarialSet:
             for name, values in (("prediction", prediction), ("success", self.success(pixels)))
         }
         return {name: getattr(self, name) for name in COLUMNS} | measured
+
+
+def succeeded(attacked: Tensor, linf: Tensor, prediction: Tensor, label: Tensor) -> Tensor:
+    """Which attacks succeeded, (n,) bool: the image was attacked and changed, and the victim names another class.
+
+    attacked: (n,) bool; linf: (n,) size of the perturbation; prediction, label: (n,) classes.
+    """
+    return attacked & (linf > 0) & (prediction != label)
 
 
 def write_shard(

@@ -28,6 +28,7 @@ from redhanded.sets import (
     make_sets,
     predict_classes,
     read_column,
+    succeeded,
     write_shard,
 )
 from redhanded.studies import ReadColumn
@@ -171,7 +172,7 @@ class MeasureSuccess(Step):
                 torch.from_numpy(read_column(path, name, rows)) for name in ("images", "label", "attacked", "linf")
             )
             prediction = predict_classes(victim.network, PIXELS[self.pixels].apply(images), BATCH)
-            success = attacked & (linf > 0) & (prediction != label)
+            success = succeeded(attacked, linf, prediction, label)
             columns = {f"prediction_{self.pixels}": prediction, f"success_{self.pixels}": success}
             write_shard(path, start, sets.images, sets.shard_images, columns, {})
         return Done(seconds=time.monotonic() - started)
