@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-fast tiny-bundle coverage check docs clean
+.PHONY: quickstart test test-fast tiny-bundle golden coverage check docs clean
 
 quickstart: .venv/installed
 	$(BIN)/redhanded run quick
@@ -17,6 +17,11 @@ test-fast: .venv/tested
 # The bundle that the tests share: needed anew where the format of bundles changes.
 tiny-bundle: .venv/tested
 	cd tests && ../$(BIN)/python -m support.tiny_bundle
+
+# What each kind of step writes, as tests/engine/test_golden.py keeps it: needed anew where a version was raised, with
+# TRAIN=--train where networks have another shape.
+golden: .venv/tested
+	cd tests && ../$(BIN)/python -m support.golden $(TRAIN)
 
 coverage: .venv/tested
 	$(BIN)/pytest -n auto --dist loadfile --cov

@@ -207,10 +207,8 @@ def test_a_raised_version_is_told_with_the_command_that_keeps_the_outcome_anew(
     monkeypatch.setattr(AskQuestion, "version", AskQuestion.version + 1)
     with pytest.raises(pytest.fail.Exception) as told:
         check("AskQuestion", kept, golden_steps(tmp_path), tmp_path)
-    assert str(told.value) == (
-        "the version of `AskQuestion`, or of what it reads, was raised: keep the outcomes anew: "
-        "python tests/support/golden.py"
-    )
+    said = "the version of `AskQuestion`, or of what it reads, was raised: keep the outcomes anew: make golden"
+    assert str(told.value) == said
 
 
 def test_a_kind_of_step_of_which_nothing_is_kept_is_told(kept: Golden, steps: list[Step], tmp_path: Path) -> None:

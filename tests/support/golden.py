@@ -1,8 +1,8 @@
-"""What each kind of step writes for a tiny study, kept in `tests/golden/`; run this file to keep it anew.
+"""What each kind of step writes for a tiny study, kept in `tests/golden/`; `make golden` keeps it anew.
 
 No network is trained: `redhanded.models.training._fit` is replaced by what gives a network its kept weights, and all
 that stands around it is done. Each step reads what is kept of the steps before it, so that what differs is its own.
-With `--train` the networks are trained as well, for when their shapes changed.
+`make golden TRAIN=--train` trains the networks as well, for when their shapes changed.
 """
 
 import json
@@ -35,7 +35,7 @@ from redhanded.studies import load_study
 
 FOLDER = Path(__file__).parents[1] / "golden"
 ARRAYS = "outcomes.safetensors.xz"
-COMMAND = "python tests/support/golden.py"
+COMMAND = "make golden"
 TRAIN, TEST = 60, 30  # images of the source
 
 TOML = """
