@@ -16,10 +16,11 @@ from benchmarks.counting import counted, flops_of
 from benchmarks.outcomes import as_good, compare, judge, outcome
 from benchmarks.page import attacks_page, spread_text
 from benchmarks.peak import measure_peak
-from benchmarks.records import AttackBench, AttributeBench, Engine, Spread, StudyBench, spread
+from benchmarks.records import AttackBench, AttributeBench, Engine, Spread, StartBench, StudyBench, spread
 from benchmarks.rounds import CONTROL, attempt, take_rounds
 from benchmarks.run import Request, bench_attacks
 from benchmarks.scenarios import SCENARIOS, asked_of
+from benchmarks.start import start_page
 from benchmarks.study import bench_study
 from benchmarks.study_page import study_page
 from redhanded.attacks import FGSM, AttackOutput, CarliniWagner, DeepFool
@@ -360,6 +361,7 @@ PAGES: dict[str, tuple[type[Record], Callable[[Any], str]]] = {
     "attacks.json": (AttackBench, attacks_page),
     "study.json": (StudyBench, study_page),
     "attribute.json": (AttributeBench, attribute_page),
+    "start.json": (StartBench, start_page),
 }
 
 

@@ -29,6 +29,7 @@ def on_terminal(command: Sequence[object], interrupt: Callable[[str], bool] = la
     words = [str(word) for word in command]
     pid, terminal = pty.fork()
     if not pid:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background may ignore it
         os.environ |= {"TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
         os.execv(words[0], words)  # noqa: S606
     drawn, pressed, ended = b"", False, False
