@@ -27,7 +27,7 @@ from redhanded.attacks import parse_attack
 from redhanded.attacks.toolchains import TOOLCHAINS
 from redhanded.cli.main import app, main
 from redhanded.core import norm_of
-from redhanded.data import read_images
+from redhanded.data import folders, read_images
 from redhanded.errors import DataError
 from redhanded.models import load_model
 from redhanded.models.user_code import weights_digest
@@ -632,7 +632,8 @@ def test_the_checksum_of_images_tells_type_shape_pixels_and_labels(tmp_path: Pat
 
 
 def test_too_many_pixels_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("redhanded.data.user_images.MAX_NPZ_BYTES", 2 * SIZE * SIZE)
+    small = folders.ATTACK_LIMITS._replace(array_bytes=2 * SIZE * SIZE)
+    monkeypatch.setattr(folders, "ATTACK_LIMITS", small)
     for name in "abc":
         Image.fromarray(IMAGES[0]).save(tmp_path / f"{name}.png")
     with pytest.raises(DataError, match="expected at most 288 bytes of pixels, found 432; use fewer"):

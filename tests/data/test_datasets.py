@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from redhanded.data import SOURCES, Source, load_source
-from redhanded.data.folders import MAX_IMAGE_BYTES, read_image
+from redhanded.data.folders import SOURCE_LIMITS, read_image
 from redhanded.errors import DataError
 
 Arrays = dict[str, np.ndarray]
@@ -327,7 +327,7 @@ BAD_IMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "large": ("c.png", lambda path: png(path, size=(65, 64)), "at most 4,096 pixels, found 65 x 64"),
     "many bytes": (
         "c.png",
-        lambda path: path.write_bytes(bytes(MAX_IMAGE_BYTES + 1)),
+        lambda path: path.write_bytes(bytes(SOURCE_LIMITS.file_bytes + 1)),
         "at most 1,048,576 bytes",
     ),
     "alpha": ("c.png", lambda path: png(path, "RGBA"), "expected mode L or RGB, found RGBA"),
@@ -377,7 +377,7 @@ def test_damaged_image_raises_nothing_but_data_error(tmp_path: Path, data: st.Da
     path.write_bytes(damaged(data, path.read_bytes()))
     refused = ""
     try:
-        image = read_image(path)
+        image = read_image(path, SOURCE_LIMITS)
         assert image.dtype == np.uint8
         assert image.ndim in (2, 3)
         assert image.shape[0] * image.shape[1] <= 4096

@@ -7,7 +7,6 @@ import runpy
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import jsonschema
 import pytest
@@ -15,6 +14,7 @@ import pytest
 import redhanded
 from redhanded.bundle import verify
 from redhanded.data import arrays, decode
+from redhanded.data.folders import EVIDENCE_LIMITS
 from redhanded.server import batching, limits, run, submission
 from redhanded.verdicts import evidence
 from redhanded.verdicts.verdict import VERDICT_VERSION
@@ -26,15 +26,15 @@ WRITTEN: Callable[[], str] = runpy.run_path(str(DOCS / "generate.py"))["verdict_
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # SHA-256 of the names and types of each version, so that none is changed under its old number.
 VERSIONS = {1: "c5590ae71592df77b1f95efb3297ba5bc1eee8f20b0a9cff470be287e6d6709f"}
-LIMITS: list[tuple[ModuleType, str, str]] = [
+LIMITS: list[tuple[object, str, str]] = [
     (evidence, "MOST_BYTES", "{mib} MiB of a file are read at most"),
-    (decode, "MOST_IMAGE_BYTES", "of an image file {mib} MiB"),
-    (decode, "MOST_PIXELS", "{n} pixels"),
+    (EVIDENCE_LIMITS, "file_bytes", "of an image file {mib} MiB"),
+    (EVIDENCE_LIMITS, "pixels", "{n} pixels"),
     (decode, "MOST_CHUNKS", "{n} PNG chunks"),
     (decode, "MOST_SCANS", "{n} JPEG scans"),
     (arrays, "MOST_MEMBERS", "{n} members"),
     (arrays, "MOST_IMAGES", "{n} images and"),
-    (arrays, "MOST_UNPACKED", "{mib} MiB unpacked"),
+    (EVIDENCE_LIMITS, "array_bytes", "{mib} MiB unpacked"),
     (verify, "MOST_FILES", "{n} files, 256 MiB each"),
     (verify, "MOST_BYTES", "{mib} MiB each"),
     (verify, "MOST_TOGETHER", "{mib} MiB together"),
@@ -54,9 +54,9 @@ def one_line(path: Path) -> str:
     return " ".join(path.read_text().split())
 
 
-@pytest.mark.parametrize(("module", "name", "text"), LIMITS, ids=lambda value: value if isinstance(value, str) else "")
-def test_security_names_the_limits_of_the_code(module: ModuleType, name: str, text: str) -> None:
-    limit = getattr(module, name)
+@pytest.mark.parametrize(("where", "name", "text"), LIMITS, ids=lambda value: value if isinstance(value, str) else "")
+def test_security_names_the_limits_of_the_code(where: object, name: str, text: str) -> None:
+    limit = getattr(where, name)
     said = text.replace("{n}", "{n:,}").format(n=limit, mib=int(limit) >> 20, kib=int(limit) >> 10)
     assert said in one_line(ROOT / "SECURITY.md")
 

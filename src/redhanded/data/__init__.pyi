@@ -1,9 +1,8 @@
 from .arrays import ARRAYS, checked_array, read_arrays
 from .datasets import SOURCES, Source, Split, load_source, source_paths
 from .decode import decode_image
-from .folders import MIN_SIDE, bad_data, reading
+from .folders import MIN_SIDE, UserImages, bad_data, read_images, reading
 from .pixels import AS_FILE, AS_LEFT, PIXELS, Pixels, as_float, round_to_uint8, through_jpeg
-from .user_images import UserImages, read_images
 
 __all__ = [
     "ARRAYS",

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redhanded.data.folders import bad_data, read_npz_arrays, reading, some_names
+from redhanded.data.folders import EVIDENCE_LIMITS, bad_data, read_members, reading
 from redhanded.errors import DataError
 
-MOST_UNPACKED = 1 << 27  # bytes of one archive's images
 MOST_IMAGES = 10_000  # of one archive
 MOST_MEMBERS = 1000
 _KEY = "images"
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that numpy writes
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in what a parser says of a header: another one every time
 _REMEDY = "save one image with numpy.save, float32 in [0, 1] or uint8"
 _REMEDY_NPZ = f"save them with numpy.savez(file, {_KEY}=...)"
@@ -33,7 +31,7 @@ def read_arrays(name: str, data: bytes) -> list[NDArray]:
 
 def checked_array(name: str, image: NDArray | Tensor) -> NDArray:
     """uint8 or floats in [0, 1], of any shape; raises DataError in one line for anything else."""
-    with reading(Path(name), "an array of numbers"):
+    with reading(name, "an array of numbers"):
         array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
     if array.dtype not in (np.uint8, np.float32, np.float64):
         raise bad_data(name, "float32, float64 or uint8", str(array.dtype)[:80], _REMEDY)
@@ -45,36 +43,21 @@ def checked_array(name: str, image: NDArray | Tensor) -> NDArray:
 
 
 def _read_npy(name: str, data: bytes) -> list[NDArray]:
-    with reading(Path(name), "an array that numpy.save wrote"):
+    with reading(name, "an array that numpy.save wrote"):
         array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return [checked_array(name, array)]
 
 
 def _read_npz(name: str, data: bytes) -> list[NDArray]:
-    with reading(Path(name), f"an archive with the array '{_KEY}'"):
-        _check_archive(name, data)
-        (images,) = read_npz_arrays(Path(name), [(_KEY,)], io.BytesIO(data))
+    if data.count(b"PK\x01\x02") > MOST_MEMBERS:  # the mark of an entry, counted before they are all read
+        raise bad_data(name, f"an archive of at most {MOST_MEMBERS:,} arrays", "more", _REMEDY_NPZ)
+    expected = f"an archive with the array '{_KEY}'"
+    with reading(name, expected), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        (images,) = read_members(name, archive, [(_KEY,)], expected, EVIDENCE_LIMITS)
     if images.ndim != 4 or not 0 < len(images) <= MOST_IMAGES:
         expected = f"'{_KEY}' of shape (n, c, h, w) or (n, h, w, c), n up to {MOST_IMAGES:,}"
         raise bad_data(name, expected, str(images.shape), _REMEDY_NPZ)
     return [checked_array(f"{name}[{place}]", image) for place, image in enumerate(images)]
-
-
-def _check_archive(name: str, data: bytes) -> None:
-    """What the archive says of itself; more than that is never unpacked."""
-    if data.count(b"PK\x01\x02") > MOST_MEMBERS:  # the mark of an entry, counted before they are all read
-        raise bad_data(name, f"an archive of at most {MOST_MEMBERS:,} arrays", "more", _REMEDY_NPZ)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = archive.namelist()
-        members = [member for member in archive.infolist() if member.filename == f"{_KEY}.npy"]
-    if not members:
-        found = some_names(names)[:80] or "an empty archive"
-        raise bad_data(name, f"an archive with the array '{_KEY}'", found, _REMEDY_NPZ)
-    size = sum(member.file_size for member in members)
-    if size > MOST_UNPACKED:
-        raise bad_data(name, f"at most {MOST_UNPACKED:,} bytes of images", f"{size:,}", "give fewer images at a time")
-    if any(member.compress_type not in _METHODS for member in members):
-        raise bad_data(name, "an archive that numpy wrote", "another method of compression", _REMEDY_NPZ)
 
 
 ARRAYS: dict[str, Callable[[str, bytes], list[NDArray]]] = {".npy": _read_npy, ".npz": _read_npz}

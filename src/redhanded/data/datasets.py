@@ -8,13 +8,13 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from redhanded.data.folders import MAX_SIDE, MIN_SIDE, RawArrays, bad_data, read_arrays
+from redhanded.data.folders import MAX_SIDE, MIN_SIDE, RawArrays, bad_data, read_source
 from redhanded.errors import DataError
 
 MAX_LABEL = 999  # a thousand classes are more than any question here can use
@@ -82,9 +82,11 @@ def load_source(name: str, path: Path | None = None) -> Source:
     Raises DataError, in one line, for an unknown name, a failed download and any file that is not like this.
     """
     if path is not None:
-        return _checked(name, read_arrays(path), str(path))
+        return _checked(name, read_source(path), str(path))
     if name not in SOURCES:
-        raise DataError(_unknown(name))
+        close = difflib.get_close_matches(name, SOURCES, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise DataError(f"unknown source {name!r}{hint}; choose from {', '.join(SOURCES)}, or give --source NAME=PATH")
     return _checked(name, SOURCES[name].load(), name)
 
 
@@ -96,35 +98,13 @@ def source_paths(pairs: Sequence[str]) -> dict[str, Path]:
     return {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}
 
 
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, SOURCES, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"unknown source {name!r}{hint}; choose from {', '.join(SOURCES)}, or give --source NAME=PATH"
-
-
-def _mnist() -> RawArrays:
-    from torchvision.datasets import MNIST
-
-    return _torchvision("mnist", MNIST)
-
-
-def _fashion_mnist() -> RawArrays:
-    from torchvision.datasets import FashionMNIST
-
-    return _torchvision("fashion_mnist", FashionMNIST)
-
-
-def _cifar10() -> RawArrays:
-    from torchvision.datasets import CIFAR10
-
-    return _torchvision("cifar10", CIFAR10)
-
-
-def _torchvision(name: str, dataset: Callable[..., Any]) -> RawArrays:
+def _torchvision(name: str, dataset: str) -> RawArrays:
     """Both splits from torchvision's cache in $REDHANDED_DATA, else from its checksummed download."""
+    from torchvision import datasets
+
     root = Path(os.environ.get("REDHANDED_DATA") or Path.home() / ".cache" / "redhanded" / "data")
     try:
-        splits = [dataset(root, train=train, download=True) for train in (True, False)]
+        splits = [getattr(datasets, dataset)(root, train=train, download=True) for train in (True, False)]
     except Exception as error:  # network, disk, checksum, damaged cache: one way out for all
         found = f"{type(error).__name__}: {error}"
         remedy = f"try again with a network, or give --source {name}=PATH (.npz or folder)"
@@ -144,77 +124,70 @@ def _mnist5k() -> RawArrays:
 
 
 def _checked(name: str, raw: RawArrays, where: str) -> Source:
-    train = _split(f"{where}, train", raw.x_train, raw.y_train)
-    test = _split(f"{where}, test", raw.x_test, raw.y_test)
+    train = _check_split(f"{where}, train", raw.x_train, raw.y_train)
+    test = _check_split(f"{where}, test", raw.x_test, raw.y_test)
     if train.images.shape[1:] != test.images.shape[1:]:
         expected = f"the shape {train.images.shape[1:]} of train"
         raise bad_data(f"{where}, test", expected, str(test.images.shape[1:]), "use one size and one mode")
-    return Source(name, train, test, _count_classes(where, train.labels, test.labels))
+    present = np.unique(train.labels)
+    last = present[-1]
+    if len(present) < 2:
+        raise bad_data(f"{where}, train", "two classes or more", str(len(present)), "add images of another class")
+    if last != len(present) - 1:
+        missing = int(np.setdiff1d(np.arange(last), present)[0])
+        remedy = "add such images or number the classes from 0 to k - 1"
+        raise bad_data(f"{where}, train", f"every label from 0 to {last}", f"no label {missing}", remedy)
+    if test.labels.max() > last:
+        expected, remedy = f"labels up to {last} as in train", "take these images away or add the class to train"
+        raise bad_data(f"{where}, test", expected, str(test.labels.max()), remedy)
+    return Source(name, train, test, len(present))
 
 
-def _split(where: str, images: np.ndarray, labels: np.ndarray) -> Split:
-    images, labels = _images(where, images), _labels(where, labels)
-    if len(images) != len(labels):
-        found = f"{len(images)} images and {len(labels)} labels"
-        raise bad_data(where, "one label for each image", found, "repair the file")
-    if not len(images):
-        raise bad_data(where, "at least one image", "none", "add images")
-    return Split(images, labels)
-
-
-def _images(where: str, images: np.ndarray) -> np.ndarray:
-    """Any checked NHW or NHWC array as uint8 (n, c, h, w)."""
+def _check_split(where: str, images: np.ndarray, labels: np.ndarray) -> Split:
+    """NHW or NHWC images and integer labels, (n,) or (n, 1), as a Split; raises DataError for others."""
     if images.dtype != np.uint8:
         remedy = "round to whole numbers from 0 to 255 and save as uint8"
         raise bad_data(where, "uint8 images", str(images.dtype), remedy)
     if images.ndim == 3:
         images = images[..., np.newaxis]  # (n, h, w, 1)
     if images.ndim != 4 or images.shape[3] not in (1, 3):
-        expected = "images NHW, or NHWC with 1 or 3 channels"
-        remedy = "move the channels last, or drop what is extra"
+        expected, remedy = "images NHW, or NHWC with 1 or 3 channels", "move the channels last, or drop what is extra"
         raise bad_data(where, expected, f"shape {images.shape}", remedy)
     height, width = images.shape[1:3]
     if height != width or not MIN_SIDE <= height <= MAX_SIDE:
         expected = f"square images of {MIN_SIDE} to {MAX_SIDE} pixels a side"
         raise bad_data(where, expected, f"{height} x {width}", "crop, pad or scale them")
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    labels = _check_labels(where, labels)
+    if len(images) != len(labels):
+        found = f"{len(images)} images and {len(labels)} labels"
+        raise bad_data(where, "one label for each image", found, "repair the file")
+    if not len(images):
+        raise bad_data(where, "at least one image", "none", "add images")
+    return Split(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
 
 
-def _labels(where: str, labels: np.ndarray) -> np.ndarray:
-    """Any checked integer labels as int64 (n,)."""
+def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:
+    """Integer labels, (n,) or (n, 1), as int64 (n,)."""
     if labels.dtype.kind not in "iu":
         raise bad_data(where, "integer labels", str(labels.dtype), "save class numbers 0 to k - 1")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        found = f"shape {labels.shape}"
-        raise bad_data(where, "labels of shape (n,) or (n, 1)", found, "save class numbers, not one-hot rows")
+        expected, remedy = "labels of shape (n,) or (n, 1)", "save class numbers, not one-hot rows"
+        raise bad_data(where, expected, f"shape {labels.shape}", remedy)
     if len(labels) and not 0 <= labels.min() <= labels.max() <= MAX_LABEL:
         found = f"{labels.min()} to {labels.max()}"
         raise bad_data(where, f"labels from 0 to {MAX_LABEL}", found, "number the classes from 0 to k - 1")
     return labels.astype(np.int64)
 
 
-def _count_classes(where: str, train: np.ndarray, test: np.ndarray) -> int:
-    """k, when train holds exactly the labels 0 to k - 1 (k >= 2) and test no others."""
-    present = np.unique(train)
-    if len(present) < 2:
-        remedy = "add images of another class"
-        raise bad_data(f"{where}, train", "two classes or more", str(len(present)), remedy)
-    if present[-1] != len(present) - 1:
-        missing = int(np.setdiff1d(np.arange(present[-1]), present)[0])
-        remedy = "add such images or number the classes from 0 to k - 1"
-        expected = f"every label from 0 to {present[-1]}"
-        raise bad_data(f"{where}, train", expected, f"no label {missing}", remedy)
-    if test.max() > present[-1]:
-        remedy = "take these images away or add the class to train"
-        raise bad_data(f"{where}, test", f"labels up to {present[-1]} as in train", str(test.max()), remedy)
-    return len(present)
-
-
 SOURCES: dict[str, SourceKind] = {
-    "mnist": SourceKind(_mnist, "70,000 handwritten digits, grey", (1, 28, 28), 0.95),
+    "mnist": SourceKind(partial(_torchvision, "mnist", "MNIST"), "70,000 handwritten digits, grey", (1, 28, 28), 0.95),
     "mnist5k": SourceKind(_mnist5k, "5,000 of MNIST's digits, no download", (1, 28, 28), 0.95),
-    "fashion_mnist": SourceKind(_fashion_mnist, "70,000 pieces of clothing, grey", (1, 28, 28), 0.85),
-    "cifar10": SourceKind(_cifar10, "60,000 animals and vehicles, colour", (3, 32, 32), 0.60),
+    "fashion_mnist": SourceKind(
+        partial(_torchvision, "fashion_mnist", "FashionMNIST"), "70,000 pieces of clothing, grey", (1, 28, 28), 0.85
+    ),
+    "cifar10": SourceKind(
+        partial(_torchvision, "cifar10", "CIFAR10"), "60,000 animals and vehicles, colour", (3, 32, 32), 0.60
+    ),
 }

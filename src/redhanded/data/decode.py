@@ -14,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from redhanded.data.folders import IMAGE_FORMATS, bad_data, reading
+from redhanded.data.folders import EVIDENCE_LIMITS, FORMATS, IMAGE_FORMATS, bad_data, reading
 from redhanded.errors import DataError
 
-MOST_IMAGE_BYTES = 5 << 20  # of one image file; what so many pixels take with all channels, and more
-MOST_PIXELS = 1 << 20  # before repeated pixels are taken away
 MOST_SCANS = 64  # of a JPEG; ten are usual, and each one costs as much as decoding a whole image
 MOST_CHUNKS = 10_000  # of a PNG; each one takes Pillow some microseconds
-FORMATS = tuple(sorted(set(IMAGE_FORMATS.values())))
 MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}  # Pillow's -> pixels
 _LOSSY = ("JPEG", "MPO")  # a camera's MPO is a JPEG with more JPEGs behind it
 _LOSSY_TIFF = ("jpeg", "tiff_jpeg", "webp")
@@ -44,10 +41,15 @@ class Decoded(NamedTuple):
 
 def decode_image(name: str, data: bytes) -> Decoded:
     """The first image of a PNG, JPEG, BMP, WEBP or TIFF file; raises DataError in one line for anything else."""
-    if len(data) > MOST_IMAGE_BYTES:
-        raise bad_data(name, f"an image of at most {MOST_IMAGE_BYTES:,} bytes", f"{len(data):,}", _CONVERT)
-    _check_chunks(name, data)
-    with _FILTERS, warnings.catch_warnings(), reading(Path(name), "an image that can be decoded"):
+    if len(data) > EVIDENCE_LIMITS.file_bytes:
+        raise bad_data(name, f"an image of at most {EVIDENCE_LIMITS.file_bytes:,} bytes", f"{len(data):,}", _CONVERT)
+    place, chunks = len(_PNG), 0
+    while data.startswith(_PNG) and place < len(data):
+        place += 12 + int.from_bytes(data[place : place + 4])  # length, kind and checksum, and what lies between
+        chunks += 1
+        if chunks > MOST_CHUNKS:
+            raise bad_data(name, f"a PNG of at most {MOST_CHUNKS:,} chunks", "more", _CONVERT)
+    with _FILTERS, warnings.catch_warnings(), reading(name, "an image that can be decoded"):
         warnings.simplefilter("ignore")  # remarks on odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with _opened(name, data) as image:
@@ -61,15 +63,6 @@ def decode_image(name: str, data: bytes) -> Decoded:
             return Decoded(pixels, str(image.format), lossy, remarks)
 
 
-def _check_chunks(name: str, data: bytes) -> None:
-    place, count = 8, 0  # behind the signature
-    while data.startswith(_PNG) and place < len(data):
-        place += 12 + int.from_bytes(data[place : place + 4])  # length, kind and checksum, and what lies between
-        count += 1
-        if count > MOST_CHUNKS:
-            raise bad_data(name, f"a PNG of at most {MOST_CHUNKS:,} chunks", "more", _CONVERT)
-
-
 def _opened(name: str, data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
@@ -81,11 +74,11 @@ def _opened(name: str, data: bytes) -> Image.Image:
 
 
 def _too_many_pixels(name: str, found: str) -> DataError:
-    return bad_data(name, f"at most {MOST_PIXELS:,} pixels", found, "cut the image out of it")
+    return bad_data(name, f"at most {EVIDENCE_LIMITS.pixels:,} pixels", found, "cut the image out of it")
 
 
 def _check_header(name: str, image: Image.Image, data: bytes) -> None:
-    if image.width * image.height > MOST_PIXELS:
+    if image.width * image.height > EVIDENCE_LIMITS.pixels:
         raise _too_many_pixels(name, f"{image.width} x {image.height}")
     if image.mode not in MODES:
         raise bad_data(name, "8-bit grey, RGB or palette", f"mode {image.mode}", _CONVERT)
