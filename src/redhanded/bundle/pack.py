@@ -15,7 +15,7 @@ from redhanded.attributors import ATTRIBUTORS, Attributor, Marginal, Prediction,
 from redhanded.bundle.card import FORMAT, BundleCard, Example, Measured, Part
 from redhanded.bundle.load import load_bundle
 from redhanded.bundle.verify import CARD_FILE, EXAMPLES_FILE, GAUSSIANS
-from redhanded.core import file_digest, read_record, seed_for, write_record
+from redhanded.core import file_digest, read_record, seed_for, whole_folder, write_record
 from redhanded.data import AS_FILE
 from redhanded.engine import RunCard, RunFolder, read_answers, read_run_records
 from redhanded.errors import RunError
@@ -38,12 +38,10 @@ def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> Bundl
     """
     if out.exists():
         raise RunError(f"expected a new folder for the bundle, found {out}; take it away or name another")
-    torn = out.with_name(out.name + ".part")
     try:
-        shutil.rmtree(torn, ignore_errors=True)
-        card = _pack(RunFolder(run), torn, without_victims)
-        load_bundle(torn)
-        torn.replace(out)
+        with whole_folder(out) as part:
+            card = _pack(RunFolder(run), part, without_victims)
+            load_bundle(part)
     except OSError as error:
         raise RunError(f"expected to read {run} and to write {out}, found: {error.strerror or error}") from None
     return card

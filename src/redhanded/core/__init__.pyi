@@ -3,7 +3,7 @@ from .hashing import digest, file_digest, seed_for
 from .isolation import untouched_model, untouched_random_state
 from .norms import Norm, dual_norm_of, norm_of, per_image
 from .plugins import PluginWarning, Table
-from .records import Outcome, R, Record, read_record, validate_record, write_record
+from .records import Outcome, R, Record, read_record, validate_record, whole_folder, write_record
 from .statistics import confusion_matrix, holm, p_above_chance, wilson_interval
 from .weights import WEIGHTS, load_weights, require_digest, save_weights
 
@@ -38,6 +38,7 @@ __all__ = [
     "untouched_model",
     "untouched_random_state",
     "validate_record",
+    "whole_folder",
     "wilson_interval",
     "write_record",
 ]

@@ -1,5 +1,8 @@
 """Records: frozen JSON documents, written whole and read strictly."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +31,20 @@ def write_record(record: Record, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     torn = path.with_name(path.name + ".part")
     torn.write_text(record.model_dump_json(indent=1) + "\n")
+    torn.replace(path)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the place of `path` at the end: readers see no folder half written.
+
+    Where filling it fails, `path` stays as it was.
+    """
+    torn = path.with_name(path.name + ".part")
+    shutil.rmtree(torn, ignore_errors=True)
+    torn.mkdir(parents=True)
+    yield torn
+    shutil.rmtree(path, ignore_errors=True)
     torn.replace(path)
 
 

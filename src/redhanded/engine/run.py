@@ -21,6 +21,7 @@ from redhanded.core import (
     memory_gib,
     processor,
     read_record,
+    whole_folder,
     write_record,
 )
 from redhanded.engine.examples import write_attacked, write_examples
@@ -110,17 +111,13 @@ def _tell_of_other_environments(done: Sequence[Step], folder: RunFolder, console
 
 def _write_results(steps: Sequence[Step], folder: RunFolder) -> None:
     """Make `results/` hold the records of this study's finished steps, and nothing else."""
-    torn = folder.results.with_name("results.part")
-    shutil.rmtree(torn, ignore_errors=True)
-    torn.mkdir()
-    for step in steps:
-        place, mark = step.record_path(folder), folder.mark(step.key)
-        if place is not None and mark.is_file():
-            copy = torn / place.relative_to(folder.results)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(mark, copy)
-    shutil.rmtree(folder.results, ignore_errors=True)
-    torn.rename(folder.results)
+    with whole_folder(folder.results) as part:
+        for step in steps:
+            place, mark = step.record_path(folder), folder.mark(step.key)
+            if place is not None and mark.is_file():
+                copy = part / place.relative_to(folder.results)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(mark, copy)
 
 
 def _seconds(folder: RunFolder) -> float:

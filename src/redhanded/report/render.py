@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from redhanded.core import write_record
+from redhanded.core import whole_folder, write_record
 from redhanded.data import AS_LEFT, PIXELS
 from redhanded.engine import PACKED, pack_records
 from redhanded.errors import RunError
@@ -68,17 +68,13 @@ def keep_run(run: Path, out: Path) -> Path:
     records, packed = read_run(run), pack_records(run)
     if out.exists() and not (out / PACKED).is_file():
         raise RunError(f"expected a new folder or a kept run at {out}, found another; name a new one")
-    torn = out.with_name(out.name + ".part")
     try:
-        shutil.rmtree(torn, ignore_errors=True)
-        _write(records, torn / "report", pages=("report.md",), sheet="results.csv.gz")
-        (torn / PACKED).write_bytes(packed)
-        write_record(records.run, torn / "run.json")
-        if records.attacked:
-            shutil.copyfile(run / GALLERY_FILE, torn / GALLERY_FILE)
-        if out.exists():
-            shutil.rmtree(out)
-        torn.replace(out)
+        with whole_folder(out) as part:
+            _write(records, part / "report", pages=("report.md",), sheet="results.csv.gz")
+            (part / PACKED).write_bytes(packed)
+            write_record(records.run, part / "run.json")
+            if records.attacked:
+                shutil.copyfile(run / GALLERY_FILE, part / GALLERY_FILE)
     except OSError as error:
         raise RunError(f"expected to write {out}, found: {error.strerror or error}") from None
     return out / "report" / "report.md"
