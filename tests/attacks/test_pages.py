@@ -39,7 +39,7 @@ def test_a_section_has_the_formula_the_parameters_and_the_sources() -> None:
     assert "| `random_start` | True | True, False | begin at a random point and not at the image |\n" in pgd
     assert "| `seed` | 0 | whole, >= 0 | decides the point |\n\n- Defaults: `eps` is torchattacks' " in pgd
     assert "\n- Paper: Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models" in pgd
-    assert "\n- Ours differs: the l2 start is even in the ball, " in pgd
+    assert "\n- Ours differs: the l2 start is uniform in the ball, " in pgd
     assert "Args:" not in pgd
     assert re.search(r"\| `candidates` \| None \| None or whole, >= 2 \| most likely .*; a shortcut \|\n", deepfool)
     assert "Ours differs" not in noise

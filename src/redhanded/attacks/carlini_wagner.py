@@ -100,13 +100,10 @@ class _State(NamedTuple):
     const: Tensor  # (n,)
     lower: Tensor  # (n,) the largest constant that failed
     upper: Tensor  # (n,) the smallest that succeeded
-    found: Tensor  # (n,) bool: a success in this search step
+    succeeded: Tensor  # (n,) bool: a success in this search step
     step: Tensor  # (n,) int64: iterations in this search step
     search: Tensor  # (n,) int64: search steps done
     used: Tensor  # (n,) int64: iterations in all
-
-    def keep(self, rows: Tensor) -> "_State":
-        return _State(*(tensor[rows] for tensor in self))
 
 
 @torch.no_grad()
@@ -114,53 +111,43 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
     result, used = images.clone(), torch.zeros_like(labels)
     adam = _adam_table(attack, images)
     state = _start(model, images, labels, attack)
+    between_checks = max(1, attack.steps // 10) if attack.abort_early else attack.steps
     while len(state.row):
         # Every image restarts by itself, so the batch stays full until the last searches; nothing but the
         # checks, which are as far apart for all, needs the host to know where an image stands.
-        for _ in range(_until_check(state, attack)):
+        until_check = torch.minimum(between_checks - state.step % between_checks, attack.steps - state.step)
+        for _ in range(int(until_check.min())):
             loss = _iterate(model, state, attack.confidence, adam)
-        state = _check(state, loss, attack)
+        due = state.step % between_checks == 0
+        stalled = due & ~(loss <= _PROGRESS * state.checked)  # written so that NaN has stalled
+        state = state._replace(checked=torch.where(due, loss, state.checked))
+        over = stalled | (state.step == attack.steps)
+        if over.any():
+            state = _restart(state, over, attack.binary_search_steps)
         finished = state.search == attack.binary_search_steps
         if finished.any():
             result[state.row[finished]] = state.nearest[finished]
             used[state.row[finished]] = state.used[finished]
-            state = state.keep(~finished)
+            state = _State(*(tensor[~finished] for tensor in state))
     return AttackOutput(result, used)
-
-
-class _Beginning(NamedTuple):
-    """Where `init` puts an image."""
-
-    points: Tensor  # (n, c, h, w)
-    unit: Tensor  # (n,) of the constant
-    used: Tensor  # (n,) how often the model was asked
-
-
-def _begin_at_image(model: nn.Module, images: Tensor, labels: Tensor, lead: Tensor, confidence: float) -> _Beginning:
-    return _Beginning(images, torch.ones_like(lead), torch.zeros_like(labels))
-
-
-def _begin_at_deepfool(model: nn.Module, images: Tensor, labels: Tensor, lead: Tensor, confidence: float) -> _Beginning:
-    # The rivals of a near boundary are the likely classes: more of them cost more than the search itself.
-    (found,) = deepfool(model, images, labels, [DeepFool(norm="l2", overshoot=0.02, candidates=3, box_from=2)])
-    slope = lead / norm_of(found.images - images, "l2")  # NaN or inf where DeepFool found nothing
-    # Where the hinge falls evenly, |x' - x|^2 + c * hinge is least where it reaches 0 for this c.
-    unit = 2 * (lead + confidence) / slope.square()
-    return _Beginning(found.images, torch.where(unit > 0, unit, 1), found.steps)
-
-
-_BEGIN = {"image": _begin_at_image, "deepfool": _begin_at_deepfool}
 
 
 def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> _State:
     label, anchor = labels[:, None], to_image(to_tanh_space(images))
-    lead = _hinge(model(anchor), label, 0.0)
-    beginning = _BEGIN[attack.init](model, images, labels, lead, attack.confidence)
-    origin = to_tanh_space(beginning.points)
+    beginning, used, unit = images, torch.zeros_like(labels), torch.ones(())  # the unit of the constant
+    if attack.init == "deepfool":
+        # The rivals of a near boundary are the likely classes: more of them cost more than the search itself.
+        (fooled,) = deepfool(model, images, labels, [DeepFool(norm="l2", overshoot=0.02, candidates=3, box_from=2)])
+        lead = _hinge(model(anchor), label, 0.0)
+        slope = lead / norm_of(fooled.images - images, "l2")  # NaN or inf where DeepFool found nothing
+        # Where the hinge falls evenly, |x' - x|^2 + c * hinge is least where it reaches 0 for this c.
+        unit = 2 * (lead + attack.confidence) / slope.square()
+        beginning, used, unit = fooled.images, fooled.steps, torch.where(unit > 0, unit, 1)
+    origin = to_tanh_space(beginning)
     point = to_image(origin)
     hinge = _hinge(model(point), label, attack.confidence).clamp_min(0)
     distance = norm_of(point - anchor, "l2").square()
-    const = (attack.initial_const * beginning.unit).clamp_max(_CEILING)
+    const = (torch.full_like(hinge, attack.initial_const) * unit).clamp_max(_CEILING)
     zeros = torch.zeros_like(hinge)
     return _State(
         row=torch.arange(len(images), device=images.device),
@@ -180,10 +167,10 @@ def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagn
         const=const,
         lower=zeros,
         upper=torch.full_like(hinge, _CEILING),
-        found=zeros.bool(),
+        succeeded=zeros.bool(),
         step=torch.zeros_like(labels),
         search=torch.zeros_like(labels),
-        used=beginning.used.clone(),
+        used=used.clone(),
     )
 
 
@@ -193,7 +180,12 @@ def _iterate(model: nn.Module, state: _State, confidence: float, adam: Tensor) -
     hinge, gradient = _hinge_gradient(model, image, state, confidence)
     offset = image - state.anchor
     distance = norm_of(offset, "l2").square()  # (n,)
-    _remember(state, image, distance, (hinge < 0) & (state.step > 0))
+    success = (hinge < 0) & (state.step > 0)
+    state.succeeded.logical_or_(success)
+    nearer = success & (distance < state.distance)
+    torch.where(nearer, distance, state.distance, out=state.distance)
+    rows = nearer.nonzero().flatten()
+    state.nearest.index_copy_(0, rows, image[rows])
     # d|x' - x|^2/dx' = 2 * offset and dx'/dw = 2 * x' * (1 - x')
     _adam_step(state, gradient.add_(offset, alpha=2).mul_((1 - image).mul_(image)), adam)
     return distance + state.const * hinge.clamp_min(0)
@@ -208,10 +200,13 @@ def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: 
     """
     hinge, gradient = torch.zeros_like(state.const), torch.zeros_like(image)
     likely = torch.stack([state.hinge, state.hinge_before, 2 * state.hinge - state.hinge_before]).amin(0) >= 0
-    behind = _shorten((~likely).nonzero().flatten())
+    # Libraries prepare a convolution anew for each size of batch that they have not met: only few sizes are used.
+    behind = (~likely).nonzero().flatten()
+    behind = behind[: len(behind) // _ROWS * _ROWS]
     if len(behind):
         hinge[behind] = _hinge(model(image[behind]), state.label[behind], confidence)
-    rows = _lengthen((hinge >= 0).nonzero().flatten())
+    rows = (hinge >= 0).nonzero().flatten()
+    rows = torch.cat([rows, rows[:1].expand(-len(rows) % _ROWS)])  # the first one again
     if len(rows):
         with torch.enable_grad():
             x = image[rows].requires_grad_()
@@ -223,27 +218,10 @@ def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: 
     return hinge, gradient
 
 
-def _shorten(rows: Tensor) -> Tensor:
-    # Libraries prepare a convolution anew for each size of batch that they have not met: only few sizes are used.
-    return rows[: len(rows) // _ROWS * _ROWS]
-
-
-def _lengthen(rows: Tensor) -> Tensor:
-    return torch.cat([rows, rows[:1].expand(-len(rows) % _ROWS)])  # the first one again
-
-
 def _hinge(logits: Tensor, label: Tensor, confidence: float) -> Tensor:
     """`z_label - max other z + confidence`, below 0 for a success, (n,)."""
     others = logits.scatter(1, label, -torch.inf)  # (n, k)
     return logits.gather(1, label).squeeze(1) - others.amax(1) + confidence
-
-
-def _remember(state: _State, image: Tensor, distance: Tensor, success: Tensor) -> None:
-    state.found.logical_or_(success)
-    nearer = success & (distance < state.distance)
-    torch.where(nearer, distance, state.distance, out=state.distance)
-    rows = nearer.nonzero().flatten()
-    state.nearest.index_copy_(0, rows, image[rows])
 
 
 def _adam_table(attack: CarliniWagner, like: Tensor) -> Tensor:
@@ -266,27 +244,15 @@ def _adam_step(state: _State, gradient: Tensor, adam: Tensor) -> None:
     state.used.add_(1)
 
 
-def _check_every(attack: CarliniWagner) -> int:
-    return max(1, attack.steps // 10) if attack.abort_early else attack.steps
-
-
-def _until_check(state: _State, attack: CarliniWagner) -> int:
-    every = _check_every(attack)
-    return int(torch.minimum(every - state.step % every, attack.steps - state.step).min())
-
-
-def _check(state: _State, loss: Tensor, attack: CarliniWagner) -> _State:
-    """End the search step of each image that has stalled or used all its iterations."""
-    due = state.step % _check_every(attack) == 0
-    stalled = due & ~(loss <= _PROGRESS * state.checked)  # written so that NaN has stalled
-    over = stalled | (state.step == attack.steps)
-    state = state._replace(checked=torch.where(due, loss, state.checked))
-    return _restart(state, over, attack.binary_search_steps) if over.any() else state
-
-
 def _restart(state: _State, over: Tensor, searches: int) -> _State:
     """Move the constants of the images whose search step is over, and put them back to their origin."""
-    lower, upper, const = _narrow(state, over, searches)
+    # The smallest constant that succeeds is searched: by factors of ten until one does, then by bisection.
+    upper = torch.where(over & state.succeeded, state.const, state.upper)
+    lower = torch.where(over & ~state.succeeded, state.const, state.lower)
+    const = torch.where(upper < _CEILING, (lower + upper) / 2, state.const * 10).clamp_max(_CEILING)
+    if searches >= _REPEAT_FROM:
+        const = torch.where(state.search + 2 == searches, upper, const)
+    const = torch.where(over, const, state.const)
     whole = per_image(over, state.w)
     return state._replace(
         w=torch.where(whole, state.origin, state.w),
@@ -298,17 +264,7 @@ def _restart(state: _State, over: Tensor, searches: int) -> _State:
         const=const,
         lower=lower,
         upper=upper,
-        found=state.found & ~over,
+        succeeded=state.succeeded & ~over,
         step=state.step.masked_fill(over, 0),
         search=state.search + over,
     )
-
-
-def _narrow(state: _State, over: Tensor, searches: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Search for the smallest constant that succeeds: the new lower and upper bound and constant, (n,)."""
-    upper = torch.where(over & state.found, state.const, state.upper)
-    lower = torch.where(over & ~state.found, state.const, state.lower)
-    const = torch.where(upper < _CEILING, (lower + upper) / 2, state.const * 10).clamp_max(_CEILING)
-    if searches >= _REPEAT_FROM:
-        const = torch.where(state.search + 2 == searches, upper, const)
-    return lower, upper, torch.where(over, const, state.const)

@@ -78,12 +78,9 @@ class _State(NamedTuple):
     distance: Tensor  # (n,) its Linf distance, 1 till then
     const: Tensor  # (n,)
     bound: Tensor  # (n,)
-    found: Tensor  # (n,) bool: a nearer image that fools in this search step
+    succeeded: Tensor  # (n,) bool: a nearer image that fools in this search step
     step: Tensor  # (n,) int64: iterations in this search step
     used: Tensor  # (n,) int64: gradients in all
-
-    def keep(self, rows: Tensor) -> "_State":
-        return _State(*(tensor[rows] for tensor in self))
 
 
 @torch.no_grad()
@@ -101,7 +98,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
         finished = (state.bound <= _FINEST) | (state.const >= attack.largest_const)
         result[state.row[finished]] = state.nearest[finished]
         used[state.row[finished]] = state.used[finished]
-        state = state.keep(~finished)
+        state = _State(*(tensor[~finished] for tensor in state))
     return AttackOutput(result, used)
 
 
@@ -118,7 +115,7 @@ def _start(images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> _State:
         distance=one,
         const=one * attack.initial_const,
         bound=one,
-        found=one < 0,
+        succeeded=one < 0,
         step=count,
         used=count,
     )
@@ -134,17 +131,15 @@ def _look(model: nn.Module, state: _State) -> tuple[_State, Tensor, Tensor]:
         excess = (change - per_image(state.bound, x)).clamp_min(0).flatten(1).sum(1)
         loss = excess + state.const * lead.clamp_min(0)
         (gradient,) = torch.autograd.grad(loss.sum(), w)
-    return _remember(state, x.detach(), lead.detach() < 0), loss.detach(), gradient
-
-
-def _remember(state: _State, x: Tensor, fools: Tensor) -> _State:
+    x = x.detach()
     distance = norm_of(x - state.image, "linf")
-    nearer = fools & (distance < state.distance)
-    return state._replace(
+    nearer = (lead.detach() < 0) & (distance < state.distance)
+    state = state._replace(
         nearest=torch.where(per_image(nearer, x), x, state.nearest),
         distance=torch.where(nearer, distance, state.distance),
-        found=state.found | nearer,
+        succeeded=state.succeeded | nearer,
     )
+    return state, loss.detach(), gradient
 
 
 def _adam_step(state: _State, gradient: Tensor, moves: Tensor, learning_rate: float) -> _State:
@@ -159,13 +154,13 @@ def _adam_step(state: _State, gradient: Tensor, moves: Tensor, learning_rate: fl
 
 def _restart(state: _State, over: Tensor, attack: CarliniWagnerLinf) -> _State:
     """Move the bound or the constant of the images whose search step is over; Adam forgets them."""
-    success, failure, whole = over & state.found, over & ~state.found, per_image(over, state.w)
+    success, failure, whole = over & state.succeeded, over & ~state.succeeded, per_image(over, state.w)
     tighter = attack.decrease_factor * torch.minimum(state.bound, state.distance)
     return state._replace(
         mean=state.mean.masked_fill(whole, 0),
         square=state.square.masked_fill(whole, 0),
         const=torch.where(failure, attack.const_factor * state.const, state.const),
         bound=torch.where(success, tighter, state.bound),
-        found=state.found & ~over,
+        succeeded=state.succeeded & ~over,
         step=state.step.masked_fill(over, 0),
     )

@@ -1,6 +1,6 @@
 """Controls: images as they are, with noise or after JPEG compression, which attribution must tell from attacks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -15,7 +15,7 @@ from redhanded.errors import AttackError
 
 
 class Clean(AttackSpec):
-    """Nothing is done."""
+    """The control that leaves images as they are."""
 
     family: ClassVar[str] = "clean"
     setting_names: ClassVar[tuple[str, ...]] = ()
@@ -32,7 +32,7 @@ def clean(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[Cl
         attacks: each gives the same.
 
     Returns:
-        For each control a copy of the images, and 0 for each: the model was not asked.
+        For each control a copy of the images, and the count 0 for each image: the model was not asked.
     """
     return [AttackOutput(images.detach().clone(), torch.zeros_like(labels)) for _ in attacks]
 
@@ -59,7 +59,7 @@ class GaussianNoise(NoiseSpec):
 
 
 class UniformNoise(NoiseSpec):
-    """Noise drawn evenly from [-1, 1] on every value, scaled to the L2 size `eps` > 0 before clipping.
+    """Independent uniform noise from [-1, 1] on every value, scaled to the L2 size `eps` > 0 before clipping.
 
     Defaults: `eps` is that of FGSM in l2, so that the noise is as large as an attack.
     """
@@ -83,62 +83,43 @@ class SaltAndPepper(AttackSpec):
 def gaussian_noise(
     model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[GaussianNoise]
 ) -> list[AttackOutput]:
-    """Add `eps * z / |z|` with normal `z`, clipped to [0, 1]; the model is not asked.
-
-    Args:
-        model: not used.
-        images: (n, c, h, w), floating point, in [0, 1].
-        labels: (n,) int64, not used but for their number.
-        attacks: run one after the other.
-
-    Returns:
-        For each control the images, and 0 for each: the model was not asked.
-    """
-    return [
-        _add(images, labels, attack, normal(generators(images, attack), images.shape[1:], images)) for attack in attacks
-    ]
+    """Add `eps * z / |z|` with standard normal `z`, clipped to [0, 1]; arguments and counts are those of `clean`."""
+    return _add_noise(images, labels, attacks, normal)
 
 
 def uniform_noise(
     model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[UniformNoise]
 ) -> list[AttackOutput]:
-    """Add `eps * u / |u|` with `u` even in [-1, 1], clipped to [0, 1]; otherwise as `gaussian_noise`."""
-    return [
-        _add(images, labels, attack, 2 * uniform(generators(images, attack), images.shape[1:], images) - 1)
-        for attack in attacks
-    ]
+    """Add `eps * u / |u|` with `u` uniform in [-1, 1], clipped to [0, 1]; otherwise as `gaussian_noise`."""
+    return _add_noise(images, labels, attacks, lambda *given: 2 * uniform(*given) - 1)
+
+
+def _add_noise(
+    images: Tensor, labels: Tensor, attacks: Sequence[NoiseSpec], draw: Callable[..., Tensor]
+) -> list[AttackOutput]:
+    outputs = []
+    for attack in attacks:
+        noise = draw(generators(images, attack), images.shape[1:], images)
+        noisy = (images.detach() + attack.eps * unit(noise)).clamp_(0, 1)
+        outputs.append(AttackOutput(noisy, torch.zeros_like(labels)))
+    return outputs
 
 
 def salt_and_pepper(
     model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[SaltAndPepper]
 ) -> list[AttackOutput]:
-    """Set `round(amount * h * w)` pixels, drawn without replacement, to 0 or 1 by the toss of a coin each.
+    """Set `round(amount * h * w)` pixels, drawn without replacement, to 0 or 1 with probability 1/2 each.
 
-    Args:
-        model: not used.
-        images: (n, c, h, w), floating point, in [0, 1].
-        labels: (n,) int64, not used but for their number.
-        attacks: run one after the other.
-
-    Returns:
-        For each control the images, and 0 for each: the model was not asked.
+    A pixel changes in all its channels; arguments and counts are those of `clean`.
     """
-    return [_sprinkle(images, labels, attack) for attack in attacks]
-
-
-def _add(images: Tensor, labels: Tensor, attack: NoiseSpec, noise: Tensor) -> AttackOutput:
-    return AttackOutput((images.detach() + attack.eps * unit(noise)).clamp_(0, 1), torch.zeros_like(labels))
-
-
-def _sprinkle(images: Tensor, labels: Tensor, attack: SaltAndPepper) -> AttackOutput:
-    rngs, pixels = generators(images, attack), images.shape[2:].numel()
-    order = uniform(rngs, (pixels,), images).argsort(1).argsort(1)  # (n, h * w) a random rank for each pixel
-    hit = (order < round(attack.amount * pixels)).reshape(-1, 1, *images.shape[2:])
-    grains = uniform(rngs, (pixels,), images).round_().reshape(hit.shape)
-    return AttackOutput(torch.where(hit, grains, images.detach()), torch.zeros_like(labels))
-
-
-_CHANNELS = (1, 3)  # grey and RGB
+    shape, pixels, outputs = (len(images), 1, *images.shape[2:]), images.shape[2:].numel(), []
+    for attack in attacks:
+        rngs = generators(images, attack)
+        order = uniform(rngs, (pixels,), images).argsort(1).argsort(1)  # (n, h * w) a random rank for each pixel
+        hit = (order < round(attack.amount * pixels)).reshape(shape)
+        grains = uniform(rngs, (pixels,), images).round_().reshape(shape)
+        outputs.append(AttackOutput(torch.where(hit, grains, images.detach()), torch.zeros_like(labels)))
+    return outputs
 
 
 class JPEG(AttackSpec):
@@ -169,6 +150,6 @@ def jpeg(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[JPE
 
     Paper: Wallace, "The JPEG still picture compression standard", Communications of the ACM 34(4), 1991.
     """
-    if images.shape[1] not in _CHANNELS:
+    if images.shape[1] not in (1, 3):
         raise AttackError(f"expected images of 1 or 3 channels for jpeg, found {images.shape[1]}")
     return [AttackOutput(through_jpeg(images.detach(), attack.quality), torch.zeros_like(labels)) for attack in attacks]

@@ -72,13 +72,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DDN) -> At
         distance = torch.where(nearer, size, distance)
         radius = torch.minimum(radius * torch.where(fools, 1 - attack.gamma, 1 + attack.gamma), farthest)
         offset = offset + cosine_decay(_FIRST, _LAST, step, attack.steps) * unit(gradient)
-        x = _quantise((images + _resize(offset, radius)).clamp_(0, 1), attack.levels)
+        x = (images + offset * per_image(radius / norm_of(offset, "l2").clamp_min(_TINY), offset)).clamp_(0, 1)
+        if attack.levels is not None:
+            x = (x * (attack.levels - 1)).round_() / (attack.levels - 1)
     return AttackOutput(nearest, torch.full_like(labels, attack.steps))
-
-
-def _resize(offset: Tensor, radius: Tensor) -> Tensor:
-    return offset * per_image(radius / norm_of(offset, "l2").clamp_min(_TINY), offset)
-
-
-def _quantise(images: Tensor, levels: int | None) -> Tensor:
-    return images if levels is None else (images * (levels - 1)).round_() / (levels - 1)

@@ -73,12 +73,17 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) 
         return AttackOutput(result, used)
     active = torch.arange(len(images), device=images.device)  # the rows of the batch still worked on
     x, logits = _forward(model, images)
-    rivals = _rivals(logits, labels, attack.candidates)  # (n, candidates - 1)
+    if logits.shape[1] < 2:
+        raise AttackError(f"expected a model of two or more classes, found {logits.shape[1]}")
+    ranked = logits.detach().scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    rivals = ranked[:, : (attack.candidates or logits.shape[1]) - 1]  # (n, candidates - 1); the own class is last
     path = torch.zeros_like(images)
     for step in range(attack.steps):
         inside = attack.box_from is not None and step >= attack.box_from
         holds = logits.argmax(1) == labels[active]
-        if _worth_leaving(holds, rivals.shape[1]):
+        # Letting images go costs the rest another forward pass; keeping them costs a backward pass a rival.
+        staying = int(holds.sum())
+        if (len(holds) - staying) * rivals.shape[1] > staying:
             result[active[~holds]] = x[~holds]
             active, path, x, holds = active[holds], path[holds], x[holds], holds[holds]
             if not len(active):
@@ -96,24 +101,10 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) 
     return AttackOutput(result, used)
 
 
-def _worth_leaving(holds: Tensor, rivals: int) -> bool:
-    # Letting images go costs the rest another forward pass; keeping them costs a backward pass a rival.
-    staying = int(holds.sum())
-    return (len(holds) - staying) * rivals > staying
-
-
 def _forward(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         return x, model(x)
-
-
-def _rivals(logits: Tensor, labels: Tensor, candidates: int | None) -> Tensor:
-    if logits.shape[1] < 2:
-        raise AttackError(f"expected a model of two or more classes, found {logits.shape[1]}")
-    own = labels[:, None]
-    ranked = logits.detach().scatter(1, own, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    return ranked[:, : (candidates or logits.shape[1]) - 1]  # the own class is last, and never in
 
 
 def _step(x: Tensor, logits: Tensor, labels: Tensor, rivals: Tensor, norm: Norm, inside: bool) -> Tensor:
@@ -124,22 +115,13 @@ def _step(x: Tensor, logits: Tensor, labels: Tensor, rivals: Tensor, norm: Norm,
         gaps = logits.gather(1, rivals) - logits.gather(1, labels[:, None])  # (n, candidates - 1)
     # One rival after the other: only the best gradient is kept, however many classes there are.
     for rival in range(gaps.shape[1]):
-        (gradient,) = torch.autograd.grad(gaps, x, _only_column(gaps, rival), retain_graph=rival + 1 < gaps.shape[1])
-        if inside:
-            gradient = _without_stuck(gradient, x)
+        only = torch.zeros_like(gaps)
+        only[:, rival] = 1
+        (gradient,) = torch.autograd.grad(gaps, x, only, retain_graph=rival + 1 < gaps.shape[1])
+        if inside:  # pixels at 0 or 1 that a step would push outwards cannot move
+            gradient = gradient.masked_fill(((x <= 0) & (gradient < 0)) | ((x >= 1) & (gradient > 0)), 0)
         distance = gaps[:, rival].abs() / (dual_norm_of(gradient, norm) + _GUARD)
         closer = (distance < nearest).nonzero().flatten()
         nearest[closer], slope[closer] = distance[closer], gradient[closer]
     size = per_image(nearest + _OFFSET, x)
     return size * slope.sign() if norm == "linf" else size / per_image(norm_of(slope, "l2") + _GUARD, x) * slope
-
-
-def _without_stuck(gradient: Tensor, x: Tensor) -> Tensor:
-    """The gradient of the pixels that a step along it can move: not of those at 0 or 1 that it pushes outwards."""
-    return gradient.masked_fill(((x <= 0) & (gradient < 0)) | ((x >= 1) & (gradient > 0)), 0)
-
-
-def _only_column(like: Tensor, column: int) -> Tensor:
-    weights = torch.zeros_like(like)
-    weights[:, column] = 1
-    return weights

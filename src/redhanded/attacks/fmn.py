@@ -60,19 +60,19 @@ def fmn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FMN]
 @torch.no_grad()
 def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: FMN) -> AttackOutput:
     farthest = norm_of(torch.maximum(images, 1 - images), attack.norm)  # (n,) to the corner of the box
-    radius, found = torch.full_like(farthest, torch.inf), torch.zeros_like(labels, dtype=torch.bool)
+    radius, fooled_before = torch.full_like(farthest, torch.inf), torch.zeros_like(labels, dtype=torch.bool)
     x, nearest, distance = images, images.clone(), farthest
     for step in range(attack.steps):
         offset = x - images
         _, ahead, slope = logits_and_gradient(model, x, lambda logits: margin(logits, labels))
         fools, size = ahead > 0, norm_of(offset, attack.norm)
-        found = found | fools
+        fooled_before = fooled_before | fools
         nearer = fools & (size < distance)
         nearest = torch.where(per_image(nearer, x), x, nearest)
         distance = torch.where(nearer, size, distance)
         gamma = cosine_decay(attack.gamma, _LAST_GAMMA, step, attack.steps)
         boundary = size + ahead.abs() / dual_norm_of(slope, attack.norm).clamp_min(_TINY)
-        outside = torch.where(found, radius * (1 + gamma), boundary)
+        outside = torch.where(fooled_before, radius * (1 + gamma), boundary)
         radius = torch.where(fools, torch.minimum(radius * (1 - gamma), distance), outside).minimum(farthest)
         pace = cosine_decay(attack.step_size, attack.step_size * _SHRINKS_TO, step, attack.steps)
         x = (images + project(offset + pace * unit(slope), attack.norm, radius)).clamp_(0, 1)

@@ -23,10 +23,10 @@ def parse_attack(text: str) -> AttackSpec:
     family, inside = call.group(1), (call.group(2) or "").strip()
     parameters: dict[str, Any] = {}
     for part in inside.split(",") if inside else []:
-        found = _PARAMETER.fullmatch(part)
-        if found is None:
+        parameter = _PARAMETER.fullmatch(part)
+        if parameter is None:
             raise AttackError(f"expected name=value in the attack {text!r}, found {part.strip()!r}")
-        name, value = found.groups()
+        name, value = parameter.groups()
         if name in parameters:
             raise AttackError(f"expected each parameter once in the attack {text!r}, found {name!r} twice")
         parameters[name] = None if value == "None" else value  # pydantic reads the numbers

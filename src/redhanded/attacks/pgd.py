@@ -11,7 +11,7 @@ from redhanded.attacks.ops.ball import point_in_ball, project
 from redhanded.attacks.ops.draws import generators, normal, uniform
 from redhanded.attacks.ops.gradients import cross_entropy, direction, logits_and_gradient
 from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec, Rule
-from redhanded.core import Norm, dual_norm_of, per_image
+from redhanded.core import dual_norm_of, per_image
 
 STEP_SIZE = "size of a step in `norm`"
 
@@ -31,14 +31,17 @@ def ascend(
     labels: Tensor,
     attack: AscentSpec,
     start: Tensor,
-    direction: Callable[[Tensor], Tensor],
+    follow: Callable[[Tensor, Tensor], Tensor] = lambda followed, gradient: gradient,
 ) -> AttackOutput:
-    """The last of the points `x <- clip(x0 + project(x + step_size * direction(dJ/dx) - x0), 0, 1)` from `start`."""
+    """Run `g <- follow(g, dJ/dx)`, `x <- clip(x0 + project(x + step_size * direction(g) - x0), 0, 1)` from `start`.
+
+    `g` is zero at first; the default follows the gradient alone. Returns the last point.
+    """
     radius = torch.full_like(labels, attack.eps, dtype=images.dtype)  # (n,)
-    x = start
+    x, followed = start, torch.zeros_like(images)
     for _ in range(attack.steps):
-        gradient = logits_and_gradient(model, x, cross_entropy(labels))[-1]
-        offset = x + attack.step_size * direction(gradient) - images
+        followed = follow(followed, logits_and_gradient(model, x, cross_entropy(labels))[-1])
+        offset = x + attack.step_size * direction(followed, attack.norm) - images
         x = (images + project(offset, attack.norm, radius)).clamp_(0, 1)
     return AttackOutput(x, torch.full_like(labels, attack.steps))
 
@@ -46,7 +49,7 @@ def ascend(
 class PGD(AscentSpec):
     """Projected gradient ascent: `steps` steps of `step_size` > 0 in the ball of radius `eps` > 0 in `norm`.
 
-    With `random_start` the first point is drawn evenly from the ball; `seed` >= 0 decides the draw.
+    With `random_start` the first point is drawn uniformly from the ball; `seed` >= 0 decides the draw.
 
     Defaults: `eps` is torchattacks' (that of its PGDL2 in l2), `steps` are Foolbox's in linf and the paper's on MNIST,
     and `step_size` is the paper's where it varies `eps` (2.5 * eps / 100 in 100 steps), which leads to the ball's
@@ -97,7 +100,8 @@ def pgd(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[PGD]
     Paper: Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial
     attacks", ICLR 2018.
     """
-    return [_climb(model, images.detach(), labels, attack, _start(images.detach(), attack)) for attack in attacks]
+    images = images.detach()
+    return [ascend(model, images, labels, attack, _start(images, attack)) for attack in attacks]
 
 
 def bim(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[BIM]) -> list[AttackOutput]:
@@ -108,11 +112,8 @@ def bim(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[BIM]
 
     Paper: Kurakin, Goodfellow, Bengio, "Adversarial examples in the physical world", ICLR workshop 2017 (linf).
     """
-    return [_climb(model, images.detach(), labels, attack, images.detach()) for attack in attacks]
-
-
-def _climb(model: nn.Module, images: Tensor, labels: Tensor, attack: AscentSpec, start: Tensor) -> AttackOutput:
-    return ascend(model, images, labels, attack, start, lambda gradient: direction(gradient, attack.norm))
+    images = images.detach()
+    return [ascend(model, images, labels, attack, images) for attack in attacks]
 
 
 def _start(images: Tensor, attack: PGD) -> Tensor:
@@ -161,19 +162,12 @@ def mi_fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[
     Paper: Dong, Liao, Pang, Su, Zhu, Hu, Li, "Boosting adversarial attacks with momentum", CVPR 2018.
     """
     images = images.detach()
-    return [
-        ascend(model, images, labels, attack, images, _Momentum(images, attack.decay, attack.norm))
-        for attack in attacks
-    ]
 
+    def momentum(decay: float) -> Callable[[Tensor, Tensor], Tensor]:
+        def follow(followed: Tensor, gradient: Tensor) -> Tensor:
+            size = dual_norm_of(gradient, "linf").clamp_min(_TINY)  # (n,) in L1
+            return decay * followed + gradient / per_image(size, gradient)
 
-class _Momentum:
-    """The direction of the gradients seen so far."""
+        return follow
 
-    def __init__(self, like: Tensor, decay: float, norm: Norm) -> None:
-        self.sum, self.decay, self.norm = torch.zeros_like(like), decay, norm
-
-    def __call__(self, gradient: Tensor) -> Tensor:
-        size = dual_norm_of(gradient, "linf").clamp_min(_TINY)  # (n,) in L1
-        self.sum = self.decay * self.sum + gradient / per_image(size, gradient)
-        return direction(self.sum, self.norm)
+    return [ascend(model, images, labels, attack, images, momentum(attack.decay)) for attack in attacks]

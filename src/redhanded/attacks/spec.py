@@ -71,7 +71,13 @@ class AttackSpec(BaseModel):
         """
         from redhanded.attacks.toolchains import attack_function  # knows `ATTACKS`, whose rows are made of this class
 
-        _check_model(model)
+        if not isinstance(model, nn.Module):
+            raise AttackError(f"expected the model as a torch.nn.Module, found {type(model).__name__}; wrap it in one")
+        # A frozen TorchScript module has no mode: it evaluates for good.
+        training = next((part for part in model.modules() if getattr(part, "training", False)), None)
+        if training is not None:
+            found = f"{type(training).__name__} in training mode"
+            raise AttackError(f"expected a model in evaluation mode, found {found}; call model.eval() first")
         check_batch(images, _DTYPES, labels=labels)
         devices = {tensor.device for tensor in (images, labels, *model.parameters())}
         if len(devices) > 1:
@@ -92,10 +98,9 @@ class AttackSpec(BaseModel):
     def label(self) -> str:
         """One word for tables and files, e.g. `fgsm-l2-eps=1.0`; shortcuts and another toolchain are named."""
         fields = type(self).model_fields
-        shortcuts = {name: getattr(self, name) for name in self.shortcut_names}
-        taken = {name: value for name, value in shortcuts.items() if value != fields[name].default}
+        shortcuts = [name for name in self.shortcut_names if getattr(self, name) != fields[name].default]
+        named = (f"{name}={getattr(self, name)}" for name in (*self.setting_names, *shortcuts))
         toolchain = () if self.toolchain == "redhanded" else (self.toolchain,)
-        named = (f"{name}={value}" for name, value in (self.setting | taken).items())
         return "-".join([self.family, self.norm, *named, *toolchain])
 
     def __str__(self) -> str:
@@ -162,13 +167,3 @@ def check_batch(images: Tensor, dtypes: Sequence[torch.dtype], **per_image: Tens
         if values.shape != images.shape[:1] or values.dtype != torch.int64:
             found = f"{values.dtype} of shape {tuple(values.shape)}"
             raise AttackError(f"expected {name} as torch.int64 of shape ({len(images)},), found {found}")
-
-
-def _check_model(model: nn.Module) -> None:
-    if not isinstance(model, nn.Module):
-        raise AttackError(f"expected the model as a torch.nn.Module, found {type(model).__name__}; wrap it in one")
-    # A frozen TorchScript module has no mode: it evaluates for good.
-    training = next((part for part in model.modules() if getattr(part, "training", False)), None)
-    if training is not None:
-        found = f"{type(training).__name__} in training mode"
-        raise AttackError(f"expected a model in evaluation mode, found {found}; call model.eval() first")

@@ -1,8 +1,10 @@
 """Square: random search with squares of shrinking size; the model's gradients are never asked for."""
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Sequence
+from itertools import product
+from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -63,47 +65,43 @@ def square(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[S
     return [_attack(model, images.detach(), labels, attack) for attack in attacks]
 
 
-class _Search(NamedTuple):
-    """How one norm searches: its first point, its moves, and how many random numbers an image needs for each."""
-
-    start: Callable[[Tensor, float, Tensor], Tensor]  # (images, eps, numbers (n, *start_shape)) -> x
-    start_shape: Callable[[int, int, int], tuple[int, ...]]  # of (c, h, w)
-    move: Callable[[Tensor, Tensor, float, int, Tensor], Tensor]  # (images, x, eps, side, numbers (n, k + c)) -> x
-    numbers: int  # k of a move, beside one for each channel
-    side: Callable[[float, int, int], int]  # (share, h, w) -> side of a square
-
-
 @torch.no_grad()
 def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) -> AttackOutput:
-    search, rngs, (channels, height, width) = _SEARCHES[attack.norm], generators(images, attack), images.shape[1:]
-    result = search.start(images, attack.eps, uniform(rngs, search.start_shape(channels, height, width), images))
+    linf, rngs, (channels, height, width) = attack.norm == "linf", generators(images, attack), images.shape[1:]
+    if linf:
+        stripes = _coin(uniform(rngs, (channels, 1, width), images))
+        result = (images + attack.eps * stripes).clamp(0, 1)
+    else:
+        result = _tiles(images, attack.eps, rngs)
     lead, used = -margin(model(result), labels), torch.ones_like(labels)  # (n,) of the label
-    numbers = uniform(rngs, (attack.steps - 1, search.numbers + channels), images)
+    # Beside one number a channel, a square has a corner; two windows have two, and a peak lies or stands.
+    numbers = uniform(rngs, (attack.steps - 1, (2 if linf else 5) + channels), images)
+    move = _set_square if linf else _move_windows
     for query in range(attack.steps - 1):
         active = (lead >= 0).nonzero().flatten()  # the rows of the batch still worked on
         if not len(active):
             break
-        side = search.side(_share(query, attack), height, width)
-        x = search.move(images[active], result[active], attack.eps, side, numbers[active, query])
-        found = -margin(model(x), labels[active])
-        better = found < lead[active]
-        result[active[better]], lead[active[better]] = x[better], found[better]
+        side = _side(attack, query, height, width)
+        x = move(images[active], result[active], attack.eps, side, numbers[active, query])
+        lead_there = -margin(model(x), labels[active])
+        better = lead_there < lead[active]
+        result[active[better]], lead[active[better]] = x[better], lead_there[better]
         used[active] += 1
     return AttackOutput(result, used)
 
 
-def _share(query: int, attack: Square) -> float:
+def _side(attack: Square, query: int, height: int, width: int) -> int:
+    """The side of a square in pixels; a window in l2 is odd, so that it has a middle."""
     place = 10_000 * query // attack.steps
-    return attack.p_init / 2 ** sum(place > after for after in _HALVED_AT)
+    share = attack.p_init / 2 ** sum(place > after for after in _HALVED_AT)
+    side = max(round((share * height * width) ** 0.5), 1 if attack.norm == "linf" else _SMALLEST)
+    side += attack.norm == "l2" and side % 2 == 0
+    return min(side, height, width)
 
 
 def _coin(numbers: Tensor) -> Tensor:
     """-1 or 1 from draws in [0, 1]."""
     return torch.where(numbers < 0.5, -1.0, 1.0).to(numbers)
-
-
-def _stripes(images: Tensor, eps: float, numbers: Tensor) -> Tensor:
-    return (images + eps * _coin(numbers)).clamp(0, 1)
 
 
 def _set_square(images: Tensor, x: Tensor, eps: float, side: int, numbers: Tensor) -> Tensor:
@@ -113,27 +111,19 @@ def _set_square(images: Tensor, x: Tensor, eps: float, side: int, numbers: Tenso
     return torch.where(window, (images + eps * signs).clamp(0, 1), x)
 
 
-def _linf_side(share: float, height: int, width: int) -> int:
-    return min(max(round((share * height * width) ** 0.5), 1), height, width)
-
-
-def _tiles(images: Tensor, eps: float, numbers: Tensor) -> Tensor:
-    """Peaks on a grid in the middle of the image; numbers: (n, tile, 1 + c), how it lies and its sign a channel."""
-    shape, change = images.shape[2:], torch.zeros_like(images)
-    side, places = _tile_places(*shape)
+def _tiles(images: Tensor, eps: float, rngs: Sequence[np.random.Generator]) -> Tensor:
+    """Peaks on a grid in the middle of the image, each lying or standing, with a sign a channel, (n, c, h, w)."""
+    (channels, *shape), change = images.shape[1:], torch.zeros_like(images)
+    side = max(min(shape) // _TILES, 1)
+    counts = [min(length // side, _TILES) for length in shape]  # down and across
+    top, left = ((length - count * side) // 2 for length, count in zip(shape, counts, strict=True))
+    places = [(top + side * row, left + side * column) for row, column in product(*map(range, counts))]
+    numbers = uniform(rngs, (len(places), 1 + channels), images)
     for tile, place in enumerate(places):
         corners = torch.tensor(place, device=images.device).expand(len(images), 2)
         peak = peak_at(corners, side, shape, numbers[:, tile, 0])
         change += peak * _coin(numbers[:, tile, 1:])[:, :, None, None]
     return (images + eps * unit(change)).clamp_(0, 1)
-
-
-def _tile_places(height: int, width: int) -> tuple[int, list[tuple[int, int]]]:
-    """The side of a tile and the upper left corner of each."""
-    side = max(min(height, width) // _TILES, 1)
-    down, across = min(height // side, _TILES), min(width // side, _TILES)
-    top, left = (height - down * side) // 2, (width - across * side) // 2
-    return side, [(top + side * row, left + side * column) for row in range(down) for column in range(across)]
 
 
 def _move_windows(images: Tensor, x: Tensor, eps: float, side: int, numbers: Tensor) -> Tensor:
@@ -148,11 +138,6 @@ def _move_windows(images: Tensor, x: Tensor, eps: float, side: int, numbers: Ten
     return (images + eps * unit(moved)).clamp_(0, 1)
 
 
-def _l2_side(share: float, height: int, width: int) -> int:
-    side = max(round((share * height * width) ** 0.5), _SMALLEST)
-    return min(side + (side % 2 == 0), height, width)
-
-
 def _size(change: Tensor) -> Tensor:
     """L2 size in each channel, (n, c, h, w) -> (n, c, 1, 1)."""
     return torch.linalg.vector_norm(change, dim=(2, 3), keepdim=True)
@@ -160,21 +145,3 @@ def _size(change: Tensor) -> Tensor:
 
 def _unit(change: Tensor) -> Tensor:
     return change / _size(change).clamp_min(_TINY)
-
-
-_SEARCHES = {
-    "linf": _Search(
-        start=_stripes,
-        start_shape=lambda channels, height, width: (channels, 1, width),
-        move=_set_square,
-        numbers=2,  # the corner
-        side=_linf_side,
-    ),
-    "l2": _Search(
-        start=_tiles,
-        start_shape=lambda channels, height, width: (len(_tile_places(height, width)[1]), 1 + channels),
-        move=_move_windows,
-        numbers=5,  # two corners, and how the peak lies
-        side=_l2_side,
-    ),
-}

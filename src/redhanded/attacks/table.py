@@ -19,9 +19,22 @@ from redhanded.attacks.deepfool import DeepFool, deepfool
 from redhanded.attacks.fgsm import FGSM, fgsm
 from redhanded.attacks.fmn import FMN, fmn
 from redhanded.attacks.pgd import BIM, MIFGSM, PGD, bim, mi_fgsm, pgd
-from redhanded.attacks.spec import AttackKind
+from redhanded.attacks.spec import AttackFunction, AttackKind, AttackSpec
 from redhanded.attacks.square import Square, square
 from redhanded.core import Table
+
+
+def _control(
+    spec: type[AttackSpec],
+    run: AttackFunction,
+    title: str,
+    summary: str,
+    reference: str = "the closed form",
+    paper: str = "none: a control",
+) -> AttackKind:
+    """A row for a disturbance that asks the model nothing."""
+    return AttackKind(spec, run, title, f"control: {summary}", paper, reference, uses_gradient=False, control=True)
+
 
 _OURS: dict[str, AttackKind] = {
     "fgsm": AttackKind(
@@ -71,8 +84,8 @@ _OURS: dict[str, AttackKind] = {
         paper="Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks, "
         "ICLR 2018",
         reference="torchattacks 3.5.1 without a random start: equal to 1e-6",
-        differs="the l2 start is even in the ball, where torchattacks draws its distance evenly, so nearer to the "
-        "image",
+        differs="the l2 start is uniform in the ball, where torchattacks draws its distance uniformly, so nearer to "
+        "the image",
     ),
     "bim": AttackKind(
         spec=BIM,
@@ -126,55 +139,19 @@ _OURS: dict[str, AttackKind] = {
         "channel, as the paper's",
         uses_gradient=False,
     ),
-    "clean": AttackKind(
-        spec=Clean,
-        run=clean,
-        title="clean",
-        summary="control: nothing is done",
-        paper="none: a control",
-        reference="the images themselves",
-        uses_gradient=False,
-        control=True,
+    "clean": _control(Clean, clean, "clean", "nothing is done", "the images themselves"),
+    "gaussian_noise": _control(GaussianNoise, gaussian_noise, "Gaussian noise", "normal noise of a given L2 size"),
+    "uniform_noise": _control(UniformNoise, uniform_noise, "uniform noise", "evenly drawn noise of a given L2 size"),
+    "salt_and_pepper": _control(
+        SaltAndPepper, salt_and_pepper, "salt and pepper", "a share of the pixels black or white"
     ),
-    "gaussian_noise": AttackKind(
-        spec=GaussianNoise,
-        run=gaussian_noise,
-        title="Gaussian noise",
-        summary="control: normal noise of a given L2 size",
-        paper="none: a control",
-        reference="the closed form",
-        uses_gradient=False,
-        control=True,
-    ),
-    "uniform_noise": AttackKind(
-        spec=UniformNoise,
-        run=uniform_noise,
-        title="uniform noise",
-        summary="control: evenly drawn noise of a given L2 size",
-        paper="none: a control",
-        reference="the closed form",
-        uses_gradient=False,
-        control=True,
-    ),
-    "salt_and_pepper": AttackKind(
-        spec=SaltAndPepper,
-        run=salt_and_pepper,
-        title="salt and pepper",
-        summary="control: a share of the pixels black or white",
-        paper="none: a control",
-        reference="the closed form",
-        uses_gradient=False,
-        control=True,
-    ),
-    "jpeg": AttackKind(
-        spec=JPEG,
-        run=jpeg,
-        title="JPEG",
-        summary="control: JPEG compression",
-        paper="Wallace: The JPEG still picture compression standard, Communications of the ACM 34(4), 1991",
+    "jpeg": _control(
+        JPEG,
+        jpeg,
+        "JPEG",
+        "JPEG compression",
         reference="Pillow: equal to the bit",
-        uses_gradient=False,
-        control=True,
+        paper="Wallace: The JPEG still picture compression standard, Communications of the ACM 34(4), 1991",
     ),
 }
 ATTACKS = Table("redhanded.attacks", AttackKind, lambda row: row.spec.family, _OURS)

@@ -21,9 +21,9 @@ def project(offset: Tensor, norm: Norm, radius: Tensor) -> Tensor:
 
 
 def point_in_ball(normal: Tensor, uniform: Tensor, radius: float) -> Tensor:
-    """A point drawn evenly from the l2 ball, (n, ...), from normal draws (n, ...) and a uniform one an image (n,).
+    """A point drawn uniformly from the l2 ball, (n, ...), from normal draws (n, ...) and a uniform one an image (n,).
 
-    The direction of normal draws is that of an even draw from the sphere, and the share of the ball within `r` of
+    The direction of normal draws is uniform on the sphere, and the share of the ball within `r` of
     its centre is `(r / radius) ** d` in d dimensions.
     """
     dimensions = normal[0].numel() if len(normal) else 1

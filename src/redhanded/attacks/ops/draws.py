@@ -1,7 +1,7 @@
 """Random draws that depend on the image, the attack and its seed alone, never on the image's neighbours."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,28 +18,20 @@ def generators(images: Tensor, attack: AttackSpec) -> list[np.random.Generator]:
     """
     # numpy's generators use all bits of a seed, torch's on the CPU no more than 32.
     values = images.detach().cpu().double().numpy()
-    return [np.random.default_rng(seed_for("attack", str(attack), _digest(image))) for image in values]
+    digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in values)
+    return [np.random.default_rng(seed_for("attack", str(attack), digest)) for digest in digests]
 
 
 def uniform(rngs: Sequence[np.random.Generator], shape: Sequence[int], like: Tensor) -> Tensor:
-    """Even draws from [0, 1] for each image, (n, *shape); 1 itself where rounding to the type of `like` makes it so."""
-    return _stack(rngs, shape, like, lambda rng: rng.random(shape))
+    """Uniform draws from [0, 1] for each image, (n, *shape); 1 itself where the type of `like` rounds to it."""
+    return _stack([rng.random(shape) for rng in rngs], shape, like)
 
 
 def normal(rngs: Sequence[np.random.Generator], shape: Sequence[int], like: Tensor) -> Tensor:
     """Draws from the standard normal distribution for each image, (n, *shape)."""
-    return _stack(rngs, shape, like, lambda rng: rng.standard_normal(shape))
+    return _stack([rng.standard_normal(shape) for rng in rngs], shape, like)
 
 
-def _stack(
-    rngs: Sequence[np.random.Generator],
-    shape: Sequence[int],
-    like: Tensor,
-    draw: Callable[[np.random.Generator], np.ndarray],
-) -> Tensor:
-    values = np.array([draw(rng) for rng in rngs]).reshape(len(rngs), *shape)  # also where there is no image
+def _stack(draws: Sequence[np.ndarray], shape: Sequence[int], like: Tensor) -> Tensor:
+    values = np.array(draws).reshape(len(draws), *shape)  # also where there is no image
     return torch.from_numpy(values).to(like.dtype).to(like.device)
-
-
-def _digest(image: np.ndarray) -> str:
-    return hashlib.sha256(image.tobytes()).hexdigest()

@@ -4,16 +4,13 @@ Neighbours do not matter to DeepFool. They do to C&W: with `abort_early` a searc
 images of the batch have stalled.
 """
 
-import math
-
 from torch import Tensor, nn
 
 from redhanded.attacks.carlini_wagner import CarliniWagner
 from redhanded.attacks.deepfool import DeepFool
-from redhanded.attacks.toolchains.calling import Limit, adapter
+from redhanded.attacks.toolchains.calling import ORDERS, Limit, adapter
 from redhanded.attacks.toolchains.loading import load_toolchain
 
-_ORDERS = {"l2": 2, "linf": math.inf}
 _CHECKS = 10  # of the loss in a search step; with fewer iterations its `steps // 10` is a division by zero
 
 
@@ -23,10 +20,10 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool)
 
     The input is returned where `steps` steps did not change the class, or where only the last of them did.
     """
-    found: Tensor = load_toolchain("advlib").attacks.df(
-        model, images, labels, steps=attack.steps, overshoot=attack.overshoot, norm=_ORDERS[attack.norm]
+    adversarial: Tensor = load_toolchain("advlib").attacks.df(
+        model, images, labels, steps=attack.steps, overshoot=attack.overshoot, norm=ORDERS[attack.norm]
     )
-    return found
+    return adversarial
 
 
 @adapter(
@@ -39,7 +36,7 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool)
 )
 def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> Tensor:
     """Adam in tanh space, as the authors' code."""
-    found: Tensor = load_toolchain("advlib").attacks.carlini_wagner_l2(
+    adversarial: Tensor = load_toolchain("advlib").attacks.carlini_wagner_l2(
         model,
         images,
         labels,
@@ -50,4 +47,4 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
         max_iterations=attack.steps,
         abort_early=attack.abort_early,
     )
-    return found
+    return adversarial

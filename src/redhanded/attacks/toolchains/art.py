@@ -7,18 +7,16 @@ only when some image of the batch has moved.
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from redhanded.attacks.carlini_wagner import CarliniWagner
 from redhanded.attacks.deepfool import DeepFool
 from redhanded.attacks.fgsm import FGSM
-from redhanded.attacks.toolchains.calling import adapter, class_count, only
+from redhanded.attacks.toolchains.calling import ORDERS, adapter, class_count, only
 from redhanded.attacks.toolchains.loading import load_toolchain
 from redhanded.errors import AttackError
 
-_ORDERS = {"l2": 2, "linf": np.inf}
 _DEVICES = {"cpu": "cpu", "cuda": "gpu"}  # ART's own words; it would move the model off any other device
 
 
@@ -27,7 +25,7 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attack: FGSM) -> Tens
     """One step, projected onto the ball of size `eps` again after the clipping."""
     method = load_toolchain("art").attacks.evasion.FastGradientMethod(
         _classifier(model, images),
-        norm=_ORDERS[attack.norm],
+        norm=ORDERS[attack.norm],
         eps=attack.eps,
         eps_step=attack.eps,
         batch_size=len(images),

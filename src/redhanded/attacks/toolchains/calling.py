@@ -1,5 +1,6 @@
 """How a library's attack becomes one of ours: limits first, then the call, then the guard."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.attacks.toolchains.guard import guard
 from redhanded.core import untouched_model, untouched_random_state
 from redhanded.errors import AttackError
+
+ORDERS = {"l2": 2, "linf": math.inf}  # of the norms, as most libraries want them
 
 # (model, images, labels, specification) -> images of any type, range and device, as the library returns them.
 LibraryAttack = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
@@ -47,28 +50,28 @@ class Adapter:
             raise AttackError(
                 f"expected torch.float32 images for an attack library, found {images.dtype}; convert the images"
             )
-        return [
-            AttackOutput(self._run(model, images, labels, attack), torch.zeros_like(labels))
-            for attack in specifications
-        ]
+        outputs = []
+        for attack in specifications:
+            adversarial = images.clone()
+            if len(images):
+                with untouched_model(model), untouched_random_state(images.device), torch.enable_grad():
+                    # Copies, since a library may write into what it is given.
+                    returned = self.attack(model, images.detach().clone(), labels.clone(), attack)
+                adversarial = guard(returned, images)
+            outputs.append(AttackOutput(adversarial, torch.zeros_like(labels)))
+        return outputs
 
     def check(self, attack: AttackSpec) -> None:
         """Raise AttackError, in one line, where the library would not run the specification faithfully."""
-        for limit in (*_our_shortcuts(attack), *self.limits):
+        fields, because = type(attack).model_fields, "a shortcut of our own engine"
+        shortcuts = (only(name, fields[name].default, because) for name in attack.shortcut_names)
+        for limit in (*shortcuts, *self.limits):
             if not limit.holds(attack):
                 found = f"{limit.parameter}={getattr(attack, limit.parameter)}"
                 raise AttackError(
                     f"expected {limit.expected} of {attack.family} in the toolchain {attack.toolchain} "
                     f"({limit.because}), found {found}; change it or the toolchain"
                 )
-
-    def _run(self, model: nn.Module, images: Tensor, labels: Tensor, attack: AttackSpec) -> Tensor:
-        if not len(images):
-            return images.clone()
-        with untouched_model(model), untouched_random_state(images.device), torch.enable_grad():
-            # Copies, since a library may write into what it is given.
-            found = self.attack(model, images.detach().clone(), labels.clone(), attack)
-        return guard(found, images)
 
 
 def adapter(*limits: Limit) -> Callable[[LibraryAttack], Adapter]:
@@ -84,9 +87,3 @@ def class_count(model: nn.Module, images: Tensor) -> int:
     """How many logits the model gives an image: some libraries want to be told."""
     with torch.no_grad():
         return int(model(images[:1]).shape[1])
-
-
-def _our_shortcuts(attack: AttackSpec) -> list[Limit]:
-    fields = type(attack).model_fields
-    because = "a shortcut of our own engine"
-    return [only(name, fields[name].default, because) for name in attack.shortcut_names]

@@ -5,25 +5,22 @@ a sure image moves less in a larger batch. C&W multiplies every image's loss by 
 is missing), so an image is attacked with the mean constant of its batch.
 """
 
-import numpy as np
 from torch import Tensor, nn
 
 from redhanded.attacks.carlini_wagner import CarliniWagner
 from redhanded.attacks.fgsm import FGSM
-from redhanded.attacks.toolchains.calling import adapter, class_count, only
+from redhanded.attacks.toolchains.calling import ORDERS, adapter, class_count, only
 from redhanded.attacks.toolchains.loading import load_toolchain
-
-_ORDERS = {"l2": 2, "linf": np.inf}
 
 
 @adapter()
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attack: FGSM) -> Tensor:
     """One step, clipped."""
     attacks = load_toolchain("cleverhans").torch.attacks
-    found: Tensor = attacks.fast_gradient_method.fast_gradient_method(
-        model, images, attack.eps, _ORDERS[attack.norm], clip_min=0, clip_max=1, y=labels
+    adversarial: Tensor = attacks.fast_gradient_method.fast_gradient_method(
+        model, images, attack.eps, ORDERS[attack.norm], clip_min=0, clip_max=1, y=labels
     )
-    return found
+    return adversarial
 
 
 @adapter(only("abort_early", False, "CleverHans' C&W runs all its iterations"))
@@ -34,7 +31,7 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
     does, so the bisection is none. That is what its users get, and what is attributed to it.
     """
     attacks = load_toolchain("cleverhans").torch.attacks
-    found: Tensor = attacks.carlini_wagner_l2.carlini_wagner_l2(
+    adversarial: Tensor = attacks.carlini_wagner_l2.carlini_wagner_l2(
         model,
         images,
         class_count(model, images),
@@ -47,4 +44,4 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
         binary_search_steps=attack.binary_search_steps,
         max_iterations=attack.steps,
     )
-    return found
+    return adversarial

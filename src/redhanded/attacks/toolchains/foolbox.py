@@ -19,17 +19,17 @@ from redhanded.attacks.toolchains.loading import load_toolchain
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attack: FGSM) -> Tensor:
     """One step, projected onto the ball of size `eps` again after the clipping."""
     attacks = load_toolchain("foolbox").attacks
-    kind = {"l2": attacks.L2FastGradientAttack, "linf": attacks.LinfFastGradientAttack}[attack.norm]
-    return _clipped(kind(), model, images, labels, attack.eps)
+    attack_type = {"l2": attacks.L2FastGradientAttack, "linf": attacks.LinfFastGradientAttack}[attack.norm]
+    return _clipped(attack_type(), model, images, labels, attack.eps)
 
 
 @adapter()
 def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) -> Tensor:
     """The steps of Foolbox's logit loss; an image that is still right after `steps` of them keeps its path."""
     attacks = load_toolchain("foolbox").attacks
-    kind = {"l2": attacks.L2DeepFoolAttack, "linf": attacks.LinfDeepFoolAttack}[attack.norm]
+    attack_type = {"l2": attacks.L2DeepFoolAttack, "linf": attacks.LinfDeepFoolAttack}[attack.norm]
     # Its own default looks at the 10 likeliest classes alone.
-    method = kind(steps=attack.steps, candidates=None, overshoot=attack.overshoot, loss="logits")
+    method = attack_type(steps=attack.steps, candidates=None, overshoot=attack.overshoot, loss="logits")
     return _clipped(method, model, images, labels, None)
 
 

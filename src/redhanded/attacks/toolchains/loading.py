@@ -24,7 +24,7 @@ def load_toolchain(name: str) -> ModuleType:
     Raises AttackError, with the install command, where it cannot be imported.
     """
     row = _row(name)
-    with _quiet(), untouched_random_state(), _standing_in(row.unneeded):
+    with warnings.catch_warnings(action="ignore"), untouched_random_state(), _standing_in(row.unneeded):
         try:
             for module in row.modules:
                 import_module(module)
@@ -64,13 +64,6 @@ def _version(row: "Toolchain") -> str | None:
         return version(row.distribution)
     except PackageNotFoundError:
         return None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextmanager

@@ -53,11 +53,11 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
     )
 
 
-def _run(kind: str, model: nn.Module, images: Tensor, labels: Tensor, **parameters: Any) -> Tensor:
+def _run(name: str, model: nn.Module, images: Tensor, labels: Tensor, **parameters: Any) -> Tensor:
     # It looks for the device among the parameters, and prints a complaint about a model that has none.
     with redirect_stdout(StringIO()):
         # The wrapping hides the model's name from it: one called RobModel would get a normalisation of its own.
-        attack = getattr(load_toolchain("torchattacks"), kind)(nn.Sequential(model), **parameters)
+        attack = getattr(load_toolchain("torchattacks"), name)(nn.Sequential(model), **parameters)
     attack.set_device(images.device)
-    found: Tensor = attack(images, labels)
-    return found
+    adversarial: Tensor = attack(images, labels)
+    return adversarial
