@@ -109,10 +109,7 @@ def read_set(path: Path, attack: AttackSpec) -> AdversarialSet:
 
 def column_names(path: Path) -> list[str]:
     """The names of a set's arrays, sorted; raises RunError where there is no set."""
-    try:
-        return sorted(zarr.open_group(path, mode="r").array_keys())
-    except FileNotFoundError:
-        raise _no_set(path) from None
+    return sorted(_open(path).array_keys())
 
 
 def read_column(path: Path, name: str, rows: np.ndarray | None = None) -> np.ndarray:
@@ -158,14 +155,14 @@ def _median(values: np.ndarray) -> float:
 
 def read_provenance(path: Path) -> dict[str, Any]:
     """What is known of how a set was made; raises RunError where there is no set."""
+    return dict(_open(path).attrs)
+
+
+def _open(path: Path) -> zarr.Group:
     try:
-        return dict(zarr.open_group(path, mode="r").attrs)
+        return zarr.open_group(path, mode="r")
     except FileNotFoundError:
-        raise _no_set(path) from None
-
-
-def _no_set(path: Path) -> RunError:
-    return RunError(f"expected an adversarial set (a zarr group) at {path}, found none")
+        raise RunError(f"expected an adversarial set (a zarr group) at {path}, found none") from None
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:

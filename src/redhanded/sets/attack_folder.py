@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
 
 from redhanded import __version__
 from redhanded.attacks import AttackSpec
@@ -26,50 +25,6 @@ from redhanded.sets.generation import BATCH, MEASURED_UNDER, calls, make_sets, n
 
 AT_ONCE = 1 << 25  # pixel values of one shard: 128 MiB as float32
 SUFFIX = ".zarr"
-
-
-class Job(NamedTuple):
-    """What is attacked, how, and where the sets go."""
-
-    model: UserModel
-    images: UserImages
-    batch_size: int
-    shard_images: int
-    places: dict[AttackSpec, Path]
-
-    def shards(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Rows, images (n, c, h, w) float32 and labels (n,) int64 of each shard."""
-        for start in range(0, len(self.images), self.shard_images):
-            rows = slice(start, min(start + self.shard_images, len(self.images)))
-            images = self.images.as_floats(rows)
-            yield rows, images, self._labels(rows, images)
-
-    def _labels(self, rows: slice, images: Tensor) -> Tensor:
-        if self.images.labels is not None:
-            return torch.from_numpy(self.images.labels[rows])
-        # In the batches in which the model is asked again before it is attacked: the same bits.
-        return predict_classes(self.model.network, images, self.batch_size)
-
-    def provenance(self, attack: AttackSpec) -> dict[str, Any]:
-        """What is stored with a set of how it was made."""
-        return {
-            "toolchain": attack.toolchain,
-            "toolchain_version": toolchain_version(attack.toolchain),
-            "attack": str(attack),
-            "victim": self.model.name,
-            "victim_file": self.model.file_digest,
-            "victim_weights": self.model.weights_digest,
-            "source": self.images.name,
-            "source_kind": self.images.kind,
-            "source_digest": self.images.digest,
-            "labels": self.images.labels_from,
-            "names": self.images.names,
-            "batch_size": self.batch_size,
-            "shard_images": self.shard_images,
-            "torch": torch.__version__,
-            "version": __version__,
-            "command": command_line(),
-        }
 
 
 def attack_images(
@@ -94,14 +49,32 @@ def attack_images(
     """
     places = _places(out, attacks)
     target = out if len(attacks) > 1 else places[attacks[0]]
-    _refuse_early(attacks, target)
+    if os.path.lexists(target):
+        raise RunError(f"expected nothing at {target} yet, found a file or folder; name another --out or take it away")
+    for attack in attacks:  # told before anything takes long
+        attack_function(attack)
+        load_toolchain(attack.toolchain)
     model, own = load_model(victim, device), read_images(images)
-    _check(model, own, attacks)
+    few = spread_over(len(own), MANY).numpy()
+    labels = None if own.labels is None else torch.from_numpy(own.labels[few])
+    check_model(model.network, own.as_floats(few), labels, needs_gradient(attacks))
     shard_images = max(1, min(len(own), AT_ONCE // own.pixels[0].size))
+    cards = {}
     with _written_whole(target) as whole, _shown(console or Console(), len(own) * len(list(calls(attacks)))) as tell:
-        inside = {attack: whole / place.relative_to(target) for attack, place in places.items()}
-        cards = _attack(Job(model, own, batch_size, shard_images, inside), tell)
-    return {places[attack]: cards[attack] for attack in attacks}
+        for together in calls(attacks):
+            folders = {attack: whole / places[attack].relative_to(target) for attack in together}
+            provenance = {attack: _provenance(attack, model, own, batch_size, shard_images) for attack in together}
+            started = time.monotonic()
+            for start in range(0, len(own), shard_images):
+                rows = slice(start, min(start + shard_images, len(own)))
+                for shard in _attack_rows(model, own, rows, together, batch_size, tell):
+                    folder, made_by = folders[shard.attack], provenance[shard.attack]
+                    write_shard(folder, start, len(own), shard_images, shard.columns(), made_by)
+            seconds = (time.monotonic() - started) / len(together)
+            for attack in together:
+                card = describe_set(folders[attack], model.name, attack, "test", MEASURED_UNDER, seconds)
+                cards[places[attack]] = card
+    return {place: cards[place] for place in places.values()}
 
 
 def _places(out: Path, attacks: Sequence[AttackSpec]) -> dict[AttackSpec, Path]:
@@ -114,24 +87,9 @@ def _places(out: Path, attacks: Sequence[AttackSpec]) -> dict[AttackSpec, Path]:
     return {attack: out / f"{attack.label}{SUFFIX}" for attack in attacks}
 
 
-def _refuse_early(attacks: Sequence[AttackSpec], target: Path) -> None:
-    """What can be told before anything takes long."""
-    if os.path.lexists(target):
-        raise RunError(f"expected nothing at {target} yet, found a file or folder; name another --out or take it away")
-    for attack in attacks:
-        attack_function(attack)
-        load_toolchain(attack.toolchain)
-
-
-def _check(model: UserModel, images: UserImages, attacks: Sequence[AttackSpec]) -> None:
-    few = spread_over(len(images), MANY).numpy()
-    labels = None if images.labels is None else torch.from_numpy(images.labels[few])
-    check_model(model.network, images.as_floats(few), labels, needs_gradient(attacks))
-
-
 @contextmanager
 def _written_whole(target: Path) -> Iterator[Path]:
-    """A path beside `target` that is renamed to it at the end, or else removed."""
+    """Give a path beside `target`, which is renamed to it at the end, or else removed."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
@@ -147,7 +105,7 @@ def _written_whole(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _shown(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields the function that is told how many images more are done."""
+    """Show a bar and give the function that is told how many images more are done."""
     columns = (
         TextColumn("attacking"),
         BarColumn(),
@@ -160,34 +118,51 @@ def _shown(console: Console, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda images: progress.advance(bar, images)
 
 
-def _attack(job: Job, tell: Callable[[int], None]) -> dict[AttackSpec, SetCard]:
-    cards = {}
-    for attacks in calls(list(job.places)):
-        started = time.monotonic()
-        for rows, images, labels in job.shards():
-            _write(job, rows.start, _make(job, rows, images, labels, attacks, tell))
-        seconds = (time.monotonic() - started) / len(attacks)
-        for attack in attacks:
-            cards[attack] = describe_set(job.places[attack], job.model.name, attack, "test", MEASURED_UNDER, seconds)
-    return cards
-
-
-def _make(
-    job: Job, rows: slice, images: Tensor, labels: Tensor, attacks: Sequence[AttackSpec], tell: Callable[[int], None]
+def _attack_rows(
+    model: UserModel,
+    images: UserImages,
+    rows: slice,
+    attacks: Sequence[AttackSpec],
+    batch_size: int,
+    tell: Callable[[int], None],
 ) -> list[AdversarialSet]:
+    pixels = images.as_floats(rows)
+    if images.labels is None:
+        # In the batches in which the model is asked again before it is attacked: the same bits.
+        labels = predict_classes(model.network, pixels, batch_size)
+    else:
+        labels = torch.from_numpy(images.labels[rows])
     index = torch.arange(rows.start, rows.stop)
     try:
-        made = make_sets(
-            job.model.network, images, labels, index, attacks, MEASURED_UNDER, batch_size=job.batch_size, on_batch=tell
+        sets = make_sets(
+            model.network, pixels, labels, index, attacks, MEASURED_UNDER, batch_size=batch_size, on_batch=tell
         )
     except torch.OutOfMemoryError:
-        found = f"too little for batches of {job.batch_size}"
+        found = f"too little for batches of {batch_size}"
         raise AttackError(f"expected enough memory of the GPU, found {found}; give a smaller --batch-size") from None
-    tell(len(labels) - int(made[0].attacked.sum()))
-    return made
+    tell(len(labels) - int(sets[0].attacked.sum()))
+    return sets
 
 
-def _write(job: Job, start: int, made: Sequence[AdversarialSet]) -> None:
-    for each in made:
-        total, provenance = len(job.images), job.provenance(each.attack)
-        write_shard(job.places[each.attack], start, total, job.shard_images, each.columns(), provenance)
+def _provenance(
+    attack: AttackSpec, model: UserModel, images: UserImages, batch_size: int, shard_images: int
+) -> dict[str, Any]:
+    """What is stored with a set of how it was made."""
+    return {
+        "toolchain": attack.toolchain,
+        "toolchain_version": toolchain_version(attack.toolchain),
+        "attack": str(attack),
+        "victim": model.name,
+        "victim_file": model.file_digest,
+        "victim_weights": model.weights_digest,
+        "source": images.name,
+        "source_kind": images.kind,
+        "source_digest": images.digest,
+        "labels": images.labels_from,
+        "names": images.names,
+        "batch_size": batch_size,
+        "shard_images": shard_images,
+        "torch": torch.__version__,
+        "version": __version__,
+        "command": command_line(),
+    }

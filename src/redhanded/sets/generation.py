@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -41,7 +42,7 @@ def generate(
     each batch of one attack function.
 
     Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked or
-    the model makes attacks meaningless, and gives a ModelWarning where it makes them doubtful (`model_checks`).
+    the model makes attacks meaningless, and gives a ModelWarning where it makes them doubtful (`check_model`).
     """
     check_batch(images, (torch.float32,), labels=labels, index=labels if index is None else index)
     check_model(model, images, labels, needs_gradient(attacks))
@@ -63,11 +64,26 @@ def make_sets(
     """What `generate` makes, of a model and images that are known to be sound: nothing is checked."""
     clean = predict_classes(model, images, batch_size)
     rows = (clean == labels).nonzero().flatten()
-    made = run_attacks(model, images[rows], labels[rows], attacks, batch_size=batch_size, on_batch=on_batch)
-    return [
-        _measured(model, images, labels, clean, index, spec, _spread(made[spec], images, rows), pixels, batch_size)
-        for spec in attacks
-    ]
+    outputs = run_attacks(model, images[rows], labels[rows], attacks, batch_size=batch_size, on_batch=on_batch)
+    sets = []
+    for attack in attacks:
+        # The others stay as they are. No attack's own word is taken for distance or success.
+        adversarial = images.index_copy(0, rows, outputs[attack].images)
+        perturbation = adversarial - images
+        measured = {name: predict_classes(model, PIXELS[name].apply(adversarial), batch_size) for name in pixels}
+        adversarial_set = AdversarialSet(
+            attack=attack,
+            images=adversarial,
+            index=index,
+            label=labels,
+            attacked=clean == labels,
+            l2=norm_of(perturbation, "l2"),
+            linf=norm_of(perturbation, "linf"),
+            steps=torch.zeros(len(images), dtype=torch.int64).index_copy(0, rows, outputs[attack].steps),
+            predictions=measured,
+        )
+        sets.append(adversarial_set)
+    return sets
 
 
 def run_attacks(
@@ -81,19 +97,29 @@ def run_attacks(
 ) -> dict[AttackSpec, AttackOutput]:
     """Run each attack on all the images, in batches; nothing is checked and nothing measured.
 
-    Our own attacks run on a prepared copy of the model (`prepare.prepare`) and on images in channels-last memory; a
+    Our own attacks run on a prepared copy of the model (`models.prepare`) and on images in channels-last memory; a
     toolchain's on the model itself and plain images, as its users run it.
     """
-    made: dict[AttackSpec, AttackOutput] = {}
+    outputs: dict[AttackSpec, AttackOutput] = {}
     with frozen(model):
-        sample = images[:SAMPLE].to(device_of(model))
-        ours = prepare(model, sample) if any(spec.toolchain == "redhanded" for spec in attacks) else model
-        for specs in calls(list(dict.fromkeys(attacks))):
-            if specs[0].toolchain == "redhanded":
-                made |= _run(ours, torch.channels_last, images, labels, specs, batch_size, on_batch)
-            else:
-                made |= _run(model, torch.contiguous_format, images, labels, specs, batch_size, on_batch)
-    return made
+        device = device_of(model)
+        prepared = model
+        if any(attack.toolchain == "redhanded" for attack in attacks):
+            prepared = prepare(model, images[:SAMPLE].to(device))
+        for together in calls(list(dict.fromkeys(attacks))):
+            ours, function = together[0].toolchain == "redhanded", attack_function(together[0])
+            layout = torch.channels_last if ours else torch.contiguous_format
+            parts: list[list[AttackOutput]] = []  # for each batch what each attack made of it
+            for batch, batch_labels in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+                batch = batch.to(device).contiguous(memory_format=layout)
+                parts.append(function(prepared if ours else model, batch, batch_labels.to(device), together))
+                on_batch(len(batch))
+            for attack, own_parts in zip(together, zip(*parts, strict=True), strict=True):
+                outputs[attack] = AttackOutput(
+                    torch.cat([part.images.cpu() for part in own_parts]),
+                    torch.cat([part.steps.cpu() for part in own_parts]),
+                )
+    return outputs
 
 
 def attacked_index(source: Source, split: Literal["train", "test"], count: int, seed: int) -> NDArray[np.int64]:
@@ -131,66 +157,7 @@ def needs_gradient(attacks: Sequence[AttackSpec]) -> bool:
 
 def calls(attacks: Sequence[AttackSpec]) -> Iterator[tuple[AttackSpec, ...]]:
     """The settings that go into one call of an attack function: all of a family where they share work, else one."""
-    for (family, _), group in groupby(sorted(attacks, key=_caller), key=_caller):
+    caller = attrgetter("family", "toolchain")
+    for (family, _), group in groupby(sorted(attacks, key=caller), key=caller):
         specs = tuple(group)
         yield from [specs] if ATTACKS[family].shares_work else [(spec,) for spec in specs]
-
-
-def _caller(spec: AttackSpec) -> tuple[str, str]:
-    return spec.family, spec.toolchain
-
-
-def _run(
-    model: nn.Module,
-    layout: torch.memory_format,
-    images: Tensor,
-    labels: Tensor,
-    specs: Sequence[AttackSpec],
-    batch_size: int,
-    on_batch: Callable[[int], None],
-) -> dict[AttackSpec, AttackOutput]:
-    """Run one attack function, in batches; what it makes comes back to the CPU."""
-    device, function = device_of(model), attack_function(specs[0])
-    parts: list[list[AttackOutput]] = []
-    for batch, own in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-        batch = batch.to(device).contiguous(memory_format=layout)
-        parts.append(function(model, batch, own.to(device), specs))
-        on_batch(len(batch))
-    return {
-        spec: AttackOutput(
-            *(torch.cat([getattr(part, field).cpu() for part in made]) for field in AttackOutput._fields)
-        )
-        for spec, made in zip(specs, zip(*parts, strict=True), strict=True)
-    }
-
-
-def _spread(attacked: AttackOutput, images: Tensor, rows: Tensor) -> AttackOutput:
-    """What an attack made of the images at `rows`, put back among the others, which stay as they are."""
-    steps = torch.zeros(len(images), dtype=torch.int64)
-    return AttackOutput(images.index_copy(0, rows, attacked.images), steps.index_copy(0, rows, attacked.steps))
-
-
-def _measured(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    clean: Tensor,
-    index: Tensor,
-    spec: AttackSpec,
-    attacked: AttackOutput,
-    pixels: Sequence[Pixels],
-    batch_size: int,
-) -> AdversarialSet:
-    """Distances and success of stored images: no attack's own word is taken for either."""
-    perturbation = attacked.images - images
-    return AdversarialSet(
-        attack=spec,
-        images=attacked.images,
-        index=index,
-        label=labels,
-        attacked=clean == labels,
-        l2=norm_of(perturbation, "l2"),
-        linf=norm_of(perturbation, "linf"),
-        steps=attacked.steps,
-        predictions={name: predict_classes(model, PIXELS[name].apply(attacked.images), batch_size) for name in pixels},
-    )

@@ -63,7 +63,11 @@ def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int, m
     else:
         smallest = int(available.sum(1).min())
         rows = [_some(able, smallest if most is None else min(smallest, most), rng) for able in available]
-    return [Pick(_one_set_each(able[:, kept], rng), kept) for able, kept in zip(success, rows, strict=True)]
+    picks = []
+    for able, kept in zip(success, rows, strict=True):
+        chances = able[:, kept] * rng.uniform(0.5, 1.0, (len(able), len(kept)))  # 0 for sets without the image
+        picks.append(Pick(np.argmax(chances, axis=0), kept))
+    return picks
 
 
 def equally_many(
@@ -83,8 +87,3 @@ def _some(able: NDArray[np.bool_], most: int | None, rng: np.random.Generator) -
     """The places that are true, in order; a random part of them where there are more than `most`."""
     places = np.flatnonzero(able)
     return places if most is None or len(places) <= most else np.sort(rng.choice(places, most, replace=False))
-
-
-def _one_set_each(able: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """For each column, the number of one row that is true, at random."""
-    return np.argmax(able * rng.uniform(0.5, 1.0, able.shape), axis=0)
