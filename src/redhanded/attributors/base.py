@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from redhanded.attributors.calibration_set import CalibrationSet
-from redhanded.core import Record, read_record
+from redhanded.core import Record, read_record, write_record
 from redhanded.errors import RunError, first_problem
 from redhanded.sets import Samples
 
@@ -43,7 +43,7 @@ class AttributorKind(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What an attributor says of n images, and what it says it by."""
+    """The log probabilities that an attributor gives n images, and the features that they come from."""
 
     log_proba: Tensor  # (n, classes) natural logarithms of probabilities
     features: Tensor  # (n, f) what its last layer sees, or that of the first of its parts
@@ -55,6 +55,8 @@ class Attributor(ABC):
     kind: ClassVar[str]
     knowledge: ClassVar[Knowledge]
 
+    settings: BaseModel
+    seed: int
     classes_: tuple[str, ...]
     shape_: tuple[int, int, int]
     attempts_: int
@@ -68,6 +70,22 @@ class Attributor(ABC):
     @abstractmethod
     def answer(self, samples: Samples) -> Prediction:
         """The probabilities of the classes, in the order of `classes_`, and the features they are made from."""
+
+    def _write_card(self, folder: Path, channels: int, files: dict[str, str], powers: tuple[float, ...] = ()) -> None:
+        """Write `card.json`, which says that everything beside it is there."""
+        card = AttributorCard(
+            kind=self.kind,
+            settings=self.settings.model_dump(),
+            classes=self.classes_,
+            shape=self.shape_,
+            channels=channels,
+            seed=self.seed,
+            attempts=self.attempts_,
+            collapsed=self.collapsed_,
+            powers=powers,
+            files=files,
+        )
+        write_record(card, folder / "card.json")
 
     def predict_log_proba(self, samples: Samples) -> Tensor:
         """Natural logarithm of each class's probability, (n, classes), in the order of `classes_`."""

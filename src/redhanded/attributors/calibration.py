@@ -10,7 +10,7 @@ from redhanded.core import Record
 
 
 class ReliabilityBin(Record):
-    """Answers of nearly one confidence: how many, how sure on average, and how many of them right."""
+    """A bin of the reliability diagram: the number of answers, their mean confidence, and their accuracy."""
 
     n: int
     confidence: float
@@ -18,7 +18,7 @@ class ReliabilityBin(Record):
 
 
 class Calibration(Record):
-    """What probabilities are worth, on the test images."""
+    """How well an attributor's probabilities are calibrated, measured on the test images."""
 
     temperature: float  # fitted on source images that were held out of the training split
     ece: float  # expected calibration error of the named class, bins of a tenth
@@ -59,28 +59,27 @@ def measure_calibration(log_proba: Tensor, labels: Tensor, temperature: float) -
     """
     confidence, named = log_proba.double().exp().max(1)
     right = named == labels
-    reliability = [_bin(place, confidence, right) for place in range(BINS)]
+    upper = (confidence * BINS).ceil().clamp(1, BINS)  # a bin's confidences are in ((upper - 1) / BINS, upper / BINS]
+    bins = [upper == place for place in range(1, BINS + 1)]
+    reliability = [
+        ReliabilityBin(
+            n=int(inside.sum()),
+            confidence=confidence[inside].mean().item(),
+            accuracy=right[inside].double().mean().item(),
+        )
+        for inside in bins
+        if inside.any()
+    ]
     truth = functional.one_hot(labels, log_proba.shape[1])
     return Calibration(
         temperature=temperature,
         ece=sum(part.n * abs(part.confidence - part.accuracy) for part in reliability) / len(labels),
         brier=(log_proba.double().exp() - truth).square().sum(1).mean().item(),
         cllr=_cross_entropy(log_proba, labels) / math.log(log_proba.shape[1]),
-        reliability=[part for part in reliability if part.n],
+        reliability=reliability,
     )
 
 
 def _cross_entropy(log_proba: Tensor, labels: Tensor) -> float:
     """In nats, with the logarithm of a probability bounded below."""
     return -log_proba.double().gather(1, labels[:, None]).clamp_min(_SMALLEST).mean().item()
-
-
-def _bin(place: int, confidence: Tensor, right: Tensor) -> ReliabilityBin:
-    """Confidences in (place / BINS, (place + 1) / BINS]."""
-    inside = ((confidence * BINS).ceil().clamp(1, BINS) - 1) == place
-    count = int(inside.sum())
-    return ReliabilityBin(
-        n=count,
-        confidence=confidence[inside].mean().item() if count else 0.0,
-        accuracy=right[inside].double().mean().item() if count else 0.0,
-    )

@@ -1,4 +1,4 @@
-"""For a defender who owns the victims: what each of them says of the image."""
+"""`candidates`, for a defender who owns the victims: each victim's margin at the image, and its gradient."""
 
 import math
 from collections.abc import Sequence
@@ -38,7 +38,8 @@ class Candidates(NetworkAttributor):
         """(n, 3 + 15 * victims, 1, 1): three numbers of the image, those of each victim; ValueError without victims."""
         if not samples.victims:
             raise ValueError("expected samples with candidate victims, found none; only their owner has them")
-        victims = [_ready(victim, samples.images) for victim in samples.victims.values()]
+        few = samples.images[:SAMPLE]
+        victims = [prepare(victim, few.to(device_of(victim))) for victim in samples.victims.values()]
         return torch.cat([_numbers(victims, batch) for batch in samples.images.split(_BATCH)])[:, :, None, None]
 
     def build(self, mean: list[float], deviation: list[float]) -> nn.Module:
@@ -47,14 +48,15 @@ class Candidates(NetworkAttributor):
         return perceptron(mean, deviation, self.channels_, hidden, len(self.classes_), _DROPOUT)
 
 
-def _ready(victim: nn.Module, images: Tensor) -> nn.Module:
-    return prepare(victim, images[:SAMPLE].to(device_of(victim)))
-
-
 def _numbers(victims: Sequence[nn.Module], images: Tensor) -> Tensor:
     """A batch, (n, c, h, w) in [0, 1] -> (n, 3 + 15 * victims) on the CPU."""
     images = as_float(images.to(device_of(victims[0])))
-    views = _residual(images), _between_levels(images)
+    # Bends across both directions, 0 on what is smooth. Differences are taken one by one, for a convolution leaves
+    # rounding noise where nothing bends, and its sign is anything.
+    residual = -_bend(_bend(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 2), 3) / 4
+    # What lies between grey levels, in units of the image: all of a float's small perturbation.
+    apart = from_levels(images)
+    views = residual, apart.masked_fill(apart.abs() < DUST, 0) / LEVELS
     sizes = [_log(norm_of(view, "l2")) for view in views] + [_log(views[1].abs().flatten(1).mean(1))]
     asked = [number for victim in victims for number in _of_victim(victim, images, views)]
     return torch.stack(sizes + asked, 1).cpu()
@@ -69,6 +71,11 @@ def _of_victim(victim: nn.Module, images: Tensor, views: Sequence[Tensor]) -> li
         (gradient,) = torch.autograd.grad(margin.sum(), x)
     ranked, margin = ranked.detach(), margin.detach()
     l2, l1 = (dual_norm_of(gradient, norm).clamp_min(_SMALLEST) for norm in ("l2", "linf"))
+    agreements = []
+    for view in views:
+        agreements.append(functional.cosine_similarity(gradient.flatten(1), view.flatten(1)))
+        agreements.append((gradient.sign() * view.sign()).flatten(1).mean(1))
+    down, seen = -gradient.flatten(1), views[1].flatten(1)
     back = _log(margin / l1)  # one linear step back to the boundary in linf
     return [
         _log(margin),
@@ -78,41 +85,14 @@ def _of_victim(victim: nn.Module, images: Tensor, views: Sequence[Tensor]) -> li
         _log(l2),
         _log(l1 / l2),
         ranked[:, 0] - ranked[:, min(2, ranked.shape[1] - 1)],
-        *(agreement(gradient, view) for view in views for agreement in (_cosine, _same_signs)),
-        *(_log(size) for size in _along(gradient, views[1])),
+        *agreements,
+        _log((functional.normalize(down) * seen).sum(1)),  # how far a step down the margin went in l2, as far as seen
+        _log((down.sign() * seen).mean(1)),  # and in linf
     ]
-
-
-def _cosine(gradient: Tensor, view: Tensor) -> Tensor:
-    return functional.cosine_similarity(gradient.flatten(1), view.flatten(1))
-
-
-def _same_signs(gradient: Tensor, view: Tensor) -> Tensor:
-    return (gradient.sign() * view.sign()).flatten(1).mean(1)
-
-
-def _along(gradient: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
-    """How far a step down the margin went, in l2 and in linf, if the view shows it."""
-    down, seen = -gradient.flatten(1), view.flatten(1)
-    return (functional.normalize(down) * seen).sum(1), (down.sign() * seen).mean(1)
 
 
 def _log(values: Tensor) -> Tensor:
     return values.clamp_min(_SMALLEST).log()
-
-
-def _between_levels(images: Tensor) -> Tensor:
-    """What lies between grey levels, in units of the image, (n, c, h, w): all of a float's small perturbation."""
-    apart = from_levels(images)
-    return apart.masked_fill(apart.abs() < DUST, 0) / LEVELS
-
-
-def _residual(images: Tensor) -> Tensor:
-    """Bends across both directions, (n, c, h, w): 0 on what is smooth.
-
-    Differences one by one, for a convolution leaves rounding noise where nothing bends, and its sign is anything.
-    """
-    return -_bend(_bend(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 2), 3) / 4
 
 
 def _bend(images: Tensor, dimension: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""An attributor with the manners of a scikit-learn classifier, for people who bring their own adversarial images."""
+"""A scikit-learn classifier around an attributor, for people who bring their own adversarial images."""
 
 import warnings
 from collections.abc import Mapping
@@ -64,9 +64,22 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, labels = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"expected two or more classes, found {len(self.classes_)}; add images of another")
-        classes, groups = tuple(map(str, self.classes_)), None if index is None else _groups(index, pixels)
-        samples = Samples(pixels, torch.from_numpy(labels), classes, groups)
-        return self._take(self._unfitted().fit(samples))
+        groups = None
+        if index is not None:
+            sources = np.asarray(index)
+            _check_length("index", sources, pixels)
+            if sources.dtype.kind not in "iu":
+                raise DataError(f"expected integers as index, found {sources.dtype}; count the source images")
+            groups = torch.from_numpy(sources.astype(np.int64))
+        if self.attributor not in blind_attributors():
+            raise DataError(f"expected an attributor of {', '.join(blind_attributors())}, found {self.attributor!r}")
+        try:
+            attributor = make_attributor(self.attributor, self.settings or {}, self.seed)
+        except ValidationError as error:
+            problem = first_problem(error, "settings")
+            raise DataError(f"expected settings of {self.attributor}, found: {problem}") from None
+        samples = Samples(pixels, torch.from_numpy(labels), tuple(map(str, self.classes_)), groups)
+        return self._take(attributor.fit(samples))
 
     def predict_proba(self, images: ArrayLike | Tensor) -> NDArray[np.float64]:
         """Calibrated probability of each class, (n, k), in the order of `classes_`; rows sum to 1."""
@@ -82,8 +95,7 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, images: ArrayLike | Tensor) -> NDArray:
         """The likeliest class of each image, (n,)."""
-        shares = self.predict_proba(images)
-        return self.classes_[shares.argmax(1)]
+        return self.classes_[self.predict_proba(images).argmax(1)]
 
     def save(self, folder: Path | str) -> None:
         """Write weights (safetensors) and a JSON card; nothing in it can run code."""
@@ -107,15 +119,6 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False  # images are (n, c, h, w)
         return tags
 
-    def _unfitted(self) -> Attributor:
-        if self.attributor not in blind_attributors():
-            raise DataError(f"expected an attributor of {', '.join(blind_attributors())}, found {self.attributor!r}")
-        try:
-            return make_attributor(self.attributor, self.settings or {}, self.seed)
-        except ValidationError as error:
-            problem = first_problem(error, "settings")
-            raise DataError(f"expected settings of {self.attributor}, found: {problem}") from None
-
     def _take(self, attributor: Attributor) -> Self:
         if attributor.collapsed_:
             message = "expected several classes, found one given to every held-out image; give more images or epochs"
@@ -127,7 +130,10 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
 
 def as_images(where: str, images: ArrayLike | Tensor) -> Tensor:
     """Images (n, c, h, w) as float32 in [0, 1]; raises DataError in one line for anything else."""
-    array = images.detach().cpu().numpy() if isinstance(images, Tensor) else _array(where, images)
+    try:
+        array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
+    except ValueError:  # of several sizes
+        raise DataError(f"{where}: expected images of one size, found several; make one array of them") from None
     expected = f"{where}: expected images (n, c, h, w) of 1 or 3 channels, {MIN_SIDE} pixels a side or more"
     if array.ndim != 4 or array.shape[1] not in (1, 3) or min(array.shape[2:]) < MIN_SIDE:
         raise DataError(f"{expected}, found an array of shape {array.shape}")
@@ -137,21 +143,6 @@ def as_images(where: str, images: ArrayLike | Tensor) -> Tensor:
         raise DataError(f"{where}: expected values in [0, 1], found {array.min():.3g} to {array.max():.3g}; scale them")
     kept = array if array.dtype == np.uint8 else array.astype(np.float32)
     return as_float(torch.from_numpy(np.ascontiguousarray(kept)))
-
-
-def _array(where: str, images: ArrayLike) -> NDArray:
-    try:
-        return np.asarray(images)
-    except ValueError:  # of several sizes
-        raise DataError(f"{where}: expected images of one size, found several; make one array of them") from None
-
-
-def _groups(index: ArrayLike | Tensor, images: Tensor) -> Tensor:
-    groups = np.asarray(index)
-    _check_length("index", groups, images)
-    if groups.dtype.kind not in "iu":
-        raise DataError(f"expected integers as index, found {groups.dtype}; count the source images")
-    return torch.from_numpy(groups.astype(np.int64))
 
 
 def _check_length(what: str, values: NDArray, images: Tensor) -> None:

@@ -1,6 +1,6 @@
 """Fit an attributor on a user's own adversarial sets."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,19 +15,20 @@ from redhanded.attributors.network import NetworkSettings
 from redhanded.core import seed_for
 from redhanded.data import PIXELS, Pixels
 from redhanded.errors import DataError, RunError
-from redhanded.sets import FEWEST, AdversarialSet, Pick, choose_design, pick_rows, read_provenance, read_set
+from redhanded.sets import FEWEST, AdversarialSet, choose_design, pick_rows, read_provenance, read_set
 
 Question = Callable[[AdversarialSet], str]  # which class a set belongs to
 
 # Not the rows of `redhanded.studies.DIMENSIONS`, which lie above this room and name the sets of a bundle, controls and
 # victims too; here a set is named by its attack alone.
 QUESTIONS: dict[str, Question] = {
-    "family": lambda made: made.attack.family,
-    "norm": lambda made: made.attack.norm,
-    "setting": lambda made: ", ".join(f"{name}={value}" for name, value in made.attack.setting.items()) or "none",
-    "attack": lambda made: made.attack.label,
+    "family": lambda attacked: attacked.attack.family,
+    "norm": lambda attacked: attacked.attack.norm,
+    "setting": lambda attacked: (
+        ", ".join(f"{name}={value}" for name, value in attacked.attack.setting.items()) or "none"
+    ),
+    "attack": lambda attacked: attacked.attack.label,
 }
-
 
 Source = tuple[str, int]  # where an image comes from, and its place there
 
@@ -66,24 +67,32 @@ def fit(
     """
     if pixels not in PIXELS:
         raise DataError(f"expected pixels of {', '.join(PIXELS)}, found {pixels!r}")
-    classes = _of_arrays(sets) if isinstance(sets, Mapping) else _of_sets(sets, _question(question), pixels)
-    _check(classes)
-    columns = {source: place for place, source in enumerate(dict.fromkeys(_sources(classes)))}
+    classes = _of_arrays(sets) if isinstance(sets, Mapping) else _of_sets(sets, question, pixels)
+    if len(classes) < 2:
+        found = ", ".join(classes) or "none"
+        raise DataError(f"expected two or more classes, found {found}; give sets that the question tells apart")
+    shapes = {tuple(part.images.shape[1:]) for parts in classes.values() for part in parts}
+    if len(shapes) > 1:
+        found = " and ".join(map(str, sorted(shapes)))
+        raise DataError(f"expected images of one shape (c, h, w), found {found}; give sets of one size")
+    sources = dict.fromkeys(source for parts in classes.values() for part in parts for source in part.sources)
+    columns = {source: place for place, source in enumerate(sources)}
     rows = [np.stack([_rows(part, columns) for part in parts]) for parts in classes.values()]
-    able = [found >= 0 for found in rows]
-    _check_counts(classes, able)
+    able = [rows_of_class >= 0 for rows_of_class in rows]
+    for name, able_of_class in zip(classes, able, strict=True):
+        count = int(able_of_class.any(0).sum())
+        if count < FEWEST["train"]:
+            expected = f"{FEWEST['train']} or more source images a class whose attack succeeded"
+            raise DataError(f"expected {expected}, found {count} of {name}; attack more images or leave the class out")
     picks = pick_rows(able, choose_design({"train": able}), seed_for("fit", seed))
-    images = [_images(*one) for one in zip(classes.values(), rows, picks, strict=True)]
+    images = []  # class by class, in the order of their source images
+    for parts, rows_of_class, pick in zip(classes.values(), rows, picks, strict=True):
+        picked = zip(pick.sets.tolist(), rows_of_class[pick.sets, pick.rows].tolist(), strict=True)
+        images += [parts[place].images[row] for place, row in picked]
     names = np.repeat(list(classes), [len(pick.rows) for pick in picks])
     index = np.concatenate([pick.rows for pick in picks])
     classifier = AttackClassifier(attributor=attributor, settings=settings, seed=seed)
-    return classifier.fit(PIXELS[pixels].apply(torch.cat(images)), names, index=index)
-
-
-def _question(question: str | Question) -> Question:
-    if isinstance(question, str) and question not in QUESTIONS:
-        raise DataError(f"expected a question of {', '.join(QUESTIONS)} or a function, found {question!r}")
-    return QUESTIONS[question] if isinstance(question, str) else question
+    return classifier.fit(PIXELS[pixels].apply(torch.stack(images)), names, index=index)
 
 
 def _of_arrays(arrays: Mapping[str, ArrayLike | Tensor]) -> dict[str, list[Part]]:
@@ -94,54 +103,36 @@ def _of_arrays(arrays: Mapping[str, ArrayLike | Tensor]) -> dict[str, list[Part]
     }
 
 
-def _of_sets(sets: Iterable[AdversarialSet | Path | str], question: Question, pixels: Pixels) -> dict[str, list[Part]]:
+def _of_sets(
+    sets: Iterable[AdversarialSet | Path | str], question: str | Question, pixels: Pixels
+) -> dict[str, list[Part]]:
+    if isinstance(question, str):
+        if question not in QUESTIONS:
+            raise DataError(f"expected a question of {', '.join(QUESTIONS)} or a function, found {question!r}")
+        question = QUESTIONS[question]
     if isinstance(sets, AdversarialSet | Path | str):
         raise DataError("expected a list of sets or a mapping from class to images, found one set; give two or more")
     classes: dict[str, list[Part]] = {}
-    for origin, made in map(_read, sets):
-        name = question(made)
+    for origin, attacked in map(_read, sets):
+        name = question(attacked)
         if not isinstance(name, str):
-            raise DataError(f"expected the name of a class of {made.attack} from the question, found {name!r}")
-        able = made.eligible(pixels).numpy()
-        classes.setdefault(name, []).append(Part(made.images, [(origin, place) for place in made.index.tolist()], able))
+            raise DataError(f"expected the name of a class of {attacked.attack} from the question, found {name!r}")
+        sources = [(origin, place) for place in attacked.index.tolist()]
+        classes.setdefault(name, []).append(Part(attacked.images, sources, attacked.eligible(pixels).numpy()))
     return classes
 
 
-def _read(made: AdversarialSet | Path | str) -> tuple[str, AdversarialSet]:
+def _read(given: AdversarialSet | Path | str) -> tuple[str, AdversarialSet]:
     """A set, and the name of the images that its `index` counts."""
-    if isinstance(made, AdversarialSet):
-        return "", made
-    if not isinstance(made, Path | str):
-        raise DataError(f"expected adversarial sets or their paths, found {type(made).__name__}")
-    known = read_provenance(Path(made))
+    if isinstance(given, AdversarialSet):
+        return "", given
+    if not isinstance(given, Path | str):
+        raise DataError(f"expected adversarial sets or their paths, found {type(given).__name__}")
+    known = read_provenance(Path(given))
     if not isinstance(known.get("attack"), str):
-        raise RunError(f"expected a set that redhanded wrote at {made}, found one that does not name its attack")
+        raise RunError(f"expected a set that redhanded wrote at {given}, found one that does not name its attack")
     origin = f"{known.get('source_digest')} {known.get('split')}"
-    return origin, read_set(Path(made), parse_attack(known["attack"]))
-
-
-def _check(classes: Mapping[str, Sequence[Part]]) -> None:
-    if len(classes) < 2:
-        found = ", ".join(classes) or "none"
-        raise DataError(f"expected two or more classes, found {found}; give sets that the question tells apart")
-    shapes = {tuple(part.images.shape[1:]) for parts in classes.values() for part in parts}
-    if len(shapes) > 1:
-        found = " and ".join(map(str, sorted(shapes)))
-        raise DataError(f"expected images of one shape (c, h, w), found {found}; give sets of one size")
-
-
-def _check_counts(classes: Iterable[str], able: Iterable[NDArray[np.bool_]]) -> None:
-    for name, own in zip(classes, able, strict=True):
-        count = int(own.any(0).sum())
-        if count < FEWEST["train"]:
-            expected = f"{FEWEST['train']} or more source images a class whose attack succeeded"
-            raise DataError(f"expected {expected}, found {count} of {name}; attack more images or leave the class out")
-
-
-def _sources(classes: Mapping[str, Sequence[Part]]) -> Iterator[Source]:
-    for parts in classes.values():
-        for part in parts:
-            yield from part.sources
+    return origin, read_set(Path(given), parse_attack(known["attack"]))
 
 
 def _rows(part: Part, columns: Mapping[Source, int]) -> NDArray[np.int64]:
@@ -150,9 +141,3 @@ def _rows(part: Part, columns: Mapping[Source, int]) -> NDArray[np.int64]:
     places = np.array([columns[source] for source in part.sources], np.int64)
     rows[places[part.able]] = np.flatnonzero(part.able)
     return rows
-
-
-def _images(parts: Sequence[Part], rows: NDArray[np.int64], pick: Pick) -> Tensor:
-    """The picked images of one class, in the order of their source images."""
-    chosen = zip(pick.sets.tolist(), rows[pick.sets, pick.rows].tolist(), strict=True)
-    return torch.stack([parts[place].images[row] for place, row in chosen])

@@ -47,8 +47,8 @@ class _Heads(nn.Linear):
         victims, kinds = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
         settings = [
             (place, (kind, name), value)
-            for place, (_, kind, found) in enumerate(names)
-            for name, value in found.items()
+            for place, (_, kind, values) in enumerate(names)
+            for name, value in values.items()
         ]
         scales = {scale: sorted({value for _, one, value in settings if one == scale}) for _, scale, _ in settings}
         super().__init__(inputs, len(victims) + len(kinds) + len(scales))
@@ -73,15 +73,11 @@ class _Heads(nn.Linear):
         victim, kind, scores = (output * weight for output, weight in zip(outputs, weights, strict=True))
         named = torch.cat([victim.log_softmax(1), kind.log_softmax(1)], 1)[:, self.places].sum(2)
         own, scale, below, above = self.terms.T
-        thresholds = self._thresholds()
-        settings = _log_between(scores[:, scale], thresholds[scale, below], thresholds[scale, above])
-        return named.index_add(1, own, settings)
-
-    def _thresholds(self) -> Tensor:
-        """In order from -inf to inf, (settings' heads, 1 + most values)."""
         inner = torch.cat([self.first, functional.softplus(self.gaps)], 1).cumsum(1)
         ends = torch.full_like(self.first, torch.inf)
-        return torch.cat([-ends, inner, ends], 1)
+        thresholds = torch.cat([-ends, inner, ends], 1)  # in order, (settings' heads, 1 + most values)
+        settings = _log_between(scores[:, scale], thresholds[scale, below], thresholds[scale, above])
+        return named.index_add(1, own, settings)
 
 
 def _log_between(scores: Tensor, below: Tensor, above: Tensor) -> Tensor:
@@ -93,4 +89,4 @@ def _log_between(scores: Tensor, below: Tensor, above: Tensor) -> Tensor:
 def _parts(name: str) -> tuple[str, str, dict[str, float]]:
     """A set's name -> its victim, what was done, its settings."""
     victim, _, attack = name.partition("/")
-    return victim, _SETTING.sub(r"\1", attack), {found[1]: float(found[2]) for found in _SETTING.finditer(attack)}
+    return victim, _SETTING.sub(r"\1", attack), {match[1]: float(match[2]) for match in _SETTING.finditer(attack)}

@@ -16,13 +16,11 @@ from redhanded.attributors.calibration_set import CalibrationSet
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.forensic import Forensic
 from redhanded.attributors.network import NetworkSettings
-from redhanded.core import file_digest, require_digest, write_record
+from redhanded.core import file_digest, require_digest
 from redhanded.errors import RunError
 from redhanded.sets import Samples
 
 _CARDS = tuple(f"{part.kind}/card.json" for part in (Forensic, Candidates))
-
-
 _MOST = 5.0  # a power; an expert surer than that of itself is not to be had
 
 
@@ -44,6 +42,8 @@ class Joined(Attributor):
 
     kind: ClassVar[str] = "joined"
     knowledge: ClassVar[Knowledge] = "candidates"
+
+    settings: JoinedSettings
 
     def __init__(self, settings: JoinedSettings | None = None, seed: int = 0) -> None:
         self.settings = settings or JoinedSettings()
@@ -86,19 +86,7 @@ class Joined(Attributor):
         folder = Path(folder)
         for part in self.parts_:
             part.save(folder / part.kind)
-        card = AttributorCard(
-            kind=self.kind,
-            settings=self.settings.model_dump(),
-            classes=self.classes_,
-            shape=self.shape_,
-            channels=self.shape_[0],
-            seed=self.seed,
-            attempts=self.attempts_,
-            collapsed=self.collapsed_,
-            powers=self.powers_,
-            files={name: file_digest(folder / name) for name in _CARDS},
-        )
-        write_record(card, folder / "card.json")
+        self._write_card(folder, self.shape_[0], {name: file_digest(folder / name) for name in _CARDS}, self.powers_)
 
     @classmethod
     def from_card(cls, card: AttributorCard, folder: Path) -> Self:
@@ -125,5 +113,5 @@ def _fit_powers(answers: Sequence[Tensor], labels: Tensor) -> tuple[float, ...]:
 
     start = np.full(len(answers), 0.5)
     bounds = [(0.0, _MOST)] * len(answers)
-    found = scipy.optimize.minimize(loss, start, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-3})
-    return tuple(found.x.tolist())
+    least = scipy.optimize.minimize(loss, start, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-3})
+    return tuple(least.x.tolist())

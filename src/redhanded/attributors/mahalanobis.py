@@ -1,4 +1,4 @@
-"""How far features lie from those of every class: one normal distribution a class, all of one covariance."""
+"""The Mahalanobis distance of features to the classes: one normal distribution a class, all of one covariance."""
 
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -28,8 +28,8 @@ class Gaussians(NamedTuple):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote, laid out as it was: from another order a product would be rounded otherwise."""
-        found = load_file(path)
-        return cls(found["centres"], found["columns"].T)
+        tensors = load_file(path)
+        return cls(tensors["centres"], tensors["columns"].T)
 
     def score(self, features: Tensor) -> Tensor:
         """Half the squared Mahalanobis distance to the nearest centre, (n, f) -> (n,)."""

@@ -27,12 +27,12 @@ class Marginal:
 
     @property
     def classes_(self) -> tuple[str, ...]:
-        """The question's."""
+        """The names of the question's classes."""
         return tuple(self.members)
 
     @property
     def shape_(self) -> tuple[int, int, int]:
-        """Of an image, (c, h, w)."""
+        """The shape of an image, (c, h, w)."""
         return self.inner.shape_
 
     @property

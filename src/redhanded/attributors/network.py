@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from redhanded.attributors.base import Attributor, AttributorCard, Prediction
 from redhanded.attributors.calibration_set import HELD_OUT, CalibrationSet
-from redhanded.core import WEIGHTS, load_weights, save_weights, write_record
+from redhanded.core import WEIGHTS, load_weights, save_weights
 from redhanded.models import Training, channel_statistics, pick_device, predict_logits, train
 from redhanded.sets import Samples
 
@@ -28,6 +28,7 @@ class NetworkAttributor(Attributor):
     """Softmax and cross-entropy over the classes; the kinds differ in what they see and in their layers."""
 
     channels_: int  # of what the network sees
+    settings: NetworkSettings
 
     settings_type: ClassVar[type[NetworkSettings]] = NetworkSettings
 
@@ -66,12 +67,8 @@ class NetworkAttributor(Attributor):
 
     def _answer(self, seen: Tensor) -> Prediction:
         features: list[Tensor] = []
-
-        def keep(layer: nn.Module, inputs: tuple[Tensor]) -> None:
-            features.append(inputs[0].cpu())
-
         last = [layer for layer in self.network_.modules() if isinstance(layer, nn.Linear)][-1]
-        hook = last.register_forward_pre_hook(keep)
+        hook = last.register_forward_pre_hook(lambda layer, inputs: features.append(inputs[0].cpu()))
         try:
             return Prediction(predict_logits(self.network_, seen).log_softmax(1), torch.cat(features))
         finally:
@@ -80,18 +77,8 @@ class NetworkAttributor(Attributor):
     def save(self, folder: Path) -> None:
         """Write `weights.safetensors`, `held_out.safetensors` and, last, `card.json` with their checksums."""
         folder = Path(folder)
-        card = AttributorCard(
-            kind=self.kind,
-            settings=self.settings.model_dump(),
-            classes=self.classes_,
-            shape=self.shape_,
-            channels=self.channels_,
-            seed=self.seed,
-            attempts=self.attempts_,
-            collapsed=self.collapsed_,
-            files={WEIGHTS: save_weights(self.network_, folder), HELD_OUT: self.held_out_.save(folder)},
-        )
-        write_record(card, folder / "card.json")
+        files = {WEIGHTS: save_weights(self.network_, folder), HELD_OUT: self.held_out_.save(folder)}
+        self._write_card(folder, self.channels_, files)
 
     @classmethod
     def from_card(cls, card: AttributorCard, folder: Path) -> Self:

@@ -87,8 +87,8 @@ def _either(held: CalibrationSet, controls: Tensor) -> Score:
     usual = [part(known).double().sort().values for part in parts]
 
     def score(answer: Prediction) -> Tensor:
-        found = zip(usual, (part(answer).double() for part in parts), strict=True)
-        return torch.stack([torch.searchsorted(less, own) / len(less) for less, own in found]).amax(0)
+        scores = zip(usual, (part(answer).double() for part in parts), strict=True)
+        return torch.stack([torch.searchsorted(less, own) / len(less) for less, own in scores]).amax(0)
 
     return score
 

@@ -63,5 +63,4 @@ ATTRIBUTORS = Table("redhanded.attributors", AttributorKind, lambda row: row.att
 def make_attributor(name: str, settings: BaseModel | Mapping[str, Any], seed: int = 0) -> Attributor:
     """An attributor of `ATTRIBUTORS` that is not fitted; raises pydantic's ValidationError for other settings."""
     row = ATTRIBUTORS[name]
-    attributor: Attributor = row.attributor(row.settings.model_validate(settings), seed)
-    return attributor
+    return row.attributor(row.settings.model_validate(settings), seed)

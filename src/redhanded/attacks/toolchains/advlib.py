@@ -20,10 +20,9 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool)
 
     The input is returned where `steps` steps did not change the class, or where only the last of them did.
     """
-    adversarial: Tensor = load_toolchain("advlib").attacks.df(
+    return load_toolchain("advlib").attacks.df(
         model, images, labels, steps=attack.steps, overshoot=attack.overshoot, norm=ORDERS[attack.norm]
     )
-    return adversarial
 
 
 @adapter(
@@ -36,7 +35,7 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool)
 )
 def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> Tensor:
     """Adam in tanh space, as the authors' code."""
-    adversarial: Tensor = load_toolchain("advlib").attacks.carlini_wagner_l2(
+    return load_toolchain("advlib").attacks.carlini_wagner_l2(
         model,
         images,
         labels,
@@ -47,4 +46,3 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
         max_iterations=attack.steps,
         abort_early=attack.abort_early,
     )
-    return adversarial

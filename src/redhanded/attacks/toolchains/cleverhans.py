@@ -17,10 +17,9 @@ from redhanded.attacks.toolchains.loading import load_toolchain
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attack: FGSM) -> Tensor:
     """One step, clipped."""
     attacks = load_toolchain("cleverhans").torch.attacks
-    adversarial: Tensor = attacks.fast_gradient_method.fast_gradient_method(
+    return attacks.fast_gradient_method.fast_gradient_method(
         model, images, attack.eps, ORDERS[attack.norm], clip_min=0, clip_max=1, y=labels
     )
-    return adversarial
 
 
 @adapter(only("abort_early", False, "CleverHans' C&W runs all its iterations"))
@@ -31,7 +30,7 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
     does, so the bisection is none. That is what its users get, and what is attributed to it.
     """
     attacks = load_toolchain("cleverhans").torch.attacks
-    adversarial: Tensor = attacks.carlini_wagner_l2.carlini_wagner_l2(
+    return attacks.carlini_wagner_l2.carlini_wagner_l2(
         model,
         images,
         class_count(model, images),
@@ -44,4 +43,3 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
         binary_search_steps=attack.binary_search_steps,
         max_iterations=attack.steps,
     )
-    return adversarial

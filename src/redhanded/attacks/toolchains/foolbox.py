@@ -50,5 +50,4 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
 def _clipped(method: Any, model: nn.Module, images: Tensor, labels: Tensor, size: float | None) -> Tensor:
     """The second of the three things that Foolbox returns: raw images, images clipped to the size, success."""
     wrapped = load_toolchain("foolbox").PyTorchModel(model, bounds=(0, 1), device=images.device)
-    clipped: Tensor = method(wrapped, images, labels, epsilons=size)[1]
-    return clipped
+    return method(wrapped, images, labels, epsilons=size)[1]

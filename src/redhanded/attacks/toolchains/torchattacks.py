@@ -59,5 +59,4 @@ def _run(name: str, model: nn.Module, images: Tensor, labels: Tensor, **paramete
         # The wrapping hides the model's name from it: one called RobModel would get a normalisation of its own.
         attack = getattr(load_toolchain("torchattacks"), name)(nn.Sequential(model), **parameters)
     attack.set_device(images.device)
-    adversarial: Tensor = attack(images, labels)
-    return adversarial
+    return attack(images, labels)
