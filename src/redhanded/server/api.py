@@ -81,7 +81,7 @@ async def export(site: SiteHere, sent: Sent, name: str) -> Response:
         check_exports([name])
         row = EXPORTS[name]
         suffix, media = row.suffix, row.media_type
-        text = row.text([one.found for one in outcomes], site.examiner.bundle)
+        text = row.text([one.answer for one in outcomes], site.examiner.bundle)
     disposition = {"Content-Disposition": f'attachment; filename="verdicts{suffix}"'}
     return Response(text, headers=disposition, media_type=media)
 

@@ -103,19 +103,17 @@ class Worker:
         except Exception as error:  # a bug in one answer must not end the thread
             if len(jobs) > 1:
                 return [answer for job in jobs for answer in self._answer([job])]
-            apart = isinstance(error, RedhandedError) and not options.together
-            return [self._one_by_one(evidence, options) if apart else error]
+            if options.together or not isinstance(error, RedhandedError):
+                return [error]
+            if len(evidence) == 1:
+                return [[Failure(name=evidence[0].name, error=str(error), sha256=evidence[0].sha256)]]
+            outcomes: Outcomes = []
+            for one in evidence:
+                (answer,) = self._answer([jobs[0]._replace(evidence=[one])])
+                if isinstance(answer, Exception):
+                    return [answer]
+                outcomes += answer
+            return [outcomes]
         if options.together:
             return [list(verdicts)]
         return [list(islice(verdicts, len(job.evidence))) for job in jobs]
-
-    def _one_by_one(self, evidence: Sequence[Evidence], options: ExamineOptions) -> Outcomes | Exception:
-        outcomes: Outcomes = []
-        for one in evidence:
-            try:
-                outcomes += self._judge([one], options)
-            except RedhandedError as error:
-                outcomes.append(Failure(name=one.name, error=str(error), sha256=one.sha256))
-            except Exception as error:
-                return error
-        return outcomes

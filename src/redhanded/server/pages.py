@@ -1,20 +1,20 @@
-"""The pages that people read."""
+"""The pages that people read, and the reports of runs; nothing else of a run is served."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC
-from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fastapi import APIRouter, Request
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from redhanded import __version__
-from redhanded.errors import RedhandedError
+from redhanded.core import read_record
+from redhanded.engine import RunCard
+from redhanded.errors import RedhandedError, RunError
 from redhanded.report import THEMED
 from redhanded.server.api import JSON, SiteHere
-from redhanded.server.reports import HEADERS, list_reports, report_file
 from redhanded.server.responses import RefusedError
 from redhanded.server.state import Outcome, Site
 from redhanded.server.submission import CLEAN, IMAGES, MOST_FILES, PRIOR, read_submission
@@ -25,29 +25,42 @@ router = APIRouter(include_in_schema=False)
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "Attribute", "/bundle": "Bundle", "/campaigns": "Campaigns", "/reports": "Reports", "/docs": "API"}
 SHOWN = 3  # alternatives of a dimension before the others are folded away
+REPORT_FILES = (".html", ".css", ".svg", ".png", ".csv", ".md")
+# A report is a page of its own, with its style inside; it runs nothing and cannot act for the user.
+REPORT_HEADERS = {
+    "Content-Security-Policy": (
+        "sandbox allow-downloads; default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
+TEMPLATES = Environment(
+    loader=PackageLoader("redhanded.server"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters["utc"] = lambda time: f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @router.get("/")
 def ask(request: Request, site: SiteHere) -> Response:
     """The form."""
-    return _page(request, "ask.html", site, **_form(site), outcomes=[], error="")
+    return _ask_page(request, site, [], "")
 
 
 @router.post("/")
 async def verdicts(request: Request, site: SiteHere) -> Response:
     """The form again, and verdicts on what was sent."""
-    outcomes: list[Outcome] = []
-    error, status, headers = "", 200, {}
     try:
-        outcomes = await site.attribute(await read_submission(request))
+        return _ask_page(request, site, await site.attribute(await read_submission(request)), "")
     except RefusedError as refused:
-        error, status, headers = refused.refusal.error, refused.status, dict(refused.headers)
+        page = _ask_page(request, site, [], refused.refusal.error)
+        page.status_code = refused.status
+        page.headers.update(refused.headers)
     except RedhandedError as mistake:
-        error, status = str(mistake), 422
-    shown = [_shown(one, site) for one in outcomes]
-    page = _page(request, "ask.html", site, **_form(site), outcomes=shown, error=error)
-    page.status_code = status
-    page.headers.update(headers)
+        page = _ask_page(request, site, [], str(mistake))
+        page.status_code = 422
     return page
 
 
@@ -72,17 +85,32 @@ def campaigns(request: Request, site: SiteHere) -> Response:
 
 @router.get("/reports")
 def reports(request: Request, site: SiteHere) -> Response:
-    """The runs with a report."""
-    found = list(list_reports(site.reports)) if site.reports else []
-    return _page(request, "reports.html", site, reports=found)
+    """The runs directly below the folder of runs that have a report and a card, by name."""
+    listed = []
+    for run in sorted(site.reports.iterdir()) if site.reports and site.reports.is_dir() else ():
+        if not run.is_symlink() and (run / "report" / "report.html").is_file():
+            try:
+                card = read_record(RunCard, run / "run.json")
+            except RunError:
+                continue
+            listed.append({"name": run.name, "study": str(card.study.get("name", "")), "started": card.started})
+    return _page(request, "reports.html", site, reports=listed)
 
 
 @router.get("/reports/{run}/{file:path}")
 def report(site: SiteHere, run: str, file: str) -> Response:
-    """A file of a run's report."""
+    """A file of a run's report; raises RefusedError (404) for all else, links that lead out of the report too."""
     if site.reports is None:
         raise RefusedError(404, "expected a server that was started with --reports, found one without")
-    return FileResponse(report_file(site.reports, run, file), headers=HEADERS)
+    home = site.reports.resolve() / run / "report"
+    try:
+        path = (home / file).resolve()
+        served = ".." not in (run, *PurePosixPath(file).parts) and path.suffix in REPORT_FILES and path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a zero in it
+        served = False
+    if not served or not path.is_relative_to(home):
+        raise RefusedError(404, "expected a file of a run's report, found none; /reports lists the runs")
+    return FileResponse(path, headers=REPORT_HEADERS)
 
 
 @router.get("/docs")
@@ -100,41 +128,30 @@ def theme() -> Response:
     return Response(css, media_type="text/css")
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("redhanded.server"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _ask_page(request: Request, site: Site, outcomes: Sequence[Outcome], error: str) -> HTMLResponse:
+    """The form with its answers: each outcome and, for a verdict, its statement and how the answer was found."""
+    shown = []
+    for outcome in outcomes:
+        answer: dict[str, object] = {"failure": outcome.answer, "verdict": None}
+        if not isinstance(outcome.answer, Failure):
+            sentences = Judgement.of(outcome.answer, site.examiner.bundle).sentences()
+            answer = {"verdict": outcome.answer, "sentences": sentences, "knowing": KNOWING[outcome.answer.knowledge]}
+        shown.append({"outcome": outcome, **answer})
+    return _page(
+        request,
+        "ask.html",
+        site,
+        outcomes=shown,
+        error=error,
+        field={"images": IMAGES, "clean": CLEAN, "prior": PRIOR},
+        families=site.examiner.families,
+        most=MOST_FILES,
+        downloads={JSON: JSON.upper(), **{name: row.title for name, row in EXPORTS.items()}},
+        dimensions=DIMENSIONS,
+        top=SHOWN,
     )
-    environment.filters["utc"] = lambda time: f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    return environment
 
 
 def _page(request: Request, template: str, site: Site, **context: Any) -> HTMLResponse:
     shared = {"pages": PAGES.items(), "path": request.url.path, "site": site, "version": __version__}
-    return HTMLResponse(_environment().get_template(f"{template}.j2").render({**shared, **context}))
-
-
-def _form(site: Site) -> Mapping[str, object]:
-    """What the form and its answers need beside the outcomes."""
-    return {
-        "field": {"images": IMAGES, "clean": CLEAN, "prior": PRIOR},
-        "families": site.examiner.families,
-        "most": MOST_FILES,
-        "downloads": {JSON: JSON.upper(), **{name: row.title for name, row in EXPORTS.items()}},
-        "dimensions": DIMENSIONS,
-        "top": SHOWN,
-    }
-
-
-def _shown(outcome: Outcome, site: Site) -> Mapping[str, object]:
-    """An outcome and, for a verdict, its statement and how the answer was found."""
-    found = outcome.found
-    if isinstance(found, Failure):
-        return {"outcome": outcome, "failure": found, "verdict": None}
-    sentences: Sequence[str] = Judgement.of(found, site.examiner.bundle).sentences()
-    knowing = KNOWING[found.knowledge]
-    return {"outcome": outcome, "failure": None, "verdict": found, "sentences": sentences, "knowing": knowing}
+    return HTMLResponse(TEMPLATES.get_template(f"{template}.j2").render({**shared, **context}))

@@ -1,7 +1,6 @@
 """The server process: sockets, patience with slow clients, and a stop that finishes what was accepted."""
 
 import asyncio
-import ipaddress
 import resource
 import secrets
 import socket
@@ -13,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from redhanded.server.app import make_app
-from redhanded.server.limits import Gate
+from redhanded.server.limits import Gate, is_loopback
 from redhanded.server.responses import ServeError
 from redhanded.server.state import Site
 from redhanded.verdicts import Examiner
@@ -35,10 +34,13 @@ def serve_bundle(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; port 0 takes a free one. Raises BundleError or ServeError before it starts."""
     examiner = Examiner.load(bundle)
-    _allow_sockets()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # often 1024; a thousand clients at once need more
+    wanted = MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(MOST_SOCKETS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     listener = _listen(host, port)
     address, port = listener.getsockname()[:2]
-    token = None if ipaddress.ip_address(address).is_loopback else secrets.token_urlsafe(32)
+    token = None if is_loopback(address) else secrets.token_urlsafe(32)
     gate = Gate(make_app(Site(examiner, reports, verdicts)), token)
     config = uvicorn.Config(
         gate,
@@ -55,14 +57,6 @@ def serve_bundle(
     if token is not None:
         say(f"token: {token}  (in a browser: any name, the token as the password; without TLS it can be overheard)")
     uvicorn.Server(config).run(sockets=[listener])
-
-
-def _allow_sockets() -> None:
-    """Many systems give a process 1024 open files, a thousand clients at once need more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(MOST_SOCKETS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,29 +29,25 @@ class Outcome(NamedTuple):
 
     file: int
     place: int  # in the file
-    found: Verdict | Failure
-    evidence: Evidence | None
+    answer: Verdict | Failure
+    evidence: Evidence | None  # None where the image could not be read
     clean: Evidence | None
 
 
-@dataclass
 class Site:
     """A bundle with its threads: two decode, one judges, one draws (matplotlib is not for several)."""
 
-    examiner: Examiner
-    reports: Path | None = None  # a folder of runs
-    verdicts: Path | None = None  # what `redhanded watch` writes
-    decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "decode"))
-    drawer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "draw"))
-    drawing: int = 0
-
-    def __post_init__(self) -> None:
-        self.worker = Worker(self.examiner.judge)
+    def __init__(self, examiner: Examiner, reports: Path | None = None, verdicts: Path | None = None) -> None:
+        """reports: a folder of runs; verdicts: what `redhanded watch` writes."""
+        self.examiner, self.reports, self.verdicts = examiner, reports, verdicts
+        self.worker = Worker(examiner.judge)
+        self._decoders, self._drawer = ThreadPoolExecutor(2, "decode"), ThreadPoolExecutor(1, "draw")
+        self._drawing = 0
 
     def close(self) -> None:
         """Finish what was accepted."""
-        for part in (self.decoders, self.drawer):
-            part.shutdown()
+        self._decoders.shutdown()
+        self._drawer.shutdown()
         self.worker.close()
 
     def campaigns(self) -> list[Campaign]:
@@ -64,45 +59,47 @@ class Site:
         loop, shape = asyncio.get_running_loop(), self.examiner.shape
         wishes = submission.wishes
         self.examiner.full_prior(wishes.prior)  # refused before anything is decoded
-        reads = await loop.run_in_executor(self.decoders, read_images, submission.images, shape)
-        clean = await loop.run_in_executor(self.decoders, read_clean, submission.clean, shape)
+        images = await loop.run_in_executor(self._decoders, read_images, submission.images, shape)
+        clean = await loop.run_in_executor(self._decoders, read_clean, submission.clean, shape)
         options = ExamineOptions(wishes.blind, clean, wishes.prior, wishes.together)
-        evidence = [read.found for read in reads if isinstance(read.found, Evidence)]
+        evidence = [image for _, _, image in images if isinstance(image, Evidence)]
         judged = await asyncio.wrap_future(self.worker.submit(evidence, options)) if evidence else []
         answers = iter(judged)
         outcomes = []
-        for file, place, found in reads:
-            if isinstance(found, Failure):
-                outcomes.append(Outcome(file, place, found, None, clean))
+        for file, place, image in images:
+            if isinstance(image, Failure):
+                outcomes.append(Outcome(file, place, image, None, clean))
             elif (answer := next(answers, None)) is not None:  # one answer for all that are judged together
-                outcomes.append(Outcome(file, place, answer, found, clean))
+                outcomes.append(Outcome(file, place, answer, image, clean))
         return outcomes
 
     async def picture(self, outcome: Outcome) -> bytes:
-        """The evidence of a verdict as a PNG."""
-        if isinstance(outcome.found, Failure) or outcome.evidence is None:
-            raise _nothing([outcome])
-        if self.drawing >= MOST_PICTURES:
-            raise RefusedError(503, f"{self.drawing} pictures wait already; try again in a second", RETRY)
-        self.drawing += 1
+        """The evidence of a verdict as a PNG; raises RefusedError (422) for an image that could not be used."""
+        if isinstance(outcome.answer, Failure) or outcome.evidence is None:
+            raise _unusable([outcome])
+        if self._drawing >= MOST_PICTURES:
+            raise RefusedError(503, f"{self._drawing} pictures wait already; try again in a second", RETRY)
+        self._drawing += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self.drawer, evidence_picture, self.examiner.bundle, outcome.found, outcome.evidence, outcome.clean
+                self._drawer, evidence_picture, self.examiner.bundle, outcome.answer, outcome.evidence, outcome.clean
             )
         finally:
-            self.drawing -= 1
+            self._drawing -= 1
 
     def attribution(self, outcomes: Sequence[Outcome]) -> Attribution:
         """The answer of the API; raises RefusedError (422) where no image could be used."""
-        verdicts = [one.found for one in outcomes if isinstance(one.found, Verdict)]
-        failures = [one.found for one in outcomes if isinstance(one.found, Failure)]
+        verdicts = [one.answer for one in outcomes if isinstance(one.answer, Verdict)]
         if not verdicts:
-            raise _nothing(outcomes)
-        return Attribution(
-            bundle=self.examiner.bundle.digest, version=__version__, verdicts=verdicts, failures=failures
-        )
+            raise _unusable(outcomes)
+        bundle = self.examiner.bundle.digest
+        return Attribution(bundle=bundle, version=__version__, verdicts=verdicts, failures=_failures(outcomes))
 
 
-def _nothing(outcomes: Sequence[Outcome]) -> RefusedError:
-    failures = [one.found for one in outcomes if isinstance(one.found, Failure)]
+def _unusable(outcomes: Sequence[Outcome]) -> RefusedError:
+    failures = _failures(outcomes)
     return RefusedError(422, failures[0].error, failures=failures)
+
+
+def _failures(outcomes: Sequence[Outcome]) -> list[Failure]:
+    return [one.answer for one in outcomes if isinstance(one.answer, Failure)]

@@ -1,12 +1,11 @@
 """A submission: images, a clean reference, and what the analyst decided, from the body of a request."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, NamedTuple
 
 from fastapi import Request
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -35,13 +34,10 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class Wishes(Record):
     """What an analyst may decide, as form fields or in the query."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
-
     blind: bool = False  # do not ask the candidate victims
     together: bool = False  # the images are one actor's
-    prior: dict[str, Share] = Field(
-        default_factory=dict
-    )  # `prior.fgsm=0.5`; families that are not named share the rest
+    # `prior.fgsm=0.5`; families that are not named share the rest
+    prior: dict[str, Share] = Field(default_factory=dict)
 
 
 class File(NamedTuple):
@@ -51,8 +47,7 @@ class File(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True)
-class Submission:
+class Submission(NamedTuple):
     """A request, read and not yet decoded."""
 
     images: Sequence[File]
@@ -60,41 +55,39 @@ class Submission:
     wishes: Wishes
 
 
-class Read(NamedTuple):
-    """One image of a submission: of which file, which image in it, and what it is."""
-
-    file: int
-    place: int
-    found: Evidence | Failure
-
-
 async def read_submission(request: Request) -> Submission:
     """The files and fields of a multipart form, or one raw image; raises RefusedError for anything else."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    query = request.query_params.multi_items()
-    if kind in RAW:
-        files, fields = {IMAGES: [File(RAW[kind], await request.body())]}, query
-    elif kind == "multipart/form-data":
-        files, fields = await _read_form(request)
-        fields += query
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    fields = request.query_params.multi_items()
+    if media_type in RAW:
+        files = {IMAGES: [File(RAW[media_type], await request.body())]}
+    elif media_type == "multipart/form-data":
+        files, texts = await _read_form(request)
+        fields = texts + fields
     else:
-        found = _printable(kind) or "none"
+        found = printable(media_type)[:300] or "none"
         raise RefusedError(415, f"expected multipart/form-data or one of {', '.join(RAW)}, found content type {found}")
     clean = files.pop(CLEAN, [])
     images = files.pop(IMAGES, [])
     if files or len(clean) > 1 or not images:
         found = ", ".join([*files, f"{len(images)} {IMAGES}", f"{len(clean)} {CLEAN}"])
         raise RefusedError(422, f"expected files under the field {IMAGES} and at most one under {CLEAN}, found {found}")
-    return Submission(images, clean[0] if clean else None, _read_wishes(fields))
-
-
-class _FormParser(MultiPartParser):
-    spool_max_size = MOST_BODY + 1  # suspicious files are not written to disk
+    given = {name: value.strip() for name, value in fields if value.strip()}  # a field that was left empty says nothing
+    prior = {name.removeprefix(PRIOR): value for name, value in given.items() if name.startswith(PRIOR)}
+    plain = {name: value for name, value in given.items() if not name.startswith(PRIOR)}
+    try:
+        wishes = Wishes.model_validate({**plain, "prior": prior})
+    except ValidationError as error:
+        problem = first_problem(error)[:300]
+        remedy = f"the fields are {IMAGES}, {CLEAN}, {', '.join(Wishes.model_fields)}.FAMILY"
+        raise RefusedError(422, f"expected fields that can be used, found {problem}; {remedy}") from None
+    return Submission(images, clean[0] if clean else None, wishes)
 
 
 async def _read_form(request: Request) -> tuple[dict[str, list[File]], list[tuple[str, str]]]:
     # one file more than allowed, to tell too many from a form that is broken
-    parser = _FormParser(request.headers, request.stream(), max_files=MOST_FILES + 1, max_fields=MOST_FIELDS)
+    parser = MultiPartParser(request.headers, request.stream(), max_files=MOST_FILES + 1, max_fields=MOST_FIELDS)
+    parser.spool_max_size = MOST_BODY + 1  # suspicious files are not written to disk
     fault = ""
     try:
         await parser.parse()
@@ -104,44 +97,31 @@ async def _read_form(request: Request) -> tuple[dict[str, list[File]], list[tupl
     if len(uploads) > MOST_FILES:
         raise RefusedError(413, f"expected at most {MOST_FILES} files in a request, found more; send them in parts")
     if fault:
-        raise RefusedError(400, f"expected a well-formed multipart form, found: {_printable(fault)}")
+        raise RefusedError(400, f"expected a well-formed multipart form, found: {printable(fault)[:300]}")
     files: dict[str, list[File]] = {}
     for name, upload in uploads:
         if upload.filename:  # a browser sends an empty one for a field that was left empty
-            plain = PurePosixPath(_printable(upload.filename.replace("\\", "/")))  # the last part, and short
+            plain = PurePosixPath(printable(upload.filename.replace("\\", "/"))[:300])  # the last part, and short
             file = File(plain.stem[:100] + plain.suffix[:10] or "image", await upload.read())
-            files.setdefault(_printable(name), []).append(file)
+            files.setdefault(printable(name)[:300], []).append(file)
     return files, [(name, value) for name, value in parser.items if isinstance(value, str)]
 
 
-def _read_wishes(fields: Sequence[tuple[str, str]]) -> Wishes:
-    """Fields that were left empty say nothing."""
-    given = [(name, value.strip()) for name, value in fields if value.strip()]
-    prior = {name.removeprefix(PRIOR): value for name, value in given if name.startswith(PRIOR)}
-    plain = {name: value for name, value in given if not name.startswith(PRIOR)}
-    try:
-        return Wishes.model_validate({**plain, "prior": prior})
-    except ValidationError as error:
-        found, remedy = (
-            first_problem(error)[:300],
-            f"the fields are {IMAGES}, {CLEAN}, {', '.join(Wishes.model_fields)}",
-        )
-        raise RefusedError(422, f"expected fields that can be used, found {found}; {remedy}.FAMILY") from None
+def read_images(files: Sequence[File], shape: Sequence[int]) -> list[tuple[int, int, Evidence | Failure]]:
+    """Decode files for a bundle on images of `shape`: for each image its file, its place there, and what it is.
 
-
-def read_images(files: Sequence[File], shape: Sequence[int]) -> list[Read]:
-    """Decode files for a bundle on images of `shape`; one that cannot be used is a Failure. Raises RefusedError."""
-    images: list[Read] = []
+    A file that cannot be used is one Failure. Raises RefusedError for too many images.
+    """
+    images: list[tuple[int, int, Evidence | Failure]] = []
     for number, file in enumerate(files):
         try:
-            found: Sequence[Evidence | Failure] = read_bytes(file.name, file.data, shape)
+            read: Sequence[Evidence | Failure] = read_bytes(file.name, file.data, shape)
         except DataError as error:
-            found = [Failure(name=file.name, error=str(error), sha256=digest_of(file.data))]
-        images += [Read(number, place, one) for place, one in enumerate(found)]
+            read = [Failure(name=file.name, error=str(error), sha256=digest_of(file.data))]
+        images += [(number, place, one) for place, one in enumerate(read)]
         if len(images) > MOST_IMAGES:
-            raise RefusedError(
-                413, f"expected at most {MOST_IMAGES} images in a request, found more; send them in parts"
-            )
+            expected = f"expected at most {MOST_IMAGES} images in a request"
+            raise RefusedError(413, f"{expected}, found more; send them in parts")
     return images
 
 
@@ -149,15 +129,11 @@ def read_clean(file: File | None, shape: Sequence[int]) -> Evidence | None:
     """The reference; raises RefusedError where the file holds anything but one image."""
     if file is None:
         return None
-    images = [read.found for read in read_images([file], shape)]
+    images = [image for _, _, image in read_images([file], shape)]
     if len(images) != 1 or not isinstance(images[0], Evidence):
         reason = next((one.error for one in images if isinstance(one, Failure)), f"{file.name}: {len(images)} images")
         raise RefusedError(422, f"expected one clean reference image, found: {reason}")
     return images[0]
-
-
-def _printable(text: str) -> str:
-    return printable(text)[:300]
 
 
 def describe_body() -> dict[str, object]:
