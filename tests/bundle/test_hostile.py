@@ -27,9 +27,11 @@ from redhanded.cli.main import main
 from redhanded.core import read_record
 from redhanded.data import ARRAYS
 from redhanded.errors import DataError, RedhandedError
+from redhanded.studies import SetEntry
 from redhanded.verdicts import Evidence, read_bytes
 from redhanded.verdicts.evidence import from_array, read_files
-from redhanded.verdicts.judge import _estimate
+from redhanded.verdicts.judge import Panel
+from redhanded.verdicts.verdict import Alternative, Finding
 from support import hostile_worker
 from support.hostile_bundles import BUNDLES, CARD, mend
 from support.hostile_files import CANARY, FILES, GREY, HEADER, ODD, SHAPE, SOUND, make_files, npy_header, npz
@@ -287,12 +289,18 @@ def test_a_prior_that_is_written_is_read(prior: dict[str, float]) -> None:
 )
 def test_an_estimate_lies_among_the_known_settings(rivals: dict[float, float], zero: bool) -> None:
     shares = rivals | ({0.0: 0.5} if zero else {})
+    common = {"victim": "v", "family": "fgsm", "norm": "l2", "toolchain": "redhanded", "control": False}
+    panel = Panel.__new__(Panel)  # an estimate needs no attributor
+    panel.sets = {str(value): SetEntry(setting={"eps": value}, label=str(value), **common) for value in shares}
+    ranked = [Alternative(name=str(value), probability=share, words="") for value, share in shares.items()]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = _estimate("eps", [({"eps": value}, share) for value, share in shares.items()])
+        (estimate,) = panel.estimates(
+            Finding(ranked=ranked, prediction_set=[], coverage=0.9, likelihood_ratio=1.0, measured=None)
+        )
     smallest, largest = min(shares) * (1 - 1e-9), max(shares) * (1 + 1e-9)
-    assert smallest <= found.low <= found.value * (1 + 1e-9)
-    assert found.value <= found.high * (1 + 1e-9) <= largest * (1 + 1e-8)
+    assert smallest <= estimate.low <= estimate.value * (1 + 1e-9)
+    assert estimate.value <= estimate.high * (1 + 1e-9) <= largest * (1 + 1e-8)
 
 
 JSON = st.recursive(

@@ -41,10 +41,10 @@ def _of_file(path: Path) -> list[str]:
 def _of_bundle(folder: Path) -> list[str]:
     """Loading it, and asking every attributor that answers without a reference."""
     try:
-        desk = Examiner.load(folder)
-        grey = np.zeros(desk.shape, np.float32)
-        desk.attribute([grey], blind=True)
-        desk.attribute([grey])
+        examiner = Examiner.load(folder)
+        grey = np.zeros(examiner.shape, np.float32)
+        examiner.attribute([grey], blind=True)
+        examiner.attribute([grey])
     except RedhandedError as error:
         return [str(error)]
     return ["loaded"]

@@ -1,7 +1,7 @@
 """Verdicts over time, grouped into campaigns."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from redhanded.core import Record
 from redhanded.studies import DIMENSIONS
-from redhanded.verdicts.journal import Entry, read_entries
+from redhanded.verdicts.journal import read_entries
 from redhanded.verdicts.statement import words_for
 from redhanded.verdicts.verdict import Alternative, Verdict
 
@@ -50,7 +50,19 @@ def read_campaigns(path: Path, gap: timedelta = DAY) -> list[Campaign]:
 
     Raises RunError in one line where the file is missing or is something else.
     """
-    return sorted(_group(read_entries(path), gap), key=lambda campaign: campaign.first)
+    growing: dict[tuple[str, ...], _Growing] = {}
+    grown: list[_Growing] = []
+    for entry in read_entries(path):
+        if entry.verdict is None or entry.verdict.unknown:
+            continue
+        likeliest = {name: finding.ranked[0].name for name, finding in entry.verdict.findings.items()}
+        if likeliest.get("adversarial") == "control":
+            continue
+        key = tuple(likeliest.get(name, "") for name in KEY)
+        if key in growing and entry.time - growing[key].last > gap:
+            grown.append(growing.pop(key))
+        growing.setdefault(key, _Growing(key, entry.time, entry.time)).add(entry.time, entry.verdict)
+    return sorted((each.campaign() for each in [*grown, *growing.values()]), key=lambda campaign: campaign.first)
 
 
 @dataclass
@@ -72,41 +84,24 @@ class _Growing:
             # A file that was gone on with under another bundle: only what both know can be compared.
             self.log_likelihoods[dimension] = {name: sums[name] + own[name] for name in sums if name in own}
 
-    def grown(self) -> Campaign:
+    def campaign(self) -> Campaign:
+        combined: dict[str, list[Alternative]] = {}
+        for dimension, sums in self.log_likelihoods.items():
+            most = max(sums.values(), default=0.0)
+            shares = {name: math.exp(value - most) for name, value in sums.items()}
+            total = sum(shares.values())
+            for name in sorted(shares, key=lambda name: -shares[name]):
+                share = shares[name] / total
+                likelier = combined.setdefault(dimension, [])
+                likelier.append(Alternative(name=name, probability=share, words=words_for(share)))
         return Campaign(
             **dict(zip(KEY, self.key, strict=True)),
             first=self.first,
             last=self.last,
             count=len(self.names),
             names=self.names,
-            combined={dimension: _ranked(sums) for dimension, sums in self.log_likelihoods.items() if sums},
+            combined=combined,
         )
-
-
-def _group(entries: Iterable[Entry], gap: timedelta) -> Iterator[Campaign]:
-    growing: dict[tuple[str, ...], _Growing] = {}
-    for entry in entries:
-        if entry.verdict is None or entry.verdict.unknown:
-            continue
-        best = {name: finding.ranked[0].name for name, finding in entry.verdict.findings.items()}
-        if best.get("adversarial") == "control":
-            continue
-        key = tuple(best.get(name, "") for name in KEY)
-        if key in growing and entry.time - growing[key].last > gap:
-            yield growing.pop(key).grown()
-        growing.setdefault(key, _Growing(key, entry.time, entry.time)).add(entry.time, entry.verdict)
-    yield from (each.grown() for each in growing.values())
-
-
-def _ranked(log_likelihoods: Mapping[str, float]) -> list[Alternative]:
-    most = max(log_likelihoods.values())
-    shares = {name: math.exp(value - most) for name, value in log_likelihoods.items()}
-    total = sum(shares.values())
-    order = sorted(shares, key=lambda name: -shares[name])
-    return [
-        Alternative(name=name, probability=shares[name] / total, words=words_for(shares[name] / total))
-        for name in order
-    ]
 
 
 def campaign_table(campaigns: Iterable[Campaign]) -> Table:

@@ -50,15 +50,14 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
             names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - any pattern
             named = [Path(name) for name in names] or [path]
         for place in named:
-            yield from _files_below(place) if os.path.isdir(place) else [place]  # noqa: PTH112 - Path.is_dir may raise
-
-
-def _files_below(top: Path) -> Iterator[Path]:
-    unreadable: list[OSError] = []
-    for folder, folders, files in os.walk(top, onerror=unreadable.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
-    yield from (Path(str(error.filename)) for error in unreadable)
+            if not os.path.isdir(place):  # noqa: PTH112 - Path.is_dir may raise
+                yield place
+                continue
+            unreadable: list[OSError] = []
+            for folder, folders, files in os.walk(place, onerror=unreadable.append):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+            yield from (Path(str(error.filename)) for error in unreadable)
 
 
 def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence | Failure]:
@@ -127,44 +126,35 @@ def _readable(name: str) -> str:
 def _evidence(
     name: str, digest: str, pixels: NDArray, shape: Sequence[int], file_format: str, form: str, remarks: list[str]
 ) -> Evidence:
-    """An image, channels first, in the shape wanted, with the condition it is in."""
+    """An image in the shape wanted where that loses nothing, with the condition it is in.
+
+    pixels: (h, w), (h, w, c) or (c, h, w). Equal channels are made one, repeated pixels taken away.
+    """
     # A copy: whoever handed the array in may change it.
     copy = np.array(pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels, np.float32)
-    image, changes = _fitted(name, _channels_first(name, torch.from_numpy(copy)), shape)
+    image = torch.from_numpy(copy[None] if copy.ndim == 2 else copy)
+    if image.ndim != 3 or not {image.shape[0], image.shape[2]} & {1, 3}:
+        found = str(tuple(copy.shape))
+        raise bad_data(name, "one image (h, w), (h, w, c) or (c, h, w)", found, "save a single image")
+    image = (image if image.shape[0] in (1, 3) else image.permute(2, 0, 1))[None]
+    channels, height, width = shape
+    if image.shape[1] == 3 and channels == 1 and (image == image[:, :1]).all():
+        image, remarks = image[:, :1], [*remarks, "three equal channels, taken as one"]
+    times = max(1, image.shape[2] // height)
+    small = image[:, :, ::times, ::times]
+    enlarged = small.repeat_interleave(times, 2).repeat_interleave(times, 3)
+    if times > 1 and small.shape[1:] == tuple(shape) and torch.equal(enlarged, image):
+        image, remarks = small, [*remarks, f"enlarged {times} times by repeating pixels; undone"]
+    if tuple(image.shape[1:]) != tuple(shape):
+        found = " x ".join(map(str, image.shape[1:]))
+        remedy = "give the image as the classifier received it; resizing destroys what is looked for"
+        raise bad_data(name, f"an image of {channels} x {height} x {width}", found, remedy)
+    image = image.contiguous()
     whole = torch.equal(round_to_uint8(image), image)
     condition = Condition(
         file_format=file_format,
         form="8-bit" if form == "float" and whole else form,
         pixels="uint8" if whole else "float32",
-        remarks=remarks + changes,
+        remarks=remarks,
     )
     return Evidence(name, digest, image, condition)
-
-
-def _channels_first(name: str, image: Tensor) -> Tensor:
-    """(h, w), (h, w, c) or (c, h, w) -> (1, c, h, w)."""
-    if image.ndim == 2:
-        return image[None, None]
-    if image.ndim == 3 and image.shape[0] in (1, 3):
-        return image[None]
-    if image.ndim == 3 and image.shape[2] in (1, 3):
-        return image.permute(2, 0, 1)[None]
-    raise bad_data(name, "one image (h, w), (h, w, c) or (c, h, w)", str(tuple(image.shape)), "save a single image")
-
-
-def _fitted(name: str, image: Tensor, shape: Sequence[int]) -> tuple[Tensor, list[str]]:
-    """The image in the shape wanted where that loses nothing: equal channels made one, repeated pixels taken away."""
-    changes = []
-    channels, height, width = shape
-    if image.shape[1] == 3 and channels == 1 and (image == image[:, :1]).all():
-        image, changes = image[:, :1], ["three equal channels, taken as one"]
-    times = max(1, image.shape[2] // height)
-    small = image[:, :, ::times, ::times]
-    enlarged = small.repeat_interleave(times, 2).repeat_interleave(times, 3)
-    if times > 1 and small.shape[1:] == tuple(shape) and torch.equal(enlarged, image):
-        image, changes = small, [*changes, f"enlarged {times} times by repeating pixels; undone"]
-    if tuple(image.shape[1:]) != tuple(shape):
-        found = " x ".join(map(str, image.shape[1:]))
-        remedy = "give the image as the classifier received it; resizing destroys what is looked for"
-        raise bad_data(name, f"an image of {channels} x {height} x {width}", found, remedy)
-    return image.contiguous(), changes

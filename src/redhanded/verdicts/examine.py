@@ -94,9 +94,13 @@ class Examiner:
         options = options or ExamineOptions()
         waiting: list[Evidence] = []
         for item in read_files(paths, self.shape):
-            failure = self._refusal(item, options) if isinstance(item, Evidence) else item
-            if isinstance(item, Evidence) and failure is None:
-                waiting.append(item)
+            failure = item if isinstance(item, Failure) else None
+            if isinstance(item, Evidence):
+                try:
+                    self._panel(item, options)
+                    waiting.append(item)
+                except DataError as error:  # the bundle cannot be asked about such an image
+                    failure = Failure(name=item.name, error=str(error), sha256=item.sha256)
             if not options.together and (failure is not None or len(waiting) == BATCH):
                 yield from map(Judged, self.judge(waiting, options), waiting)
                 waiting = []
@@ -105,14 +109,6 @@ class Examiner:
             if len(waiting) > MOST_TOGETHER:
                 raise bad_data("--together", f"at most {MOST_TOGETHER:,} images", "more", "give some of them")
         yield from map(Judged, self.judge(waiting, options), waiting)
-
-    def _refusal(self, evidence: Evidence, options: ExamineOptions) -> Failure | None:
-        """Why the bundle cannot be asked about an image; None where it can."""
-        try:
-            self._panel(evidence, options)
-        except DataError as error:
-            return Failure(name=evidence.name, error=str(error), sha256=evidence.sha256)
-        return None
 
     def judge(self, evidence: Sequence[Evidence], options: ExamineOptions | None = None) -> list[Verdict]:
         """As `attribute`, for evidence that was read already; images of one actor must be of one pixel protocol."""
@@ -226,8 +222,8 @@ class Examiner:
 
 def read_reference(path: Path, shape: Sequence[int]) -> Evidence:
     """The clean original of what is attributed; raises DataError where the file holds anything but one image."""
-    found = list(read_files([path], shape))
-    if len(found) != 1 or isinstance(found[0], Failure):
-        reason = found[0].error if found and isinstance(found[0], Failure) else f"{path}: found {len(found)} images"
+    images = list(read_files([path], shape))
+    if len(images) != 1 or isinstance(images[0], Failure):
+        reason = images[0].error if images and isinstance(images[0], Failure) else f"{path}: found {len(images)} images"
         raise DataError(f"expected one clean reference image; {reason}")
-    return found[0]
+    return images[0]

@@ -39,17 +39,20 @@ def read_entries(path: Path) -> Iterator[Entry]:
 
     A last line that is not whole, as a writer leaves it that is at work or was killed, is passed over.
     """
+    fault = ""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
                     yield Entry.model_validate_json(line)
                 elif not _START.startswith(line.strip(b"\0")[: len(_START)]):  # a power cut may leave zeros
-                    raise _no_journal(path, number, "something else")
+                    fault = f"line {number}: something else"
     except ValidationError as error:
-        raise _no_journal(path, number, first_problem(error)) from None
+        fault = f"line {number}: {first_problem(error)}"
     except OSError as error:
         raise RunError(f"expected verdicts in {path}, found: {error.strerror or error}; check the path") from None
+    if fault:
+        raise RunError(f"expected what redhanded watch wrote in {path}, found in {fault}; name another file")
 
 
 class Journal:
@@ -67,8 +70,8 @@ class Journal:
 
     def own_files(self) -> set[tuple[int, int]]:
         """Device and inode of the journal's own files, which are not to be judged."""
-        found = (file.stat() for file in (self.path, self._lock) if file.exists())
-        return {(stat.st_dev, stat.st_ino) for stat in found}
+        stats = (file.stat() for file in (self.path, self._lock) if file.exists())
+        return {(stat.st_dev, stat.st_ino) for stat in stats}
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Append lines; they are on the disk when this returns. Raises RunError where they cannot be written."""
@@ -85,7 +88,7 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path) -> Iterator[Journal]:
-    """A journal to write to, made where there is none, its torn last line mended; one writer at a time.
+    """A journal to write to, made where there is none, its torn last line cut off; one writer at a time.
 
     Raises RunError where another process writes to it, or where the file is something else, which is left as it is.
     """
@@ -97,36 +100,23 @@ def open_journal(path: Path) -> Iterator[Journal]:
         try:
             held.acquire()
         except Timeout:
-            raise RunError(
-                f"expected nobody else to write {path}, found a watcher at work; name another file"
-            ) from None
+            remedy = "found a watcher at work; name another file"
+            raise RunError(f"expected nobody else to write {path}, {remedy}") from None
     try:
         with _writing(path):
             path.open("ab").close()
         journal = Journal(path, lock, read_entries(path))
-        _mend(path)
+        with _writing(path), path.open("rb+") as file:
+            file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+            os.fsync(file.fileno())
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # so that a new file's name is on the disk as well
+            finally:
+                os.close(folder)
         yield journal
     finally:
         held.release()
-
-
-def _no_journal(path: Path, number: int, found: str) -> RunError:
-    return RunError(
-        f"expected what redhanded watch wrote in {path}, found in line {number}: {found}; name another file"
-    )
-
-
-def _mend(path: Path) -> None:
-    """Cut off what stands behind the last whole line, and bring the file and its name to the disk."""
-    with _writing(path), path.open("rb+") as file:
-        whole = sum(len(line) for line in file if line.endswith(b"\n"))
-        file.truncate(whole)
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # so that a new file's name is on the disk as well
-    finally:
-        os.close(folder)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """One attributor, ready to be asked about every dimension of an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -110,10 +110,22 @@ class Panel:
         if prior:
             within, between = self._log_prior(dimension, prior)
             weighed = bounded(marginal.answer(answer.log_proba + within)) + between
-        measured = self.part.measured.get(dimension)
-        accuracy = measured.accuracy if measured else None
-        rows = zip(log_proba, weighed.softmax(1), p_values, strict=True)
-        return [_finding(marginal.classes_, *row, accuracy) for row in rows]
+        measured, names = self.part.measured.get(dimension), marginal.classes_
+        findings = []
+        for row, probabilities in enumerate(weighed.softmax(1)):
+            order = probabilities.argsort(descending=True, stable=True).tolist()
+            ranked = [(names[one], share) for one, share in zip(order, probabilities[order].tolist(), strict=True)]
+            ratio = log_proba[row, order[0]] - log_proba[row, order[1]]  # a logarithm
+            findings.append(
+                Finding(
+                    ranked=[Alternative(name=name, probability=p, words=words_for(p)) for name, p in ranked],
+                    prediction_set=[names[one] for one in order if p_values[row, one] > 1 - COVERAGE],
+                    coverage=COVERAGE,
+                    likelihood_ratio=ratio.clamp(-700, 700).exp().item(),
+                    measured=measured.accuracy if measured else None,
+                )
+            )
+        return findings
 
     def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> tuple[Tensor, Tensor]:
         """A family's share is spread evenly over its sets: what that makes of the sets of each class, and of classes.
@@ -130,49 +142,32 @@ class Panel:
         return weights.log(), torch.tensor(list(total.values())).double().log()
 
     def estimates(self, finding: Finding) -> list[Estimate]:
-        """The parameters of the likeliest family and norm as numbers, from the distribution over settings."""
+        """The parameters of the likeliest family and norm as numbers, from the distribution over settings.
+
+        Quantiles, linear between the settings that are known, on a logarithmic scale where all of these have one.
+        """
         entries = {entry.label: entry for entry in self.sets.values()}
         best = entries[finding.ranked[0].name]
-        rivals = [
-            (entries[one.name].setting, one.probability)
-            for one in finding.ranked
-            if (entries[one.name].family, entries[one.name].norm) == (best.family, best.norm)
-        ]
-        return [_estimate(name, [rival for rival in rivals if name in rival[0]]) for name in best.setting]
+        estimates = []
+        for parameter in best.setting:
+            shares: dict[float, float] = {}
+            for one in finding.ranked:
+                entry = entries[one.name]
+                if (entry.family, entry.norm) == (best.family, best.norm) and parameter in entry.setting:
+                    value = entry.setting[parameter]
+                    shares[value] = shares.get(value, 0.0) + one.probability
+            values = sorted(shares)
+            weights = np.array([shares[value] for value in values])
+            middles = (np.cumsum(weights) - weights / 2) / weights.sum() if weights.sum() else np.full(len(values), 0.5)
+            there, back = (np.log, np.exp) if values[0] > 0 else (np.asarray, np.asarray)
+            low, median, high = back(np.interp([_TAIL, 0.5, 1 - _TAIL], middles, there(values)))
+            estimates.append(Estimate(parameter=parameter, value=median, low=low, high=high))
+        return estimates
 
 
 def _neighbour(distances: Tensor) -> Tensor:
     """(n, known) distances -> (n,) that of the neighbour that counts."""
     return distances.kthvalue(min(_NEIGHBOUR, distances.shape[1]), dim=1).values
-
-
-def _finding(
-    names: Sequence[str], log_proba: Tensor, weighed: Tensor, p_values: np.ndarray, accuracy: float | None
-) -> Finding:
-    """log_proba, weighed, p_values: (classes,), the first two without and with the prior."""
-    order = weighed.argsort(descending=True, stable=True).tolist()
-    first, second = order[:2]
-    shares, ruled_in = weighed.tolist(), (p_values > 1 - COVERAGE).tolist()
-    return Finding(
-        ranked=[Alternative(name=names[one], probability=shares[one], words=words_for(shares[one])) for one in order],
-        prediction_set=[names[one] for one in order if ruled_in[one]],
-        coverage=COVERAGE,
-        likelihood_ratio=(log_proba[first] - log_proba[second]).clamp(-700, 700).exp().item(),
-        measured=accuracy,
-    )
-
-
-def _estimate(name: str, rivals: Sequence[tuple[Mapping[str, float], float]]) -> Estimate:
-    """Quantiles, linear between the settings that are known, on a logarithmic scale where all of these have one."""
-    shares: dict[float, float] = {}
-    for setting, probability in rivals:
-        shares[setting[name]] = shares.get(setting[name], 0.0) + probability
-    values = sorted(shares)
-    weights = np.array([shares[value] for value in values])
-    middles = (np.cumsum(weights) - weights / 2) / weights.sum() if weights.sum() else np.full(len(values), 0.5)
-    there, back = (np.log, np.exp) if values[0] > 0 else (np.asarray, np.asarray)
-    low, value, high = back(np.interp([_TAIL, 0.5, 1 - _TAIL], middles, there(values)))
-    return Estimate(parameter=name, value=value, low=low, high=high)
 
 
 def unknown_reason(ood_quantile: float, knn_quantile: float, family: Finding) -> str:

@@ -25,19 +25,26 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
     The columns are laid out here: a table of rich's takes longer than all else that is done for one image of many.
     """
+    condition = verdict.condition
+    count = f", {verdict.images} images of one actor" if verdict.images > 1 else ""
+    heading = f"{printable(verdict.name)} ({condition.file_format}, {condition.form}, {verdict.knowledge}{count})"
     rows = [tuple(_COLUMNS), *((dimension, *_row(finding)) for dimension, finding in verdict.findings.items())]
     cells = [[text.split("\n") for text in row] for row in rows]
     widths = [max(cell_len(line) for cell in column for line in cell) for column in zip(*cells, strict=True)]
     while sum(widths) + len(_GAP) * (len(widths) - 1) > console.width and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
-    segments = [Segment(f"{line}\n") for line in _folded([_heading(verdict)], console.width, console)]
+    segments = [Segment(f"{line}\n") for line in _folded([heading], console.width, console)]
     for row in cells:
         folded = [_folded(cell, width, console) for cell, width in zip(row, widths, strict=True)]
         for line in zip_longest(*folded, fillvalue=""):
             *padded, last = zip(line, widths, _COLUMNS.values(), strict=True)
             segments += [Segment(set_cell_size(text, width) + _GAP, style) for text, width, style in padded]
             segments += [Segment(last[0], last[2]), Segment.line()]
-    segments += [Segment(f"{line}\n") for line in _folded(_remarks(verdict), console.width, console)]
+    estimates = ", ".join(f"{e.parameter} about {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in verdict.estimates)
+    remarks = [f"estimate: {estimates}"] if estimates else []
+    remarks += [f"condition: {remark}" for remark in condition.remarks]
+    remarks += [f"unknown: {verdict.unknown}"] if verdict.unknown else []
+    segments += [Segment(f"{line}\n") for line in _folded(remarks, console.width, console)]
     console.print(Segments([*segments, Segment.line()]), end="", crop=False)
 
 
@@ -50,33 +57,16 @@ def _folded(lines: list[str], width: int, console: Console) -> list[str]:
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
+    """The cells of a dimension; a share is rounded, but never to a certainty."""
     best = finding.ranked[0]
-    likeliest = "\n".join(f"{_percent(one.probability):>4} {one.name}" for one in finding.ranked[:ALTERNATIVES])
+    shares = [one.probability for one in finding.ranked[:ALTERNATIVES]]
+    percents = ["<1%" if share < 0.005 else ">99%" if share > 0.995 else f"{share:.0%}" for share in shares]
+    likeliest = "\n".join(f"{percent:>4} {one.name}" for percent, one in zip(percents, finding.ranked, strict=False))
     others = [name for name in finding.prediction_set if name != best.name]
     more = f" and {len(others) - ALTERNATIVES} more" if len(others) > ALTERNATIVES else ""
     ruled = "\n".join(others[:ALTERNATIVES]) + more
     ratio = f"{finding.likelihood_ratio:.3g}" if finding.likelihood_ratio is not None else ""
     return likeliest, best.words, ruled if finding.prediction_set else "unlike all of them", ratio
-
-
-def _percent(probability: float) -> str:
-    """Rounded, but never to a certainty."""
-    return "<1%" if probability < 0.005 else ">99%" if probability > 0.995 else f"{probability:.0%}"
-
-
-def _heading(verdict: Verdict) -> str:
-    condition = verdict.condition
-    count = f", {verdict.images} images of one actor" if verdict.images > 1 else ""
-    return f"{printable(verdict.name)} ({condition.file_format}, {condition.form}, {verdict.knowledge}{count})"
-
-
-def _remarks(verdict: Verdict) -> list[str]:
-    estimates = [
-        f"{one.parameter} about {one.value:.3g} ({one.low:.3g} to {one.high:.3g})" for one in verdict.estimates
-    ]
-    lines = [f"estimate: {', '.join(estimates)}"] if estimates else []
-    lines += [f"condition: {remark}" for remark in verdict.condition.remarks]
-    return [*lines, *([f"unknown: {verdict.unknown}"] if verdict.unknown else [])]
 
 
 Show = Callable[[Verdict], object]
@@ -96,31 +86,21 @@ def _as_json() -> Show:
 
 
 def _as_csv() -> Show:
+    """One row for each dimension; a leading character that a spreadsheet would run as a formula is quoted."""
     writer = csv.writer(sys.stdout)
     writer.writerow(CSV_COLUMNS)
-    return lambda verdict: writer.writerows(csv_rows(verdict))
+
+    def quoted(text: str) -> str:
+        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+    def show(verdict: Verdict) -> None:
+        shared = (quoted(verdict.name), " ".join(verdict.sha256), verdict.knowledge, verdict.condition.pixels)
+        for dimension, finding in verdict.findings.items():
+            best, names = finding.ranked[0], quoted(" ".join(finding.prediction_set))
+            answer = (quoted(best.name), best.probability, best.words, names, finding.likelihood_ratio)
+            writer.writerow((*shared, dimension, *answer, verdict.unknown))
+
+    return show
 
 
 PRINTERS: dict[str, Callable[[], Show]] = {"table": _as_table, "json": _as_json, "csv": _as_csv}
-
-
-def csv_rows(verdict: Verdict) -> list[list[object]]:
-    """One row for each dimension; a leading character that a spreadsheet would run as a formula is quoted."""
-    shared = [_quoted(verdict.name), " ".join(verdict.sha256), verdict.knowledge, verdict.condition.pixels]
-    return [
-        [
-            *shared,
-            dimension,
-            _quoted(finding.ranked[0].name),
-            finding.ranked[0].probability,
-            finding.ranked[0].words,
-            _quoted(" ".join(finding.prediction_set)),
-            finding.likelihood_ratio,
-            verdict.unknown,
-        ]
-        for dimension, finding in verdict.findings.items()
-    ]
-
-
-def _quoted(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

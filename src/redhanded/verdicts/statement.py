@@ -1,9 +1,9 @@
 """A verdict in sentences, with the probability words and confidence levels of ICD 203."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Literal
 
 from redhanded.attacks import title_of
@@ -23,12 +23,11 @@ ICD_203 = (
     (0.95, "very likely"),
     (1.00, "almost certain"),
 )
-_BOUNDS = [bound for bound, _ in ICD_203]
 
 
 def words_for(probability: float) -> str:
     """The words for a probability in [0, 1]; a bound belongs to the words below it."""
-    return ICD_203[bisect_left(_BOUNDS, probability)][1]
+    return ICD_203[bisect_left(ICD_203, probability, key=itemgetter(0))][1]
 
 
 Confidence = Literal["high", "moderate", "low"]
@@ -58,7 +57,7 @@ class Judgement:
 
     @cached_property
     def adversarial(self) -> Alternative | None:
-        """How likely the image is adversarial at all; None where the bundle has no controls to tell it from."""
+        """The probability that the image is adversarial at all; None where the bundle has no controls."""
         finding = self.verdict.findings.get("adversarial")
         return next((one for one in finding.ranked if one.name == "adversarial"), None) if finding else None
 
@@ -102,39 +101,37 @@ class Judgement:
 
     def sentences(self) -> list[str]:
         """The analytic statement: how likely each name is, what is not ruled out, how far that can be relied upon."""
-        return list(self._sentences())
-
-    def _sentences(self) -> Iterator[str]:
         verdict, family = self.verdict, self.verdict.findings["family"]
         images = "the image is" if verdict.images == 1 else f"the {verdict.images} images, taken together, are"
         if verdict.unknown:
-            yield f"No attack is named: {verdict.unknown}."
+            lines = [f"No attack is named: {verdict.unknown}."]
         elif self.adversarial is None:
-            yield f"Whether {images} adversarial was not asked, since the bundle knows no controls; supposing it is:"
+            lines = [
+                f"Whether {images} adversarial was not asked, since the bundle knows no controls; supposing it is:"
+            ]
         else:
-            yield f"{_likelihood(self.adversarial)} that {images} adversarial."
+            lines = [f"{_likelihood(self.adversarial)} that {images} adversarial."]
         for dimension, row in DIMENSIONS.items() if self.named else ():
             best = self.likeliest(dimension)
             if best is not None and row.claim is not None:
-                yield f"{_likelihood(best)} that {row.claim.format(title(best.name))}."
+                lines.append(f"{_likelihood(best)} that {row.claim.format(title(best.name))}.")
         if family.prediction_set and not verdict.unknown:
             names = ", ".join(title(name) for name in family.prediction_set)
-            yield f"Not ruled out: {names} (such sets hold the true name for {family.coverage:.0%} of known images)."
+            share = f"{family.coverage:.0%} of known images"
+            lines.append(f"Not ruled out: {names} (such sets hold the true name for {share}).")
         if self.named and verdict.estimates:
             numbers = ", ".join(f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in verdict.estimates)
-            yield f"Estimated parameters: {numbers}."
-        tested = (
-            "was not measured"
-            if family.measured is None
-            else f"named the attack of {family.measured:.0%} of test images"
-        )
+            lines.append(f"Estimated parameters: {numbers}.")
+        measured = family.measured
+        tested = "was not measured" if measured is None else f"named the attack of {measured:.0%} of test images"
         basis = f"the method ({KNOWING[verdict.knowledge]}, {verdict.condition.pixels}) {tested}"
-        yield f"Confidence in this judgement is {self.confidence}: {basis}."
+        lines.append(f"Confidence in this judgement is {self.confidence}: {basis}.")
         if verdict.condition.remarks:
-            yield f"Condition of the evidence: {'; '.join(verdict.condition.remarks)}."
+            lines.append(f"Condition of the evidence: {'; '.join(verdict.condition.remarks)}.")
         if verdict.prior:
             shares = ", ".join(f"{title(name)} {share:.3g}" for name, share in verdict.prior.items())
-            yield f"The analyst's own prior was used: {shares}."
+            lines.append(f"The analyst's own prior was used: {shares}.")
+        return lines
 
 
 def title(name: str) -> str:

@@ -19,14 +19,9 @@ from redhanded.verdicts.verdict import Failure, Verdict
 Wait = Callable[[float], bool]  # waits for so many seconds; whether to end
 
 
-class Look(NamedTuple):
-    """The state of a file: it differs once the file was written to, or its permissions were changed."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int  # nanoseconds
-    changed: int
+# The state of a file: device, inode, size, times (ns) of its last modification and last change. It differs once the
+# file was written to, or its permissions were changed.
+Look = tuple[int, int, int, int, int]
 
 
 class Taken(NamedTuple):
@@ -36,7 +31,7 @@ class Taken(NamedTuple):
     sha256: str
     image: int  # its place in the file
     images: int
-    found: Evidence | Failure
+    content: Evidence | Failure
 
 
 def never(seconds: float) -> bool:
@@ -86,7 +81,10 @@ def _settled(
     given: dict[Path, Look] = {}
     left: set[Path] | None = None
     while True:
-        now = _look(folder, journal.own_files())
+        own = journal.own_files()
+        paths = find_files([folder]) if folder.is_dir() else ()  # none while the folder is away
+        looks = {path: _look_at(path) for path in paths}
+        now = {path: look for path, look in looks.items() if look is not None and look[:2] not in own}
         ready = {path: look for path, look in now.items() if before.get(path) == look != given.get(path)}
         yield ready.items()
         given = {path: look for path, look in (given | ready).items() if path in now}
@@ -97,66 +95,49 @@ def _settled(
             return
 
 
-def _look(folder: Path, own: set[tuple[int, int]]) -> dict[Path, Look]:
-    """The state of every visible file but the journal's; empty while the folder is away."""
-    paths = find_files([folder]) if folder.is_dir() else ()
-    looks = {path: _look_at(path) for path in paths}
-    return {path: look for path, look in looks.items() if look is not None and look[:2] not in own}
-
-
 def _look_at(path: Path) -> Look | None:
     """The state of a file, or of a link that leads nowhere; None where it has vanished."""
     for follow in (True, False):
         with suppress(OSError):
             stat = path.stat(follow_symlinks=follow)
-            return Look(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
     return None
 
 
 def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> list[Taken]:
     """The images of a file that have no line yet; none where it changes meanwhile: then a later look takes it."""
     name, digest = os.fsencode(path).decode(errors="backslashreplace"), ""
-    found: Sequence[Evidence | Failure]
+    contents: Sequence[Evidence | Failure]
     try:
         data = bytes_of(path)
         digest = digest_of(data) or ""
         lines, images = journal.progress(name, digest)
-        found = read_bytes(name, data, shape) if lines < images else ()
+        contents = read_bytes(name, data, shape) if lines < images else ()
     except DataError as error:
-        found = [Failure(name=name, error=str(error), sha256=digest or None)]
+        contents = [Failure(name=name, error=str(error), sha256=digest or None)]
     if _look_at(path) != look:
         return []
     lines, _ = journal.progress(name, digest)
-    return [Taken(name, digest, place, len(found), one) for place, one in enumerate(found)][lines:]
+    return [Taken(name, digest, place, len(contents), one) for place, one in enumerate(contents)][lines:]
 
 
 def _judge(examiner: Examiner, batch: Sequence[Taken], options: ExamineOptions) -> list[Entry]:
     """A line for each image, at one time."""
-    evidence = [taken.found for taken in batch if isinstance(taken.found, Evidence)]
-    verdicts = iter(_verdicts(examiner, evidence, options))
+    answers = iter(_answers(examiner, [one.content for one in batch if isinstance(one.content, Evidence)], options))
     now = datetime.now(UTC)
     entries = []
-    for taken in batch:
-        answer = taken.found if isinstance(taken.found, Failure) else next(verdicts)
-        entries.append(
-            Entry(
-                time=now,
-                path=taken.path,
-                sha256=taken.sha256,
-                image=taken.image,
-                images=taken.images,
-                verdict=answer if isinstance(answer, Verdict) else None,
-                failure=answer if isinstance(answer, Failure) else None,
-            )
-        )
+    for path, sha256, image, images, content in batch:
+        answer = content if isinstance(content, Failure) else next(answers)
+        outcome = {"failure": answer} if isinstance(answer, Failure) else {"verdict": answer}
+        entries.append(Entry(time=now, path=path, sha256=sha256, image=image, images=images, **outcome))
     return entries
 
 
-def _verdicts(examiner: Examiner, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
+def _answers(examiner: Examiner, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
     """Verdicts, or Failures for images that the bundle cannot be asked about: these do not stop the others."""
     try:
         return list(examiner.judge(evidence, options))
     except DataError as error:
         if len(evidence) == 1:
             return [Failure(name=evidence[0].name, error=str(error), sha256=evidence[0].sha256)]
-        return [answer for one in evidence for answer in _verdicts(examiner, [one], options)]
+        return [answer for one in evidence for answer in _answers(examiner, [one], options)]
