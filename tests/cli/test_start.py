@@ -82,11 +82,13 @@ def test_a_row_of_a_third_party_is_listed(monkeypatch: pytest.MonkeyPatch) -> No
     assert rows_of("attacks") == [{"attack": "mine"}]
 
 
-def test_a_library_that_is_not_there_says_how_it_is_installed() -> None:
+def test_a_library_that_is_not_there_says_how_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {row["toolchain"]: row for row in rows_of("toolchains")}
     assert rows["redhanded"]["installed"][0].isdigit()
     missing = {"toolchain": "x", "library": "no-such-library", "install": "pip install x"}
-    assert catalogue._with_version(missing) == {"toolchain": "x", "installed": "no: pip install x"}
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [EntryPoint("mine", "a:b", group)])
+    monkeypatch.setitem(CATALOGUE, "toolchains", lambda: iter([missing]))
+    assert rows_of("toolchains") == [{"toolchain": "x", "installed": "no: pip install x"}]
 
 
 def completed(*words: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`redhanded bundle`, `attribute`, `watch` and `campaigns`."""
+"""The analyst's commands: `redhanded bundle`, `attribute`, `watch`, `campaigns` and `serve`."""
 
 import inspect
 import os
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from redhanded.errors import RedhandedError
 from redhanded.verdicts import EXPORTS
 
 if TYPE_CHECKING:
@@ -164,6 +165,24 @@ def campaigns(
         sys.stdout.writelines(campaign.model_dump_json() + "\n" for campaign in found)
     else:
         Console(markup=False, highlight=False).print(campaign_table(found))
+
+
+def serve(
+    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    host: Annotated[str, typer.Option(help="Elsewhere than on loopback a token is asked for.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8417,
+    reports: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of runs whose reports to show.")] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `redhanded watch` writes: shown as campaigns.")
+    ] = None,
+) -> None:
+    """Serve a page and an API that name the attack behind images."""
+    try:
+        from redhanded.server import serve_bundle
+    except ModuleNotFoundError as error:
+        remedy = "install it: pip install 'redhanded[serve]'"
+        raise RedhandedError(f"expected the package {error.name}, found none; {remedy}") from None
+    serve_bundle(bundle, host, port, reports=reports, verdicts=verdicts, say=typer.echo)
 
 
 @contextmanager

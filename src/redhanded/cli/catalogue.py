@@ -16,77 +16,64 @@ WRITTEN = Path(__file__).with_suffix(".json")
 
 
 def rows_of(topic: str) -> list[dict[str, str]]:
-    """The rows of a table as they were written down, or the table's own where a third party's parts stand in it."""
+    """The rows of a table as they were written down, or the table's own where a third party's parts stand in it.
+
+    Of a toolchain: the version of its library on this machine, or how to install it.
+    """
     extended = entry_points(group=f"redhanded.{topic}")
-    rows = CATALOGUE[topic]() if extended else json.loads(WRITTEN.read_text("utf-8"))[topic]
-    return [_with_version(row) if "library" in row else row for row in rows]
-
-
-def _with_version(row: dict[str, str]) -> dict[str, str]:
-    """Of a toolchain: the version of its library on this machine, or how to install it."""
-    library, install = row["library"], row["install"]
-    shown = {name: text for name, text in row.items() if name not in {"library", "install"}}
-    try:
-        return shown | {"installed": version(library)}
-    except PackageNotFoundError:
-        return shown | {"installed": f"no: {install}"}
+    rows = list(CATALOGUE[topic]() if extended else json.loads(WRITTEN.read_text("utf-8"))[topic])
+    for row in rows:
+        if "library" in row:
+            library, install = row.pop("library"), row.pop("install")
+            try:
+                row["installed"] = version(library)
+            except PackageNotFoundError:
+                row["installed"] = f"no: {install}"
+    return rows
 
 
 def _attacks() -> Rows:
-    for name, kind in attacks.ATTACKS.items():
-        fields = kind.spec.model_fields.items()
+    for name, row in attacks.ATTACKS.items():
+        fields = row.spec.model_fields.items()
         parameters = ", ".join(
             name if field.is_required() else f"{name}={attacks.default_text(field)}" for name, field in fields
         )
-        label = ", ".join(kind.spec.setting_names) or "none"
-        yield {"attack": name, "does": kind.summary, "parameters": parameters, "setting": label, "paper": kind.paper}
-
-
-def _victims() -> Rows:
-    for name, kind in models.VICTIMS.items():
-        yield {"victim": name, "is": kind.summary, "paper": kind.paper}
-
-
-def _sources() -> Rows:
-    for name, kind in data.SOURCES.items():
-        shape = " x ".join(map(str, kind.shape))
-        yield {"source": name, "holds": kind.summary, "shape": shape, "weak below": f"{kind.weak_below:.0%}"}
-
-
-def _questions() -> Rows:
-    for name, kind in studies.QUESTIONS.items():
-        items = ", ".join(f"{item} ({source})" for source, item in kind.items.items()) or "ours"
-        yield {"question": name, "asks": kind.summary, "in the paper": items}
-
-
-def _attributors() -> Rows:
-    for name, kind in attributors.ATTRIBUTORS.items():
-        yield {"attributor": name, "is": kind.summary, "knows": kind.attributor.knowledge, "paper": kind.paper}
+        label = ", ".join(row.spec.setting_names) or "none"
+        yield {"attack": name, "does": row.summary, "parameters": parameters, "setting": label, "paper": row.paper}
 
 
 def _toolchains() -> Rows:
     for name, row in attacks.TOOLCHAINS.items():
-        runs = ", ".join(row.runs)
-        yield {
-            "toolchain": name,
-            "is": row.summary,
-            "attacks": runs,
-            "library": row.distribution,
-            "install": row.install,
-        }
+        where = {"library": row.distribution, "install": row.install}
+        yield {"toolchain": name, "is": row.summary, "attacks": ", ".join(row.runs), **where}
 
 
-def _detectors() -> Rows:
-    for name, kind in attributors.DETECTORS.items():
-        yield {"detector": name, "of the unknown": kind.summary, "paper": kind.paper}
+def _sources() -> Rows:
+    for name, row in data.SOURCES.items():
+        shape = " x ".join(map(str, row.shape))
+        yield {"source": name, "holds": row.summary, "shape": shape, "weak below": f"{row.weak_below:.0%}"}
+
+
+def _questions() -> Rows:
+    for name, row in studies.QUESTIONS.items():
+        items = ", ".join(f"{item} ({source})" for source, item in row.items.items()) or "ours"
+        yield {"question": name, "asks": row.summary, "in the paper": items}
 
 
 CATALOGUE: dict[str, Callable[[], Rows]] = {
     "attacks": _attacks,
-    "victims": _victims,
+    "victims": lambda: (
+        {"victim": name, "is": row.summary, "paper": row.paper} for name, row in models.VICTIMS.items()
+    ),
     "sources": _sources,
     "questions": _questions,
-    "attributors": _attributors,
+    "attributors": lambda: (
+        {"attributor": name, "is": row.summary, "knows": row.attributor.knowledge, "paper": row.paper}
+        for name, row in attributors.ATTRIBUTORS.items()
+    ),
     "toolchains": _toolchains,
-    "detectors": _detectors,
+    "detectors": lambda: (
+        {"detector": name, "of the unknown": row.summary, "paper": row.paper}
+        for name, row in attributors.DETECTORS.items()
+    ),
 }

@@ -1,20 +1,25 @@
 """The command line: thin callers of what Python users call, and the one place that prints errors."""
 
-import enum
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from redhanded.cli import analyst, attack, serve
-from redhanded.cli.attack import _warnings_in_one_line
+from redhanded.cli import analyst
 from redhanded.cli.catalogue import rows_of
 from redhanded.errors import RedhandedError
+
+if TYPE_CHECKING:
+    from redhanded.sets import SetCard
+
+# What `list` can print: the keys of `redhanded.cli.catalogue.CATALOGUE`.
+ListTopic = Literal["attacks", "victims", "sources", "questions", "attributors", "toolchains", "detectors"]
 
 app = typer.Typer(
     help="Which attack made this adversarial image?",
@@ -25,26 +30,14 @@ app.command()(analyst.bundle)
 app.command()(analyst.attribute)
 app.command()(analyst.watch)
 app.command()(analyst.campaigns)
-app.command()(serve.serve)
+app.command()(analyst.serve)
 
 
-class ListTopic(enum.StrEnum):
-    """What `list` can print: the keys of `redhanded.cli.catalogue.CATALOGUE`."""
-
-    attacks = "attacks"
-    victims = "victims"
-    sources = "sources"
-    questions = "questions"
-    attributors = "attributors"
-    toolchains = "toolchains"
-    detectors = "detectors"
-
-
-class ExportFormat(enum.StrEnum):
-    """What a set can be exported to: the keys of `redhanded.sets.SET_EXPORTS`."""
-
-    npz = "npz"
-    png = "png"
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print("redhanded: warning:", *str(message).split(), file=sys.stderr)
+        yield
 
 
 @contextmanager
@@ -56,15 +49,15 @@ def _interruptible(hint: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _studies() -> list[str]:
-    return [path.stem for path in Path(__file__).parents[1].glob("studies/*.toml")]
-
-
 @app.command()
 @_interruptible("run the same command to go on")
 def run(
     study: Annotated[
-        str, typer.Argument(help="quick, mnist, cifar10, checkpoints, width or a TOML file.", autocompletion=_studies)
+        str,
+        typer.Argument(
+            help="quick, mnist, cifar10, checkpoints, width or a TOML file.",
+            autocompletion=lambda: [path.stem for path in Path(__file__).parents[1].glob("studies/*.toml")],
+        ),
     ],
     source: Annotated[list[str] | None, typer.Option(help="NAME=PATH: where a source lies.")] = None,
     scale: Annotated[str | None, typer.Option(help="laptop or paper; the study's first unless given.")] = None,
@@ -107,7 +100,49 @@ def run(
         console.print(f"next:   redhanded bundle {folder} --out {folder}/bundle", soft_wrap=True)
 
 
-app.command()(_interruptible("nothing was written")(attack.attack))
+@app.command()
+@_interruptible("nothing was written")
+def attack(
+    victim: Annotated[str, typer.Option(help="FILE.py:NAME, a Module or a function that makes one. Your code is run.")],
+    images: Annotated[Path, typer.Option(help="A folder of images or of class folders, or an .npz file.")],
+    attack: Annotated[
+        list[str],
+        typer.Option(
+            help='E.g. "deepfool(norm=l2, overshoot=0.02)"; repeatable.',
+            autocompletion=lambda: [row["attack"] for row in rows_of("attacks")],
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The set (.zarr) of one attack, the folder of the sets of several.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in one call of the model.")] = 512,
+    device: Annotated[Literal["cpu", "cuda"] | None, typer.Option(help="CUDA where there is one unless given.")] = None,
+) -> None:
+    """Attack your own model on your own images, and write adversarial sets that say how they were made."""
+    from redhanded.attacks import parse_attack
+    from redhanded.sets import attack_images
+
+    attacks = [parse_attack(text) for text in attack]
+    with _warnings_in_one_line():
+        cards = attack_images(victim, images, attacks, out, batch_size=batch_size, device=device)
+    console = Console(markup=False)
+    console.print(_sets_table(cards.values()))
+    for path in cards:
+        console.print(f"set: {path}", soft_wrap=True)
+
+
+def _sets_table(cards: Collection["SetCard"]) -> Table:
+    from redhanded.data import PIXELS
+
+    measured = [name for name in PIXELS if all(name in card.n_success for card in cards)]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("attack", overflow="fold")
+    headings = (f"success\n{name}" for name in measured)
+    for name in ("attacked", *headings, "median\nL2", "median\nLinf", "seconds"):
+        table.add_column(name, justify="right")
+    for card in cards:
+        success = (f"{card.success(pixels):.1%}" for pixels in measured)
+        sizes = (f"{card.median_l2:.4g}", f"{card.median_linf:.4g}", f"{card.seconds:.1f}")
+        table.add_row(card.label, f"{card.n_attacked} of {card.n_images}", *success, *sizes)
+    return table
 
 
 @app.command()
@@ -155,13 +190,13 @@ def list_(what: Annotated[ListTopic, typer.Argument(help="Which table.")]) -> No
 @app.command()
 def export(
     adversarial_set: Annotated[Path, typer.Argument(metavar="SET", help="A set of a run: RUN/sets/.../*.zarr")],
-    to: Annotated[ExportFormat, typer.Option(help="npz: every array; png: a folder of 8-bit images.")],
+    to: Annotated[Literal["npz", "png"], typer.Option(help="npz: every array; png: a folder of 8-bit images.")],
     out: Annotated[Path | None, typer.Option(help="The file or folder; beside the set unless given.")] = None,
 ) -> None:
     """Write an adversarial set for other tools."""
     from redhanded.sets import SET_EXPORTS
 
-    target = out or adversarial_set.with_suffix(".npz" if to == ExportFormat.npz else "")
+    target = out or adversarial_set.with_suffix(".npz" if to == "npz" else "")
     try:
         count = SET_EXPORTS[to](adversarial_set, target)
     except OSError as error:
