@@ -132,7 +132,7 @@ def _evaluation_mode(probe: Probe) -> str | None:
     differing = [pair for pair in training if isinstance(pair[1], TRAINS_OTHERWISE)]
     if not differing and not _is_training(probe.model):
         return None
-    name, part = [*differing, *training][0]
+    name, part = (differing or training)[0]
     where = f"its module {name!r} ({type(part).__name__})" if name else type(part).__name__
     return f"expected a model in evaluation mode, found {where} in training mode; call model.eval() first"
 

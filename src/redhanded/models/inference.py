@@ -24,7 +24,7 @@ _FEW = 4  # input channels: below, the gradient of a strided convolution leaves 
 
 
 class Prepared(nn.Module):
-    """What `prepare` made of a model."""
+    """The frozen copy of a model that `prepare` makes: from images to logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -32,8 +32,7 @@ class Prepared(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) in [0, 1] -> logits, (n, classes)."""
-        logits: Tensor = self.network(images)
-        return logits
+        return self.network(images)
 
 
 def prepare(model: nn.Module, sample: Tensor | None = None) -> nn.Module:
@@ -52,15 +51,13 @@ def prepare(model: nn.Module, sample: Tensor | None = None) -> nn.Module:
     except Exception:  # copying runs the model's own Python, which may do anything
         return model
     copy = _rewritten(deepcopy(plain)) or plain
-    agree = sample is None or not len(sample) or _agree(plain, copy, sample)
-    return Prepared((copy if agree else plain).to(memory_format=torch.channels_last)).eval()
-
-
-@torch.no_grad()
-def _agree(model: nn.Module, copy: nn.Module, sample: Tensor) -> bool:
-    # A model can find out that it is being traced, and a trace holds what its Python did once.
-    expected, found = model(sample), copy(sample)
-    return bool((expected - found).abs().max() <= _ROUNDING * (expected.max() - expected.min()))
+    if sample is not None and len(sample):
+        # A model can find out that it is being traced, and a trace holds what its Python did once.
+        with torch.no_grad():
+            expected, logits = plain(sample), copy(sample)
+        if not (expected - logits).abs().max() <= _ROUNDING * (expected.max() - expected.min()):  # NaN disagrees
+            copy = plain
+    return Prepared(copy.to(memory_format=torch.channels_last)).eval()
 
 
 def _rewritten(model: nn.Module) -> nn.Module | None:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -109,16 +109,25 @@ def _fit(
 ) -> int:
     """Train in place with one-cycle; with patience, end early and keep the best epoch. Returns the epochs run."""
     batches = max(1, len(rest) // training.batch_size)
-    optimizer = _optimizer(network, training)
+    rate, decay = training.learning_rate, training.weight_decay
+    optimizer: torch.optim.Optimizer
+    if training.optimizer == "sgd":
+        optimizer = torch.optim.SGD(network.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True)
+    else:
+        optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
     steps = max(8, training.epochs * batches + 1)  # with fewer the schedule has no room to rise and fall
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=steps, pct_start=0.25)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.25)
     best_loss, best_state, waited, epoch = math.inf, None, 0, 0
     while epoch < training.epochs and waited < (training.patience or math.inf):
         epoch += 1
         network.train()
-        for rows in _shuffled(rest, batches):
+        # Batches are of nearly equal size, so that none is too small for batch normalisation.
+        for rows in rest[torch.randperm(len(rest), device=rest.device)].tensor_split(batches):
             optimizer.zero_grad(set_to_none=True)
-            _loss(network, _augment(as_float(images[rows]), training.augment), labels[rows], training).backward()
+            batch = _augment(as_float(images[rows]), training.augment)
+            with torch.autocast(batch.device.type, torch.bfloat16, enabled=training.bfloat16):
+                logits = network(batch)
+            functional.cross_entropy(logits.float(), labels[rows]).backward()
             optimizer.step()
             schedule.step()
         if training.patience is None:
@@ -130,24 +139,6 @@ def _fit(
     if best_state is not None:
         network.load_state_dict(best_state)
     return epoch
-
-
-def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    rate, decay = training.learning_rate, training.weight_decay
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True)
-    return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
-
-
-def _shuffled(rows: Tensor, batches: int) -> Iterator[Tensor]:
-    """Batches of nearly equal size, so that none is too small for batch normalisation."""
-    yield from rows[torch.randperm(len(rows), device=rows.device)].tensor_split(batches)
-
-
-def _loss(network: nn.Module, images: Tensor, labels: Tensor, training: Training) -> Tensor:
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=training.bfloat16):
-        logits = network(images)
-    return functional.cross_entropy(logits.float(), labels)
 
 
 def _augment(images: Tensor, how: str) -> Tensor:

@@ -37,14 +37,25 @@ def load_model(reference: str, device: str | None = None) -> UserModel:
     file, with its folder first on the import path, as `python FILE.py` has it. Raises AttackError, in one line, for a
     reference of another form, whatever that code raises, a NAME that gives no Module, and a GPU that is not there.
     """
-    (path, name), place = _parse(reference), _device(device)
+    file, _, name = reference.rpartition(":")
+    if not file.endswith(".py") or not name.isidentifier():
+        raise AttackError(f"expected --victim FILE.py:NAME, found {reference!r}; e.g. my_model.py:make_model")
+    path = Path(file)
+    if not path.is_file():
+        raise AttackError(f"expected a Python file at {path}, found none; check the path")
+    place = torch.device(device) if device else pick_device()
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise AttackError("expected a GPU for --device cuda, found none that torch can use; give --device cpu")
     with _user_code(path, "to be imported"):
         checksum, module = file_digest(path), _import(path)
     if not hasattr(module, name):
-        raise AttackError(f"expected {name!r} in {path}, found no such name; {_nearest(name, module)}")
-    made = getattr(module, name)
+        hint = did_you_mean(name, [known for known in vars(module) if not known.startswith("_")]).removeprefix("; ")
+        hint = hint or "give the name of a function or of a model"
+        raise AttackError(f"expected {name!r} in {path}, found no such name; {hint}")
+    network = getattr(module, name)
     with _user_code(path, f"to give a model by {name}"):
-        network = made if isinstance(made, nn.Module) or not callable(made) else made()
+        if callable(network) and not isinstance(network, nn.Module):
+            network = network()
     if not isinstance(network, nn.Module):
         found = f"an object of type {type(network).__name__}"
         raise AttackError(f"expected {reference} to give a torch.nn.Module, found {found}; return the model itself")
@@ -62,23 +73,6 @@ def weights_digest(network: nn.Module) -> str:
     return sha.hexdigest()
 
 
-def _parse(reference: str) -> tuple[Path, str]:
-    file, _, name = reference.rpartition(":")
-    if not file.endswith(".py") or not name.isidentifier():
-        raise AttackError(f"expected --victim FILE.py:NAME, found {reference!r}; e.g. my_model.py:make_model")
-    path = Path(file)
-    if not path.is_file():
-        raise AttackError(f"expected a Python file at {path}, found none; check the path")
-    return path, name
-
-
-def _device(name: str | None) -> torch.device:
-    device = torch.device(name) if name else pick_device()
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise AttackError("expected a GPU for --device cuda, found none that torch can use; give --device cpu")
-    return device
-
-
 def _import(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(MODULE, path)
@@ -90,23 +84,14 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _nearest(name: str, module: ModuleType) -> str:
-    hint = did_you_mean(name, [known for known in vars(module) if not known.startswith("_")])
-    return hint.removeprefix("; ") or "give the name of a function or of a model"
-
-
 @contextmanager
 def _user_code(path: Path, expected: str) -> Iterator[None]:
     """Turn whatever the user's code raises, `sys.exit()` too, into an AttackError with the line of the file."""
     try:
         yield
     except (Exception, SystemExit) as error:
-        found = f"{describe_error(error)}{_line_of(path, error)}"
+        # The last line of the file that the exception went through; a syntax error says its line itself.
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+        found = describe_error(error) + (f" ({path.name}, line {lines[-1]})" if lines else "")
         raise AttackError(f"expected {path} {expected}, found {found}; run it alone to see more") from error
-
-
-def _line_of(path: Path, error: BaseException) -> str:
-    """The last line of the file that an exception went through; a syntax error says its line itself."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    return f" ({path.name}, line {lines[-1]})" if lines else ""

@@ -19,7 +19,7 @@ from redhanded.core import (
     wilson_interval,
     write_record,
 )
-from redhanded.data import Source, Split
+from redhanded.data import Source
 from redhanded.errors import RunError
 from redhanded.models.architectures import VICTIMS, build_network, channel_statistics
 from redhanded.models.inference import prepare
@@ -74,16 +74,17 @@ class Victim:
 def train_victim(spec: VictimSpec, source: Source, weak_below: float) -> tuple[nn.Module, VictimCard]:
     """Train a victim on the source's train split and measure it on the whole test split."""
     images = torch.from_numpy(source.train.images)
+    build = VICTIMS[spec.architecture].build
     trained = train(
-        lambda: _build(spec.architecture, spec.width, source.shape, source.classes, channel_statistics(images)),
+        lambda: build_network(build, spec.width, source.shape, source.classes, *channel_statistics(images)),
         images,
         torch.from_numpy(source.train.labels),
         spec.training,
         seed_for("victim", spec.architecture, spec.width, source.digest, spec.seed),
     )
     network = trained.network.eval()
-    correct = _count_correct(prepare(network), source.test)
-    total = len(source.test)
+    predicted = predict_logits(prepare(network), torch.from_numpy(source.test.images)).argmax(1).numpy()
+    correct, total = int(np.count_nonzero(predicted == source.test.labels)), len(source.test)
     card = VictimCard(
         name=spec.name,
         architecture=spec.architecture,
@@ -126,21 +127,7 @@ def load_network(folder: Path) -> tuple[VictimCard, nn.Module]:
         known = ", ".join(VICTIMS)
         raise RunError(f"expected a victim of {known} in {folder / 'card.json'}, found {card.architecture!r}")
     no_statistics = ([0.0] * card.shape[0], [1.0] * card.shape[0])  # the stored weights hold the real ones
-    network = _build(card.architecture, card.width, card.shape, card.classes, no_statistics)
+    build = VICTIMS[card.architecture].build
+    network = build_network(build, card.width, card.shape, card.classes, *no_statistics)
     load_weights(network, folder, card.weights_digest)
     return card, network.eval()
-
-
-def _build(
-    architecture: str,
-    width: float,
-    shape: tuple[int, int, int],
-    classes: int,
-    statistics: tuple[list[float], list[float]],
-) -> nn.Module:
-    return build_network(VICTIMS[architecture].build, width, shape, classes, *statistics)
-
-
-def _count_correct(network: nn.Module, split: Split) -> int:
-    predicted = predict_logits(network, torch.from_numpy(split.images)).argmax(1).numpy()
-    return int(np.count_nonzero(predicted == split.labels))
