@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any
 
 
 class RedhandedError(Exception):
@@ -47,17 +47,11 @@ def expected_one_of(what: str, found: str, known: Iterable[str]) -> str:
     return f"expected {what} to be one of {', '.join(names)}, found {found!r}{did_you_mean(found, names)}"
 
 
-class Invalid(Protocol):
-    """What pydantic and FastAPI raise where data do not fit a model."""
-
-    def errors(self) -> Any:
-        """The problems, each with its place and message."""
-
-
-def first_problem(error: Invalid, where: str = "") -> str:
+def first_problem(error: Any, where: str = "") -> str:
     """The place and the message of the first thing wrong, e.g. `width: Input should be greater than 0`.
 
-    where: stands before the place, or in place of it where all of the data are wrong.
+    error: what pydantic or FastAPI raises where data do not fit a model; where: stands before the place, or in place of
+    it where all of the data are wrong.
     """
     problem = error.errors()[0]
     place = ".".join(map(str, (*filter(None, [where]), *problem["loc"])))

@@ -35,12 +35,10 @@ from redhanded.data import PIXELS as PROTOCOLS
 from redhanded.engine import LocalExecutor, RunCard, RunFolder, TrainVictim, open_source, read_answers, read_run_records
 from redhanded.engine import executor as local
 from redhanded.engine.plan import Asked, only, plan
-from redhanded.engine.step import Done, Step, in_order
-from redhanded.engine.steps.access import ACCESS
-from redhanded.engine.steps.answers import StoredAnswers, write_answers
-from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
+from redhanded.engine.step import Step, in_order
+from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors, write_answers
 from redhanded.engine.steps.questions import AskedImages, AskQuestion, ChooseSetting, FitOnQuestion
-from redhanded.engine.steps.sets import DescribeSet, MakeShard, MeasureSuccess
+from redhanded.engine.steps.sets import DescribeSet, MakeShard, MeasureSuccess, show
 from redhanded.engine.steps.unknown import MeasureUnknown
 from redhanded.errors import RunError, StudyError
 from redhanded.models import VICTIMS as ARCHITECTURES
@@ -152,7 +150,7 @@ def made_since(before: dict[str, int], folder: RunFolder, steps: list[Step]) -> 
 def records(folder: RunFolder) -> dict[str, Record]:
     """Every record among the results by its place, without what the clock says."""
     found: dict[str, Record] = {}
-    for kind, name in ((VictimCard, "victims"), (SetCard, "sets"), (Done, "fits"), (Result, "questions")):
+    for kind, name in ((VictimCard, "victims"), (SetCard, "sets"), (Outcome, "fits"), (Result, "questions")):
         for path in (folder.results / name).rglob("*.json"):
             record = read_record(kind, path)
             found[str(path.relative_to(folder.results))] = record.model_copy(update={"seconds": 0.0})
@@ -240,7 +238,7 @@ def test_a_set_card_counts_what_its_set_holds(tiny: Tiny, finished: RunFolder, p
     ]
     assert len(described) == 8  # settings x victims x splits
     for step in described:
-        card = read_record(SetCard, finished.set_record(step.ref, step.split))
+        card = read_record(SetCard, step.record_path(finished))
         path = step.measured[0].sets.path(finished, step.ref.attack)
         names = (*COLUMNS, *(f"{what}_{pixels}" for what in ("prediction", "success") for pixels in PIXELS))
         column = {name: read_column(path, name) for name in names}
@@ -870,11 +868,11 @@ def test_what_was_answered_by_looking_up_is_what_the_attributor_says(tiny: Tiny,
     able = fgsm.column(others, "eligible")
     assert np.array_equal(able, fgsm.column(others, "success_float32"))
     rows = np.flatnonzero(able)
-    stored = StoredAnswers(place)(fgsm.ref, "test", "log_proba", None)
+    stored = read_answers(place)[fgsm.ref.name].log_proba.numpy()
     assert np.isnan(stored).all(1).tolist() == (~able).tolist()
     images = torch.from_numpy(fgsm.column(others, "images", rows))
     shown = Samples(images, torch.zeros(len(rows), dtype=torch.int64), ("one",))
-    victims = ACCESS["candidates"](sets, others, "test", shown)
+    victims = show(shown, "candidates", sets, others, "test")
     said = Attributor.load(place).predict_log_proba(victims)
     np.testing.assert_allclose(stored[rows], said.numpy(), rtol=0, atol=1e-4)
 
@@ -890,7 +888,7 @@ def test_a_set_whose_test_images_fool_nobody_has_no_answers_and_stops_nothing(
     fgsm = next(one for one in step.images.sets if one.sets.split == "test" and one.attack.label == "fgsm-l2-eps=4.0")
     zarr.open_group(fgsm.sets.path(copy, fgsm.attack), mode="a")["success_float32"][:] = False
     step.fitted.run(copy)
-    stored = StoredAnswers(copy.attributor(step.fitted.key))(fgsm.ref, "test", "log_proba", None)
+    stored = read_answers(copy.attributor(step.fitted.key))[fgsm.ref.name].log_proba.numpy()
     assert np.isnan(stored).all()
     assert step.run(copy).status == "measured"
 

@@ -1,4 +1,4 @@
-from .environment import DECISIVE, command_line, commit, core_count, execution_environment, memory_gib, processor
+from .environment import command_line, commit, core_count, execution_environment, memory_gib, processor
 from .hashing import digest, file_digest, seed_for
 from .isolation import untouched_model, untouched_random_state
 from .norms import Norm, dual_norm_of, norm_of, per_image
@@ -8,7 +8,6 @@ from .statistics import confusion_matrix, holm, p_above_chance, wilson_interval
 from .weights import WEIGHTS, load_weights, require_digest, save_weights
 
 __all__ = [
-    "DECISIVE",
     "WEIGHTS",
     "Norm",
     "Outcome",

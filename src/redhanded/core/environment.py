@@ -21,7 +21,11 @@ def command_line() -> str:
     name = path.parent.name if path.name == "__main__.py" else path.name
     if name not in COMMANDS:
         return "(Python)"
-    return shlex.join([*COMMANDS[name], *map(_without_folders, sys.argv[1:])])
+    words = list(COMMANDS[name])
+    for word in sys.argv[1:]:
+        option, equals, value = word.rpartition("=")
+        words.append(f"{option}{equals}{Path(value).name}" if "/" in word else word)
+    return shlex.join(words)
 
 
 def commit() -> str:
@@ -63,8 +67,3 @@ def processor() -> str:
     except OSError:
         return platform.processor() or "unknown"
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _without_folders(word: str) -> str:
-    option, equals, value = word.rpartition("=")
-    return f"{option}{equals}{Path(value).name}" if "/" in word else word

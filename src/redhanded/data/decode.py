@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from redhanded.data.folders import EVIDENCE_LIMITS, FORMATS, IMAGE_FORMATS, bad_data, reading
-from redhanded.errors import DataError
 
 MOST_SCANS = 64  # of a JPEG; ten are usual, and each one costs as much as decoding a whole image
 MOST_CHUNKS = 10_000  # of a PNG; each one takes Pillow some microseconds
@@ -27,6 +26,7 @@ _ROTATION = 0x0112
 _STDERR = 2
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CONVERT = "convert it to 8-bit grey or RGB without loss, or to .npy"
+_CUT_OUT = "cut the image out of it"
 _FILTERS = threading.Lock()  # the filters of warnings belong to the process
 
 
@@ -53,33 +53,28 @@ def decode_image(name: str, data: bytes) -> Decoded:
         warnings.simplefilter("ignore")  # remarks on odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with _opened(name, data) as image:
-            _check_header(name, image, data)
             turned = image.format == "TIFF" and _asks_for_rotation(image)  # Pillow does it, and forgets that it did
             with _silent_libtiff():
                 pixels, changes = _pixels(name, image)
-            lossy = _is_lossy(image, data)
+            lossy = image.format in _LOSSY or image.info.get("compression") in _LOSSY_TIFF
+            lossy = _is_lossy_webp(data) if image.format == "WEBP" else lossy
             remarks = [*_remarks(name, image), *(["turned as the metadata asks"] if turned else []), *changes]
             remarks += ["lossy compression; the calibration was measured without it"] if lossy else []
             return Decoded(pixels, str(image.format), lossy, remarks)
 
 
 def _opened(name: str, data: bytes) -> Image.Image:
+    """An image of which only the header was read, and found to be one that can be used."""
+    few = f"at most {EVIDENCE_LIMITS.pixels:,} pixels"
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         found = f"{len(data):,} bytes of something else" if data else "no bytes at all"
         raise bad_data(name, "a PNG, JPEG, BMP, WEBP, TIFF, .npy or .npz file", found, _CONVERT) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise _too_many_pixels(name, "more than a hundred million") from None
-
-
-def _too_many_pixels(name: str, found: str) -> DataError:
-    return bad_data(name, f"at most {EVIDENCE_LIMITS.pixels:,} pixels", found, "cut the image out of it")
-
-
-def _check_header(name: str, image: Image.Image, data: bytes) -> None:
+        raise bad_data(name, few, "more than a hundred million", _CUT_OUT) from None
     if image.width * image.height > EVIDENCE_LIMITS.pixels:
-        raise _too_many_pixels(name, f"{image.width} x {image.height}")
+        raise bad_data(name, few, f"{image.width} x {image.height}", _CUT_OUT)
     if image.mode not in MODES:
         raise bad_data(name, "8-bit grey, RGB or palette", f"mode {image.mode}", _CONVERT)
     if any(_DEEP.search(str(tile.args)) for tile in getattr(image, "tile", ())):
@@ -87,14 +82,15 @@ def _check_header(name: str, image: Image.Image, data: bytes) -> None:
     scans = data.count(b"\xff\xda") if image.format in _LOSSY else 0
     if scans > MOST_SCANS:
         raise bad_data(name, f"a JPEG of at most {MOST_SCANS} scans", f"{scans:,}", _CONVERT)
+    return image
 
 
 def _pixels(name: str, image: Image.Image) -> tuple[NDArray[np.uint8], list[str]]:
     """(c, h, w); an alpha channel is taken away where it hides nothing."""
-    mode = MODES[image.mode]
+    mode = MODES[image.mode] + ("A" if image.has_transparency_data else "")
+    pixels = np.moveaxis(np.atleast_3d(np.array(image.convert(mode))), 2, 0)
     if not image.has_transparency_data:
-        return _channels_first(np.array(image.convert(mode))), []
-    pixels = _channels_first(np.array(image.convert(f"{mode}A")))
+        return pixels, []
     if pixels[-1].min() < 255:
         raise bad_data(name, "an image without transparency", "transparent pixels", _CONVERT)
     return pixels[:-1], ["an alpha channel that hides nothing, taken away"]
@@ -117,16 +113,6 @@ def _silent_libtiff() -> Iterator[None]:
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)
-
-
-def _channels_first(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
-
-
-def _is_lossy(image: Image.Image, data: bytes) -> bool:
-    if image.format == "WEBP":
-        return _is_lossy_webp(data)
-    return image.format in _LOSSY or image.info.get("compression") in _LOSSY_TIFF
 
 
 def _is_lossy_webp(data: bytes) -> bool:

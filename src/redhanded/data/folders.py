@@ -36,7 +36,7 @@ IMAGE_FORMATS = {
 FORMATS = sorted(set(IMAGE_FORMATS.values()))
 IMAGE_MODES = ("L", "RGB")
 MIN_SIDE, MAX_SIDE = 16, 64  # pixels, of a source's images
-SOURCE_KEYS = ("x_train", "y_train", "x_test", "y_test")
+SOURCE_KEYS = ("x_train", "y_train", "x_test", "y_test")  # images NHW or NHWC, labels (n,) or (n, 1)
 IMAGE_KEYS = (("images", "labels"), ("x_test", "y_test"))
 NPZ = "a zip archive that numpy.savez wrote"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that numpy writes
@@ -54,15 +54,6 @@ class Limits(NamedTuple):
 SOURCE_LIMITS = Limits(MAX_SIDE * MAX_SIDE, 1 << 20, 1 << 32)  # a file: 80 times a raw 64 x 64 RGB image
 ATTACK_LIMITS = Limits(1 << 20, 1 << 24, 1 << 32)  # of images that their owner attacks: 1024 x 1024, 16 MiB
 EVIDENCE_LIMITS = Limits(1 << 20, 5 << 20, 1 << 27)  # of strangers' images, at the command line and at the server
-
-
-class RawArrays(NamedTuple):
-    """The four arrays of a source as read, not checked yet: images NHW or NHWC, labels (n,) or (n, 1)."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +107,8 @@ def reading(where: object, expected: str) -> Iterator[None]:
         raise bad_data(where, expected, found, "check the path and make the file again") from error
 
 
-def read_source(path: Path) -> RawArrays:
-    """The arrays of a source, from a folder of class folders, or else from an `.npz` file; raises DataError.
+def read_source(path: Path) -> list[np.ndarray]:
+    """The arrays SOURCE_KEYS of a folder of class folders, or else of an `.npz` file; raises DataError.
 
     A folder: the images of `train/<class>/` and `test/<class>/` by class and file name, NHW (mode L) or NHWC (RGB);
     labels count the class folders in sorted order (as text: "10" stands before "2"). Hidden files are left out.
@@ -127,7 +118,7 @@ def read_source(path: Path) -> RawArrays:
         if path.exists() and not is_folder and not path.is_file():  # a pipe would be waited for
             raise bad_data(path, "a file or a folder", "neither", "give the path of an .npz file or a folder")
     if not is_folder:
-        return RawArrays(*_read_npz(path, [SOURCE_KEYS], SOURCE_LIMITS))
+        return _read_npz(path, [SOURCE_KEYS], SOURCE_LIMITS)
     splits = [_class_folders(path / "train"), _class_folders(path / "test")]
     train, test = ([folder.name for folder in folders] for folders in splits)
     if train != test:
@@ -137,7 +128,7 @@ def read_source(path: Path) -> RawArrays:
     for folders in splits:
         paths, labels = _class_files(folders)
         arrays += _read_files(paths, SOURCE_LIMITS, "as before it"), np.array(labels, np.int64)
-    return RawArrays(*arrays)
+    return arrays
 
 
 def read_images(path: Path) -> UserImages:

@@ -1,7 +1,7 @@
 from .executor import Executor, LocalExecutor, start_worker
 from .packed import PACKED, pack_records, read_run_records
 from .run import run_study
-from .steps.answers import read_answers
+from .steps.attributors import read_answers
 from .steps.victims import TrainVictim, open_source
 from .store import RunCard, RunFolder
 

@@ -20,6 +20,15 @@ from redhanded.engine.step import Step
 from redhanded.engine.store import RunFolder
 from redhanded.errors import RunError
 
+_NOT_STARTED = (
+    "expected worker processes to start, found that they ended before any step; a script that runs a study must"
+    ' do so below `if __name__ == "__main__":`, since each worker imports the script'
+)
+_KILLED = (
+    "expected {} to finish, found its process killed (out of memory?); "
+    "run the same command again to go on, with --workers 1 if memory is short"
+)
+
 
 class Executor(Protocol):
     """Whatever does the steps of a study: processes of this machine, or of others that see the same store."""
@@ -67,20 +76,8 @@ class LocalExecutor:
                 for child in multiprocessing.active_children():
                     child.terminate()
                 if isinstance(error, BrokenProcessPool):
-                    raise _broken(step, started.is_set()) from None
+                    raise RunError(_KILLED.format(step.title) if started.is_set() else _NOT_STARTED) from None
                 raise
-
-
-def _broken(step: Step, started: bool) -> RunError:
-    if not started:
-        return RunError(
-            "expected worker processes to start, found that they ended before any step; a script that runs a study must"
-            ' do so below `if __name__ == "__main__":`, since each worker imports the script'
-        )
-    return RunError(
-        f"expected {step.title} to finish, found its process killed (out of memory?); "
-        "run the same command again to go on, with --workers 1 if memory is short"
-    )
 
 
 def refuse_in_a_starting_worker() -> None:

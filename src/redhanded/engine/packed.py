@@ -66,34 +66,15 @@ def _raw_records(run: Path) -> dict[str, Any]:
     if packed.exists() and loose.exists():
         raise RunError(f"expected {loose} or {packed}, found both; delete the one that is out of date")
     if packed.exists():
-        found = _unpack(packed)
+        records = _unpack(packed)
     else:
-        found = {
-            path.relative_to(loose).as_posix(): _parse(path.read_bytes(), str(path)) for path in loose.rglob("*.json")
-        }
-    return {path: found[path] for path in sorted(found, key=lambda path: path.split("/"))}
+        files = {path.relative_to(loose).as_posix(): path for path in loose.rglob("*.json")}
+        records = {name: _parse(path.read_bytes(), str(path)) for name, path in files.items()}
+    return {path: records[path] for path in sorted(records, key=lambda path: path.split("/"))}
 
 
 def _unpack(file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for number, text in enumerate(_decompress(file).splitlines(), start=1):
-        where = f"{file}, line {number}"
-        if len(text) > LONGEST:
-            raise _damaged(where, f"a line of at most {LONGEST} bytes", f"{len(text)} bytes")
-        line = _parse(text, where)
-        if not isinstance(line, dict) or line.keys() != {"path", "record"}:
-            raise _damaged(where, 'an object {"path": ..., "record": ...}', "another")
-        path = line["path"]
-        if not isinstance(path, str) or not path.isprintable() or not _PATH.fullmatch(path):
-            raise _damaged(where, "the path of a record, e.g. victims/alexnet.json", ascii(path)[:80])
-        if path in found:
-            raise _damaged(where, "each path once", f"{path} again")
-        found[path] = line["record"]
-    return found
-
-
-def _decompress(file: Path) -> bytes:
-    """The lines of a packed file, at most LARGEST bytes of them, in bounded memory."""
+    """The records of a packed file, of at most LARGEST bytes, in bounded memory."""
     try:
         reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
         with file.open("rb") as stream:
@@ -104,7 +85,21 @@ def _decompress(file: Path) -> bytes:
         raise _damaged(str(file), f"at most {LARGEST} bytes of records", "more")
     if not reader.eof or reader.unused_data:
         raise _damaged(str(file), "one whole xz stream", "a part of one" if not reader.eof else "something after it")
-    return lines
+    records: dict[str, Any] = {}
+    for number, text in enumerate(lines.splitlines(), start=1):
+        where = f"{file}, line {number}"
+        if len(text) > LONGEST:
+            raise _damaged(where, f"a line of at most {LONGEST} bytes", f"{len(text)} bytes")
+        line = _parse(text, where)
+        if not isinstance(line, dict) or line.keys() != {"path", "record"}:
+            raise _damaged(where, 'an object {"path": ..., "record": ...}', "another")
+        path = line["path"]
+        if not isinstance(path, str) or not path.isprintable() or not _PATH.fullmatch(path):
+            raise _damaged(where, "the path of a record, e.g. victims/alexnet.json", ascii(path)[:80])
+        if path in records:
+            raise _damaged(where, "each path once", f"{path} again")
+        records[path] = line["record"]
+    return records
 
 
 def _parse(text: bytes, where: str) -> Any:

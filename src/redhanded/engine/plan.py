@@ -1,6 +1,6 @@
 """From a resolved study to its steps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -25,7 +25,7 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
 
     They need all the others.
     """
-    steps = _Steps(study, tuple(_sets(study, _victims(study, sources))))
+    steps = _Steps(study, sources)
     asked: list[Asked] = [
         steps.ask(question, attributor, pixels, seed)
         for question in build_questions(study.questions, study.grid, study.paper)
@@ -48,25 +48,32 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
 class _Steps:
     """The steps of a study, each made once."""
 
-    def __init__(self, study: Study, sets: Sequence[tuple[MeasureSuccess, ...]]) -> None:
-        """sets: each set of each split, under every pixel protocol."""
+    def __init__(self, study: Study, sources: Mapping[str, Path]) -> None:
         self.study = study
-        self.measured = [one for measured in sets for one in measured]
-        self.cards = [DescribeSet(measured) for measured in sets]
+        self.cards: list[DescribeSet] = []  # of each set, under every protocol that is asked about or told by
+        victims, source = _victims(study, sources), open_source(study.source, sources.get(study.source))
+        pixels = dict.fromkeys((AS_LEFT, AS_FILE, *study.pixels))
+        # A control is made of what the first victim gets right, as attacks are.
+        for victim, attacks in [(victims[0], study.controls), *((victim, study.attacks) for victim in victims)]:
+            for together in calls(attacks):
+                for split, images in study.images(together[0].family).items():
+                    count = min(images, len(source.split(split)))
+                    sets = MakeSets(victim, together, split, count, study.size.shard_images, study.seed)
+                    for attack in together:
+                        self.cards.append(DescribeSet(tuple(MeasureSuccess(sets, attack, name) for name in pixels)))
         self.refs = list(dict.fromkeys(card.ref for card in self.cards))
-        self.most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
 
     @cache  # noqa: B019 - it lives as long as the plan is made
-    def under(self, pixels: Pixels) -> tuple[MeasureSuccess, ...]:
-        """All sets under one pixel protocol."""
-        return tuple(one for one in self.measured if one.pixels == pixels)
+    def under(self, *pixels: Pixels) -> tuple[MeasureSuccess, ...]:
+        """All sets under some pixel protocols."""
+        return tuple(step for card in self.cards for step in card.measured if step.pixels in pixels)
 
     @cache  # noqa: B019
     def choice(self, family: str, norm: str, pixels: Pixels) -> ChooseSetting:
         """The choice of one setting of (family, norm)."""
-        attacked = (one for one in self.measured if one.sets.split == "train" and one.pixels in (AS_LEFT, pixels))
-        of_attack = (one for one in attacked if (one.attack.family, one.attack.norm) == (family, norm))
-        return ChooseSetting(tuple(of_attack), pixels)
+        sets = (step for step in self.under(AS_LEFT, pixels) if step.sets.split == "train")
+        own = (step for step in sets if (step.attack.family, step.attack.norm) == (family, norm))
+        return ChooseSetting(tuple(own), pixels)
 
     @cache  # noqa: B019
     def fit(self, attributor: str, pixels: Pixels, seed: int, without: str = "") -> FitOnAll | JoinAttributors:
@@ -82,8 +89,9 @@ class _Steps:
         """A question to an attributor that was fitted on all sets, or else on this question."""
         study, pool = self.study, set(question.pool(self.refs))
         choices = tuple(self.choice(family, norm, pixels) for family, norm in question.chosen(self.refs))
-        sets = tuple(one for one in self.under(pixels) if one.ref in pool)
-        images = AskedImages(question, sets, choices, pixels, seed, self.most)
+        sets = tuple(step for step in self.under(pixels) if step.ref in pool)
+        most: dict[Split, int] = {"train": study.size.train_images, "test": study.size.test_images}
+        images = AskedImages(question, sets, choices, pixels, seed, most)
         fitted = (
             self.fit(attributor, pixels, seed)
             if ATTRIBUTORS[attributor].whole
@@ -103,36 +111,18 @@ def only(steps: Sequence[Asked], wanted: Sequence[str], attributors: Sequence[st
         if name not in known:
             raise StudyError(f"expected --attributors to name some of {', '.join(known)}, found {name!r}")
     steps = [step for step in steps if step.attributor in (attributors or known)]
-    chosen = [step for step in steps if any(_names(step, name) for name in wanted)]
-    items = sorted({step.item for step in steps})
+    named: set[str] = set()  # keys
     for name in wanted:
-        if not any(_names(step, name) for step in steps):
-            raise StudyError(f"expected --only to name one of {', '.join(items)} or a question, found {name!r}")
-    return chosen if wanted else list(steps)
-
-
-def _names(step: Asked, name: str) -> bool:
-    return step.item == name or f"{step.id}/".startswith(f"{name}/")
+        keys = {step.key for step in steps if step.item == name or f"{step.id}/".startswith(f"{name}/")}
+        if not keys:
+            items = ", ".join(sorted({step.item for step in steps}))
+            raise StudyError(f"expected --only to name one of {items} or a question, found {name!r}")
+        named |= keys
+    return [step for step in steps if not wanted or step.key in named]
 
 
 def _victims(study: Study, sources: Mapping[str, Path]) -> list[TrainVictim]:
     path = sources.get(study.source)
-    source = open_source(study.source, path)
+    digest = open_source(study.source, path).digest
     weak_below = SOURCES[study.source].weak_below if study.source in SOURCES else DEFAULT_WEAK_BELOW
-    return [
-        TrainVictim(study.victim_spec(name), study.source, path, source.digest, weak_below) for name in study.victims
-    ]
-
-
-def _sets(study: Study, victims: Sequence[TrainVictim]) -> Iterator[tuple[MeasureSuccess, ...]]:
-    """Each set under every pixel protocol that is asked about, and those by which all sets are told."""
-    pixels = dict.fromkeys((AS_LEFT, AS_FILE, *study.pixels))
-    # A control is made of what the first victim gets right, as attacks are.
-    specs = [(victims[0], study.controls), *((victim, study.attacks) for victim in victims)]
-    for victim, attacks in specs:
-        source = open_source(victim.source, victim.source_path)
-        for together in calls(attacks):
-            for split, wanted in study.images(together[0].family).items():
-                count = min(wanted, len(source.split(split)))
-                sets = MakeSets(victim, together, split, count, study.size.shard_images, study.seed)
-                yield from (tuple(MeasureSuccess(sets, attack, name) for name in pixels) for attack in together)
+    return [TrainVictim(study.victim_spec(name), study.source, path, digest, weak_below) for name in study.victims]

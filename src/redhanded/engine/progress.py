@@ -1,5 +1,6 @@
 """Progress of a run: a bar for each stage on a terminal, a JSON line for each step elsewhere."""
 
+import itertools
 import json
 import time
 from collections import Counter
@@ -21,16 +22,18 @@ from redhanded.engine.step import Step
 
 
 @contextmanager
-def show_progress(
-    steps: Sequence[Step], found_done: Sequence[Step], console: Console
-) -> Iterator[Callable[[Step], None]]:
-    """Yields the function to call after each step."""
-    with (_bars if console.is_terminal else _lines)(steps, found_done, console) as on_done:
-        yield on_done
+def show_progress(steps: Sequence[Step], done: Sequence[Step], console: Console) -> Iterator[Callable[[Step], None]]:
+    """Give the function to call after each step; done: those of the steps that were done before."""
+    if not console.is_terminal:
+        started, numbers = time.monotonic(), itertools.count(len(done) + 1)
 
+        def write_line(step: Step) -> None:
+            line = {"stage": step.stage, "step": step.title, "done": next(numbers), "of": len(steps)}
+            console.file.write(json.dumps(line | {"seconds": round(time.monotonic() - started, 1)}) + "\n")
+            console.file.flush()
 
-@contextmanager
-def _bars(steps: Sequence[Step], found_done: Sequence[Step], console: Console) -> Iterator[Callable[[Step], None]]:
+        yield write_line
+        return
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description:<16}"),
@@ -40,24 +43,10 @@ def _bars(steps: Sequence[Step], found_done: Sequence[Step], console: Console) -
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[last]}", justify="left"),
     )
-    total, done = Counter(step.stage for step in steps), Counter(step.stage for step in found_done)
+    totals, completed = Counter(step.stage for step in steps), Counter(step.stage for step in done)
     with Progress(*columns, console=console) as progress:
         bars = {
-            stage: progress.add_task(stage, total=count, completed=done[stage], last="")
-            for stage, count in total.items()
+            stage: progress.add_task(stage, total=total, completed=completed[stage], last="")
+            for stage, total in totals.items()
         }
         yield lambda step: progress.update(bars[step.stage], advance=1, last=step.title)
-
-
-@contextmanager
-def _lines(steps: Sequence[Step], found_done: Sequence[Step], console: Console) -> Iterator[Callable[[Step], None]]:
-    started, done = time.monotonic(), len(found_done)
-
-    def on_done(step: Step) -> None:
-        nonlocal done
-        done += 1
-        line = {"stage": step.stage, "step": step.title, "done": done, "of": len(steps)}
-        console.file.write(json.dumps(line | {"seconds": round(time.monotonic() - started, 1)}) + "\n")
-        console.file.flush()
-
-    yield on_done

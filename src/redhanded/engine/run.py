@@ -5,15 +5,13 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from redhanded import __version__
 from redhanded.core import (
-    DECISIVE,
     command_line,
     commit,
     core_count,
@@ -24,7 +22,7 @@ from redhanded.core import (
     whole_folder,
     write_record,
 )
-from redhanded.engine.examples import write_attacked, write_examples
+from redhanded.engine.examples import write_examples
 from redhanded.engine.executor import Executor, LocalExecutor, refuse_in_a_starting_worker
 from redhanded.engine.plan import only as only_wanted
 from redhanded.engine.plan import plan
@@ -63,7 +61,7 @@ def run_study(
     folder = RunFolder(Path(out) if out is not None else Path("runs") / study.name)
     folder.root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder.lock, timeout=0):
+        with FileLock(folder.root / ".lock", timeout=0):
             if fresh:
                 folder.clear()
             _run(study, folder, in_order(asked), wanted, executor or LocalExecutor(), console or Console())
@@ -80,33 +78,24 @@ def _run(
     """Do the wanted ones of a study's steps that are not done yet."""
     done = [step for step in wanted if folder.mark(step.key).is_file()]
     missing = [step for step in wanted if not folder.mark(step.key).is_file()]
-    if missing:
-        _tell_of_other_environments(done, folder, console)
+    here, others = execution_environment(), dict[str, None]()
+    for step in done if missing else ():
+        then = json.loads(folder.mark(step.key).read_bytes()).get("environment", {})
+        others |= dict.fromkeys(f"{name} {then.get(name, 'unknown')}" for name in here if then.get(name) != here[name])
+    if others:
+        now = ", ".join(f"{name} {value}" for name, value in here.items())
+        line = f"a part of this run was made with {', '.join(others)}; it goes on with {now}; --fresh starts anew"
+        console.print(f"redhanded: {line}", soft_wrap=True, markup=False, highlight=False)
     _write_results(steps, folder)
     card = _card(study, folder)
     try:
         with show_progress(wanted, done, console) as on_done:
             executor.run(missing, folder, on_done)
-        sets = [step for step in wanted if isinstance(step, DescribeSet)]
-        write_examples(sets, folder)
-        write_attacked(sets, folder)
+        write_examples([step for step in wanted if isinstance(step, DescribeSet)], folder)
     finally:
         _write_results(steps, folder)
         finished = all(folder.mark(step.key).is_file() for step in wanted)
         write_record(card.model_copy(update={"seconds": _seconds(folder), "finished": finished}), folder.card)
-
-
-def _tell_of_other_environments(done: Sequence[Step], folder: RunFolder, console: Console) -> None:
-    """One line where steps that are done were made under other versions, or on another kind of processor."""
-    here = execution_environment()
-    others: dict[str, None] = {}
-    for step in done:
-        made = json.loads(folder.mark(step.key).read_bytes()).get("environment", {})
-        others |= dict.fromkeys(f"{name} {made.get(name, 'unknown')}" for name in here if made.get(name) != here[name])
-    if others:
-        now = ", ".join(f"{name} {value}" for name, value in here.items())
-        line = f"a part of this run was made with {', '.join(others)}; it goes on with {now}; --fresh starts anew"
-        console.print(f"redhanded: {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _write_results(steps: Sequence[Step], folder: RunFolder) -> None:
@@ -130,23 +119,25 @@ def _card(study: Study, folder: RunFolder) -> RunCard:
     resolved = study.model_dump(mode="json")
     earlier = read_record(RunCard, folder.card) if folder.card.is_file() else None
     same = earlier is not None and earlier.study == resolved
+    packages = dict(execution_environment())
+    instructions = packages.pop("instructions")
     card = RunCard(
         study=resolved,
         scale=study.scale,
         command=command_line(),
-        version=version("redhanded"),
+        version=__version__,
         commit=commit(),
         started=earlier.started if earlier and same else datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=_seconds(folder),
         finished=False,
         hardware={
             "processor": processor(),
-            "instructions": torch.backends.cpu.get_cpu_capability(),  # where they differ, sums round differently
+            "instructions": instructions,
             "cores": str(core_count()),
             "memory": f"{memory_gib():.0f} GiB",
             "system": platform.platform(terse=True),
         },
-        packages={"python": platform.python_version()} | {name: version(name) for name in DECISIVE},
+        packages={"python": platform.python_version()} | packages,
     )
     write_record(card, folder.card)
     return card

@@ -10,10 +10,6 @@ from redhanded.core import Outcome, digest
 from redhanded.engine.store import RunFolder
 
 
-class Done(Outcome):
-    """The record of a step whose outcome lies elsewhere."""
-
-
 class Step:
     """A unit of work. Its key names its outcome: kind, version, specification, and the outcomes that it reads.
 
@@ -38,8 +34,9 @@ class Step:
 
     @property
     def needs(self) -> tuple["Step", ...]:
-        """The steps that must be done first."""
-        return ()
+        """The steps that must be done first: those among this step's fields, unless a step says otherwise."""
+        fields = (value if isinstance(value, tuple) else (value,) for value in vars(self).values())
+        return tuple(value for field in fields for value in field if isinstance(value, Step))
 
     @property
     def inputs(self) -> list[str]:

@@ -47,11 +47,6 @@ class RunFolder:
         """One image under every attack."""
         return self.root / GALLERY_FILE
 
-    @property
-    def lock(self) -> Path:
-        """Held by the one process that may write."""
-        return self.root / ".lock"
-
     def mark(self, key: str) -> Path:
         """The done-mark of a step, which holds its record."""
         return self.root / "steps" / f"{key}.json"
@@ -69,13 +64,15 @@ class RunFolder:
         for folder in sorted((self.root / "victims").glob(f"{card.name}-*")):
             if (folder / "card.json").is_file() and read_record(VictimCard, folder / "card.json") == card:
                 return folder
-        found = f"expected the weights of {card.name} below {self.root / 'victims'}, found none of its card"
-        raise RunError(f"{found}; run the study again")
+        raise RunError(
+            f"expected the weights of {card.name} below {self.root / 'victims'}, found none of its card; "
+            "run the study again"
+        )
 
     def find_set(self, ref: SetRef, split: Split, weights_digest: str) -> Path | None:
         """The adversarial set made on a victim with these weights, or None where it is not there."""
-        made = sorted((self.root / "sets" / ref.victim).glob(f"{ref.attack.label}-{split}-*.zarr"))
-        return next((path for path in made if read_provenance(path)["victim_weights"] == weights_digest), None)
+        paths = sorted((self.root / "sets" / ref.victim).glob(f"{ref.attack.label}-{split}-*.zarr"))
+        return next((path for path in paths if read_provenance(path)["victim_weights"] == weights_digest), None)
 
     def attributor(self, key: str) -> Path:
         """An attributor's weights and card."""
@@ -91,18 +88,6 @@ class RunFolder:
         """The VictimCard among the results."""
         return self.results / "victims" / f"{name}.json"
 
-    def set_record(self, ref: SetRef, split: Split) -> Path:
-        """The SetCard among the results."""
-        return self.results / "sets" / ref.victim / f"{ref.attack.label}-{split}.json"
-
-    def fit_record(self, shown: str, attributor: str, pixels: str, seed: int) -> Path:
-        """How long the fit of an attributor took that answers many questions, among the results."""
-        return self.results / "fits" / shown.replace(" ", "-") / f"{attributor}-{pixels}-{seed}.json"
-
-    def unknown_record(self, family: str, attributor: str, pixels: str, seed: int) -> Path:
-        """The Unknown among the results."""
-        return self.results / "unknown" / family / f"{attributor}-{pixels}-{seed}.json"
-
-    def question_record(self, question: str, attributor: str, pixels: str, seed: int) -> Path:
-        """The Result among the results."""
-        return self.results / "questions" / question / f"{attributor}-{pixels}-{seed}.json"
+    def asked_record(self, kind: str, subject: str, attributor: str, pixels: str, seed: int) -> Path:
+        """The record of an attributor among the results; kind: `fits`, `questions` or `unknown`."""
+        return self.results / kind / subject / f"{attributor}-{pixels}-{seed}.json"

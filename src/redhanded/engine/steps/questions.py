@@ -10,13 +10,11 @@ import numpy as np
 import torch
 
 from redhanded.attributors import ATTRIBUTORS, Attributor, Knowledge, Prediction, answering, make_attributor
-from redhanded.core import read_record, seed_for
+from redhanded.core import Outcome, read_record, seed_for
 from redhanded.data import Pixels
-from redhanded.engine.step import Done, Step
-from redhanded.engine.steps.access import ACCESS
-from redhanded.engine.steps.answers import StoredAnswers
-from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
-from redhanded.engine.steps.sets import MeasureSuccess, column_reader
+from redhanded.engine.step import Step
+from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors, read_answers
+from redhanded.engine.steps.sets import MeasureSuccess, column_reader, show
 from redhanded.engine.store import RunFolder
 from redhanded.sets import Samples, SetRef, Split, describe_set
 from redhanded.studies import (
@@ -50,22 +48,14 @@ class ChooseSetting(Step):
 
     @property
     def specification(self) -> object:
-        """See Step."""
         return self.pixels
 
     @property
     def title(self) -> str:
-        """See Step."""
         attack = self.sets[0].attack
         return f"choose a setting of {attack.family} {attack.norm}, {self.pixels}"
 
-    @property
-    def needs(self) -> tuple[Step, ...]:
-        """See Step."""
-        return self.sets
-
     def run(self, folder: RunFolder) -> Choice:
-        """See Step."""
         started = time.monotonic()
         paths = {step.ref: step.sets.path(folder, step.attack) for step in self.sets}
         measured = list(dict.fromkeys(step.pixels for step in self.sets))
@@ -92,13 +82,18 @@ class AskedImages:
         return [self.question.id, classes, self.question.held_out, self.pixels, self.seed, self.most]
 
     @property
+    def steps(self) -> tuple[Step, ...]:
+        """What must be done before the images are picked."""
+        return (*self.sets, *self.choices)
+
+    @property
     def seed_parts(self) -> tuple[object, ...]:
         """What the draws are made for."""
         return self.question.id, self.pixels, self.seed
 
     def pick(self, folder: RunFolder) -> tuple[dict[str, list[SetRef]], Picked]:
         """The sets of each class, and the images that were picked of them."""
-        choices = [read_record(Choice, folder.mark(step.key)) for step in self.choices]
+        choices = (read_record(Choice, folder.mark(step.key)) for step in self.choices)
         chosen = {(choice.family, choice.norm): choice for choice in choices}
         refs = list(dict.fromkeys(step.ref for step in self.sets))
         classes = {name: selector.select(refs, chosen) for name, selector in self.question.classes.items()}
@@ -116,11 +111,11 @@ class AskedImages:
         return read_shown
 
     def samples(
-        self, folder: RunFolder, classes: Mapping[str, list[SetRef]], picked: Picked, split: Split, access: Knowledge
+        self, folder: RunFolder, classes: Mapping[str, list[SetRef]], picked: Picked, split: Split, knowledge: Knowledge
     ) -> Samples:
         """What an attributor is shown of one split, by what it may know."""
         images = load(classes, picked, self.reader(folder), self.pixels, split)
-        return ACCESS[access](self.sets, folder, split, images)
+        return show(images, knowledge, self.sets, folder, split)
 
 
 @dataclass(frozen=True)
@@ -134,34 +129,29 @@ class FitOnQuestion(Step):
 
     @property
     def specification(self) -> object:
-        """See Step."""
-        row = ATTRIBUTORS[self.attributor]
-        return [self.images.specification, self.attributor, row.version, self.settings]
+        return [self.images.specification, self.attributor, ATTRIBUTORS[self.attributor].version, self.settings]
 
     @property
     def title(self) -> str:
-        """See Step."""
         return f"fit {self.attributor} on {self.images.question.id}, {self.images.pixels}, seed {self.images.seed}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
-        """See Step."""
-        return (*self.images.sets, *self.images.choices)
+        return self.images.steps
 
     def record_path(self, folder: RunFolder) -> Path:
-        """See Step."""
-        return folder.fit_record(self.images.question.id, self.attributor, self.images.pixels, self.images.seed)
+        images = self.images
+        return folder.asked_record("fits", images.question.id, self.attributor, images.pixels, images.seed)
 
-    def run(self, folder: RunFolder) -> Done:
-        """See Step."""
+    def run(self, folder: RunFolder) -> Outcome:
         started, images = time.monotonic(), self.images
         classes, picked = images.pick(folder)
         if picked.enough:
             seed = seed_for(images.question.id, self.attributor, images.pixels, images.seed)
             attributor = make_attributor(self.attributor, self.settings, seed)
-            shown = images.samples(folder, classes, picked, "train", attributor.knowledge)
-            attributor.fit(shown).save(folder.attributor(self.key))
-        return Done(seconds=time.monotonic() - started)
+            samples = images.samples(folder, classes, picked, "train", attributor.knowledge)
+            attributor.fit(samples).save(folder.attributor(self.key))
+        return Outcome(seconds=time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -178,7 +168,6 @@ class AskQuestion(Step):
 
     @property
     def specification(self) -> object:
-        """See Step."""
         question = self.question
         place = [self.study, self.source, question.item, question.row, question.column]
         return [place, self.images.specification, self.attributor]
@@ -187,11 +176,6 @@ class AskQuestion(Step):
     def question(self) -> Question:
         """What is asked."""
         return self.images.question
-
-    @property
-    def pixels(self) -> Pixels:
-        """The pixel protocol."""
-        return self.images.pixels
 
     @property
     def item(self) -> str:
@@ -205,64 +189,65 @@ class AskQuestion(Step):
 
     @property
     def title(self) -> str:
-        """See Step."""
-        return f"{self.question.id}, {self.attributor}, {self.pixels}"
+        return f"{self.id}, {self.attributor}, {self.images.pixels}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
-        """See Step."""
-        return (*self.images.sets, *self.images.choices, *self.cards, self.fitted)
+        return (*self.images.steps, *self.cards, self.fitted)
 
     @property
     def inputs(self) -> list[str]:
-        """See Step; the cards decide nothing."""
-        return [step.key for step in (*self.images.sets, *self.images.choices, self.fitted)]
+        return [step.key for step in (*self.images.steps, self.fitted)]  # the cards decide nothing
 
     def record_path(self, folder: RunFolder) -> Path:
-        """See Step."""
-        return folder.question_record(self.question.id, self.attributor, self.pixels, self.images.seed)
+        return folder.asked_record("questions", self.id, self.attributor, self.images.pixels, self.images.seed)
 
     def run(self, folder: RunFolder) -> Result:
-        """See Step."""
-        started, knowledge = time.monotonic(), ATTRIBUTORS[self.attributor].attributor.knowledge
-        classes, picked = self.images.pick(folder)
+        started, images, question = time.monotonic(), self.images, self.question
+        knowledge = ATTRIBUTORS[self.attributor].attributor.knowledge
+        classes, picked = images.pick(folder)
         scores, attempts = Scores("too few images"), 0
         if picked.enough:
             place = folder.attributor(self.fitted.key)
             attributor = Attributor.load(place)
+            attempts = attributor.attempts_
             if isinstance(self.fitted, FitOnQuestion):
-                given = attributor.answer(self.images.samples(folder, classes, picked, "test", knowledge))
+                prediction = attributor.answer(images.samples(folder, classes, picked, "test", knowledge))
             else:
-                stored = StoredAnswers(place)
+                stored = read_answers(place)
+
+                def look_up(ref: SetRef, split: Split, column: str, rows: np.ndarray | None) -> np.ndarray:
+                    return getattr(stored[ref.name], column).numpy()[rows]
+
                 columns = (
-                    column_of(classes, picked.picks["test"], stored, "test", name) for name in Prediction._fields
+                    column_of(classes, picked.picks["test"], look_up, "test", name) for name in Prediction._fields
                 )
-                given = Prediction(*map(torch.from_numpy, columns))
-            answer = answering(attributor, {name: [ref.name for ref in refs] for name, refs in classes.items()})
-            log_proba = answer.answer(given.log_proba)
-            labels, points = labels_of(picked, "test"), []
-            if self.question.projected:
-                shown = given.features.unflatten(0, (-1, picked.counts["test"]))[:, :SHOWN_POINTS]
-                points = project(shown.flatten(0, 1).numpy(), seed_for(self.question.id, "projection"))
+                prediction = Prediction(*map(torch.from_numpy, columns))
+            marginal = answering(attributor, {name: [ref.name for ref in refs] for name, refs in classes.items()})
+            log_proba = marginal.answer(prediction.log_proba)
+            points = []
+            if question.projected:
+                first = prediction.features.unflatten(0, (-1, picked.counts["test"]))[:, :SHOWN_POINTS]
+                points = project(first.flatten(0, 1).numpy(), seed_for(question.id, "projection"))
+            collapsed, temperature = marginal.collapsed_, marginal.temperature
             scores = score(
-                log_proba, labels, list(classes), collapsed=answer.collapsed_, temperature=answer.temperature
+                log_proba, labels_of(picked, "test"), list(classes), collapsed=collapsed, temperature=temperature
             )._replace(
                 projection=points,
-                by_size=score_by_size(log_proba, classes, picked, self.images.reader(folder), self.images.seed_parts),
+                by_size=score_by_size(log_proba, classes, picked, images.reader(folder), images.seed_parts),
                 pooled=score_pooled(log_proba, picked),
             )
-            attempts = attributor.attempts_
         return Result(
             study=self.study,
             source=self.source,
-            question=self.question.id,
-            item=self.question.item,
-            row=self.question.row,
-            column=self.question.column,
+            question=question.id,
+            item=question.item,
+            row=question.row,
+            column=question.column,
             attributor=self.attributor,
             knowledge=knowledge,
-            pixels=self.pixels,
-            seed=self.images.seed,
+            pixels=images.pixels,
+            seed=images.seed,
             classes=list(classes),
             sets={name: [ref.name for ref in members] for name, members in classes.items()},
             design=picked.design,

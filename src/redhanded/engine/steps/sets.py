@@ -2,24 +2,25 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from redhanded.attacks import ATTACKS, AttackSpec
 from redhanded.attacks.toolchains import TOOLCHAINS, toolchain_version
-from redhanded.core import digest, read_record
+from redhanded.attributors import Knowledge
+from redhanded.core import Outcome, digest, read_record
 from redhanded.data import PIXELS, Pixels
-from redhanded.engine.step import Done, Step
+from redhanded.engine.step import Step
 from redhanded.engine.steps.victims import TrainVictim, open_source
 from redhanded.engine.store import RunFolder
-from redhanded.models import VictimCard, load_victim
+from redhanded.models import load_victim
 from redhanded.sets import (
     BATCH,
     NO_VICTIM,
+    Samples,
     SetCard,
     SetRef,
     Split,
@@ -47,30 +48,13 @@ class MakeSets:
 
     def key(self, attack: AttackSpec) -> str:
         """SHA-256 of everything that decides one of the sets: not which others share its call."""
-        grid = (self.split, self.images, self.shard_images, self.seed)
-        code = (MakeShard.version, ATTACKS[attack.family].version, TOOLCHAINS[attack.toolchain].version)
-        return digest("set", code, self.victim.key, str(attack), grid)
+        versions = (MakeShard.version, ATTACKS[attack.family].version, TOOLCHAINS[attack.toolchain].version)
+        images = (self.split, self.images, self.shard_images, self.seed)
+        return digest("set", versions, self.victim.key, str(attack), images)
 
     def path(self, run: RunFolder, attack: AttackSpec) -> Path:
         """Where one of the sets is."""
         return run.set(SetRef(self.victim.spec.name, attack), self.split, self.key(attack))
-
-    def provenance(self, victim: VictimCard, attack: AttackSpec) -> dict[str, Any]:
-        """What is stored with a set of how it was made."""
-        return {
-            "toolchain": attack.toolchain,
-            "toolchain_version": toolchain_version(attack.toolchain),
-            "attack": str(attack),
-            "victim": victim.name,
-            "victim_weights": victim.weights_digest,
-            "source": victim.source,
-            "source_digest": victim.source_digest,
-            "split": self.split,
-            "seed": self.seed,
-            "key": self.key(attack),
-            "shard_images": self.shard_images,
-            "torch": torch.__version__,
-        }
 
     def shards(self) -> tuple["MakeShard", ...]:
         """One step for each shard."""
@@ -87,35 +71,45 @@ class MakeShard(Step):
 
     @property
     def specification(self) -> object:
-        """See Step."""
         return [[self.sets.key(attack) for attack in self.sets.attacks], self.start]
 
     @property
     def title(self) -> str:
-        """See Step."""
         names = " + ".join(attack.label for attack in self.sets.attacks)
         return f"{names} on {self.sets.victim.spec.name}, {self.sets.split} images from {self.start}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
-        """See Step."""
         return (self.sets.victim,)
 
-    def run(self, folder: RunFolder) -> Done:
-        """See Step."""
-        started, sets, victim_step = time.monotonic(), self.sets, self.sets.victim
-        victim = load_victim(victim_step.folder(folder))
-        source = open_source(victim_step.source, victim_step.source_path)
+    def run(self, folder: RunFolder) -> Outcome:
+        started, sets, step = time.monotonic(), self.sets, self.sets.victim
+        victim, source = load_victim(step.folder(folder)), open_source(step.source, step.source_path)
         index = attacked_index(source, sets.split, sets.images, sets.seed)[self.start :][: sets.shard_images]
         split = source.split(sets.split)
         images = torch.from_numpy(split.images[index]).float() / 255
         labels = torch.from_numpy(split.labels[index])
-        made = make_sets(victim.network, images, labels, torch.from_numpy(index), sets.attacks, pixels=())
-        seconds = (time.monotonic() - started) / len(made)
-        for shard in made:
-            path, provenance = sets.path(folder, shard.attack), sets.provenance(victim.card, shard.attack)
-            write_shard(path, self.start, sets.images, sets.shard_images, shard.columns(), provenance)
-        return Done(seconds=seconds)
+        outputs = make_sets(victim.network, images, labels, torch.from_numpy(index), sets.attacks, pixels=())
+        seconds = (time.monotonic() - started) / len(outputs)
+        for output in outputs:
+            attack = output.attack
+            provenance = {
+                "toolchain": attack.toolchain,
+                "toolchain_version": toolchain_version(attack.toolchain),
+                "attack": str(attack),
+                "victim": victim.card.name,
+                "victim_weights": victim.card.weights_digest,
+                "source": victim.card.source,
+                "source_digest": victim.card.source_digest,
+                "split": sets.split,
+                "seed": sets.seed,
+                "key": sets.key(attack),
+                "shard_images": sets.shard_images,
+                "torch": torch.__version__,
+            }
+            path = sets.path(folder, attack)
+            write_shard(path, self.start, sets.images, sets.shard_images, output.columns(), provenance)
+        return Outcome(seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,6 @@ class MeasureSuccess(Step):
 
     @property
     def specification(self) -> object:
-        """See Step."""
         return [self.pixels, PIXELS[self.pixels].version]
 
     @property
@@ -143,18 +136,15 @@ class MeasureSuccess(Step):
 
     @property
     def title(self) -> str:
-        """See Step."""
         return f"measure {self.ref.name}, {self.sets.split}, {self.pixels}"
 
     @property
     def needs(self) -> tuple[Step, ...]:
-        """See Step."""
         return self.sets.shards()
 
     @property
     def inputs(self) -> list[str]:
-        """See Step; shards hold other sets as well."""
-        return [self.sets.key(self.attack)]
+        return [self.sets.key(self.attack)]  # not the shards, which hold other sets as well
 
     def column(self, folder: RunFolder, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One array of the set; `eligible`: which images count, those that fool their victim, of a control all."""
@@ -162,8 +152,7 @@ class MeasureSuccess(Step):
             name = "attacked" if self.ref.victim == NO_VICTIM else f"success_{self.pixels}"
         return read_column(self.sets.path(folder, self.attack), name, rows)
 
-    def run(self, folder: RunFolder) -> Done:
-        """See Step."""
+    def run(self, folder: RunFolder) -> Outcome:
         started, sets, path = time.monotonic(), self.sets, self.sets.path(folder, self.attack)
         victim = load_victim(sets.victim.folder(folder))
         for start in range(0, sets.images, sets.shard_images):
@@ -175,13 +164,28 @@ class MeasureSuccess(Step):
             success = succeeded(attacked, linf, prediction, label)
             columns = {f"prediction_{self.pixels}": prediction, f"success_{self.pixels}": success}
             write_shard(path, start, sets.images, sets.shard_images, columns, {})
-        return Done(seconds=time.monotonic() - started)
+        return Outcome(seconds=time.monotonic() - started)
 
 
 def column_reader(measured: Sequence[MeasureSuccess], folder: RunFolder) -> ReadColumn:
     """Reads the arrays of some sets, of both splits, all under one pixel protocol."""
     by_place = {(step.ref, step.sets.split): step for step in measured}
     return lambda ref, split, column, rows: by_place[ref, split].column(folder, column, rows)
+
+
+def show(
+    samples: Samples, knowledge: Knowledge, sets: Sequence[MeasureSuccess], folder: RunFolder, split: Split
+) -> Samples:
+    """Samples of some sets with what the knowledge protocol adds: the defender's own victims, or the clean images."""
+    if knowledge == "candidates":
+        trained = {step.sets.victim.spec.name: step.sets.victim for step in sets}
+        victims = {name: load_victim(victim.folder(folder)).network for name, victim in trained.items()}
+        return replace(samples, victims=victims)
+    if knowledge == "oracle":
+        victim = sets[0].sets.victim
+        images = open_source(victim.source, victim.source_path).split(split).images
+        return replace(samples, clean=torch.from_numpy(images[np.asarray(samples.index)]).float() / 255)
+    return samples
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,6 @@ class DescribeSet(Step):
 
     @property
     def specification(self) -> object:
-        """See Step."""
         return []
 
     @property
@@ -208,26 +211,18 @@ class DescribeSet(Step):
 
     @property
     def title(self) -> str:
-        """See Step."""
         return f"describe {self.ref.name}, {self.split}"
 
-    @property
-    def needs(self) -> tuple[Step, ...]:
-        """See Step."""
-        return self.measured
-
     def record_path(self, folder: RunFolder) -> Path:
-        """See Step."""
-        return folder.set_record(self.ref, self.split)
+        return folder.results / "sets" / self.ref.victim / f"{self.ref.attack.label}-{self.split}.json"
 
     def column(self, folder: RunFolder, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One array of the set."""
         return self.measured[0].column(folder, name, rows)
 
     def run(self, folder: RunFolder) -> SetCard:
-        """See Step."""
         sets, attack = self.measured[0].sets, self.measured[0].attack
         marks = [folder.mark(step.key) for step in (*sets.shards(), *self.measured)]
-        seconds = sum(read_record(Done, mark).seconds for mark in marks)
+        seconds = sum(read_record(Outcome, mark).seconds for mark in marks)
         pixels = [step.pixels for step in self.measured]
         return describe_set(sets.path(folder, attack), self.ref.victim, attack, self.split, pixels, seconds)

@@ -29,13 +29,11 @@ class TrainVictim(Step):
 
     @property
     def specification(self) -> object:
-        """See Step."""
-        row = VICTIMS[self.spec.architecture]
-        return [self.spec.model_dump(), row.version, self.source_digest, self.weak_below]
+        version = VICTIMS[self.spec.architecture].version
+        return [self.spec.model_dump(), version, self.source_digest, self.weak_below]
 
     @property
     def title(self) -> str:
-        """See Step."""
         return f"train {self.spec.name}"
 
     def folder(self, run: RunFolder) -> Path:
@@ -43,10 +41,8 @@ class TrainVictim(Step):
         return run.victim(self.spec.name, self.key)
 
     def record_path(self, folder: RunFolder) -> Path:
-        """See Step."""
         return folder.victim_record(self.spec.name)
 
     def run(self, folder: RunFolder) -> VictimCard:
-        """See Step."""
         network, card = train_victim(self.spec, open_source(self.source, self.source_path), self.weak_below)
         return save_victim(network, card, self.folder(folder))
