@@ -122,7 +122,7 @@ def _start(images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> _State:
 
 
 def _look(model: nn.Module, state: _State) -> tuple[_State, Tensor, Tensor]:
-    """What the model says of every image's point, remembered; the loss there, (n,), and its gradient by `w`."""
+    """Ask the model at every point; returns the state with new successes, the loss, (n,), and its gradient by `w`."""
     with torch.enable_grad():
         w = state.w.detach().requires_grad_()
         x = to_image(w)

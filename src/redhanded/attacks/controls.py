@@ -68,7 +68,7 @@ class UniformNoise(NoiseSpec):
 
 
 class SaltAndPepper(AttackSpec):
-    """The share `amount` in (0, 1] of the pixels becomes black or white, in all channels; `seed` >= 0.
+    """Salt-and-pepper noise: the share `amount` in (0, 1] of the pixels becomes black or white; `seed` >= 0.
 
     Defaults: `amount` is that of scikit-image's `random_noise`.
     """

@@ -16,7 +16,7 @@ _DTYPES = (torch.float32, torch.float64)  # of images that an attack is called w
 
 
 class AttackOutput(NamedTuple):
-    """What an attack made of a batch."""
+    """The adversarial images of a batch, and how often the model was asked for each."""
 
     images: Tensor  # (n, c, h, w), [0, 1], the dtype of the input; the input itself where nothing was found
     steps: Tensor  # (n,) int64: how often the model was asked for this image; 0 where a toolchain does not tell
@@ -137,7 +137,7 @@ class Rule:
     value: Callable[[dict[str, Any]], float]
 
     def __call__(self, parameters: dict[str, Any]) -> float:
-        """The default beside these parameters, which are valid."""
+        """Return the default that goes with valid parameters."""
         return self.value(parameters)
 
 

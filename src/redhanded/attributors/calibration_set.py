@@ -1,4 +1,4 @@
-"""An attributor's answers to images that it was not trained on: what its probabilities are calibrated with."""
+"""The calibration set: an attributor's answers to images that were held out of its training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ HELD_OUT = "held_out.safetensors"
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Images of source images that were held out of the training split."""
+    """Log probabilities, features and labels of the images made of held-out source images."""
 
     log_proba: Tensor  # (n, classes)
     features: Tensor  # (n, f) what the attributor's last layer sees
@@ -23,7 +23,7 @@ class CalibrationSet:
     index: Tensor  # (n,) int64: where the image stands in its source's split; -1 where it is not known
 
     def save(self, folder: Path) -> str:
-        """Write it as safetensors; returns the file's SHA-256."""
+        """Write the set as safetensors; returns the file's SHA-256."""
         save_file({name: value.contiguous() for name, value in vars(self).items()}, folder / HELD_OUT)
         return file_digest(folder / HELD_OUT)
 

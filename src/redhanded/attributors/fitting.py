@@ -128,11 +128,11 @@ def _read(given: AdversarialSet | Path | str) -> tuple[str, AdversarialSet]:
         return "", given
     if not isinstance(given, Path | str):
         raise DataError(f"expected adversarial sets or their paths, found {type(given).__name__}")
-    known = read_provenance(Path(given))
-    if not isinstance(known.get("attack"), str):
+    provenance = read_provenance(Path(given))
+    if not isinstance(provenance.get("attack"), str):
         raise RunError(f"expected a set that redhanded wrote at {given}, found one that does not name its attack")
-    origin = f"{known.get('source_digest')} {known.get('split')}"
-    return origin, read_set(Path(given), parse_attack(known["attack"]))
+    origin = f"{provenance.get('source_digest')} {provenance.get('split')}"
+    return origin, read_set(Path(given), parse_attack(provenance["attack"]))
 
 
 def _rows(part: Part, columns: Mapping[Source, int]) -> NDArray[np.int64]:

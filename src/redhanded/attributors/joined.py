@@ -60,9 +60,7 @@ class Joined(Attributor):
         powers: of the parts, where they were fitted before.
         """
         held = [part.held_out_ for part in parts]
-        if any(
-            not torch.equal(one.index, held[0].index) or not torch.equal(one.labels, held[0].labels) for one in held
-        ):
+        if not all(torch.equal(one.index, held[0].index) and torch.equal(one.labels, held[0].labels) for one in held):
             raise ValueError("expected attributors that held out the same images, found different ones")
         self.parts_ = tuple(parts)
         self.classes_, self.shape_ = parts[0].classes_, parts[0].shape_

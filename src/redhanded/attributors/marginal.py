@@ -42,7 +42,7 @@ class Marginal:
 
     @cached_property
     def temperature(self) -> float:
-        """What the logarithms of the probabilities are divided by."""
+        """The temperature by which the logarithms of the probabilities are divided."""
         if self.fitted is not None:
             return self.fitted
         held = self.inner.held_out_

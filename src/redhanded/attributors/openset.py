@@ -18,7 +18,7 @@ from redhanded.core import Record
 
 
 class OpenSet(Record):
-    """How well one novelty score separates attacks that were learned from one that was not."""
+    """Open-set metrics: how well one novelty score separates attacks that were learned from one that was not."""
 
     auroc: float
     fpr95: float  # share of the unknown among what passes where 95 % of the known pass

@@ -55,7 +55,7 @@ class ResidualBank(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Compute all views, (n, c, h, w) in [0, 1] -> (n, 11 c, h, w)."""
         edged = functional.pad(images, (2, 2, 2, 2), mode="replicate")
         residuals = functional.conv2d(edged, self.kernels, groups=images.shape[1])  # (n, 4 c, h, w)
         truncated = (residuals * (LEVELS / QUANTUM)).clamp(-LIMIT, LIMIT)
@@ -64,7 +64,7 @@ class ResidualBank(nn.Module):
 
 
 def between_levels(images: Tensor) -> Tensor:
-    """Where values lie between two grey levels, (n, c, h, w) in [0, 1] -> (n, 2 c, h, w).
+    """Compute where values lie between two grey levels, (n, c, h, w) in [0, 1] -> (n, 2 c, h, w).
 
     What was attacked stood on grey levels. While it is a float, its distance r from the nearest level is the
     perturbation where that is below half a level, and elsewhere what is left of it: sin(2 pi r), which has no jump
@@ -76,7 +76,7 @@ def between_levels(images: Tensor) -> Tensor:
 
 
 def from_levels(images: Tensor) -> Tensor:
-    """How far each value lies above its nearest grey level, in grey levels from -0.5 to 0.5; below DUST it is none."""
+    """Compute each value's signed distance from its nearest grey level, -0.5 to 0.5 levels; below DUST it is none."""
     levels = images * LEVELS
     return levels - levels.round()
 

@@ -15,7 +15,7 @@ Builder = Callable[[float, int, int], nn.Sequential]  # (width, input channels, 
 
 
 class Normalise(nn.Module):
-    """The first layer: (x - mean) / deviation for each channel, so that nothing else knows either."""
+    """Normalisation as the first layer: (x - mean) / deviation for each channel, so that nothing else knows either."""
 
     mean: Tensor
     deviation: Tensor
@@ -161,7 +161,7 @@ def build_network(
     mean: Sequence[float],
     deviation: Sequence[float],
 ) -> nn.Sequential:
-    """A network with fresh weights from the global generator; shape is (channels, height, width)."""
+    """Build a network with fresh weights from the global generator; shape is (channels, height, width)."""
     network = nn.Sequential(Normalise(mean, deviation), *builder(width, shape[0], classes))
     with torch.no_grad():
         network.eval()(torch.zeros(1, *shape))  # materialises lazy layers
@@ -169,7 +169,7 @@ def build_network(
 
 
 def channel_statistics(images: Tensor) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each channel, in units of [0, 1], of images (n, c, h, w) in uint8 or float."""
+    """Compute the mean and deviation of each channel, in units of [0, 1], of images (n, c, h, w) in uint8 or float."""
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     planes = images[:10_000].transpose(0, 1).flatten(1).double() / scale  # (c, n h w); more images change nothing
     return planes.mean(1).tolist(), planes.std(1).clamp_min(1e-3).tolist()

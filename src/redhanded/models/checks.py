@@ -1,4 +1,4 @@
-"""Whether a model is what attacks take it for: the same logits for the same image, with a gradient that says something.
+"""Checks of a model before it is attacked: the same logits for the same image, with a gradient that says something.
 
 Each row of `CHECKS` is a section of docs/model-checks.md: what is wrong, what it does to attacks, how to repair it.
 """
@@ -52,34 +52,34 @@ class Probe:
 
     @cached_property
     def answer(self) -> Any:
-        """What the model says of the few images; logits, unless the model is no classifier."""
+        """The model's output for the few images; logits, (n, classes), unless the model is no classifier."""
         return self.ask(self.few)
 
     @cached_property
     def alone(self) -> Any:
-        """What it says of the first of them without the others."""
+        """The model's output for the first of the few images without the others."""
         return self.ask(self.few[:1])
 
     @property
     def logits(self) -> Tensor:
-        """The answer for the checks that come after `shape`, (n, classes)."""
+        """The logits as float32, (n, classes), for the checks that come after `shape`."""
         return self.answer.float()
 
     @property
     def spread(self) -> float:
-        """Of the logits; differences are judged by it."""
+        """The range of the logits, by which differences are judged."""
         return (self.logits.max() - self.logits.min()).item()
 
     @cached_property
     @torch.enable_grad()
     def gradient(self) -> Tensor:
-        """The gradient of the loss by the few images; raises whatever the model's own Python raises."""
+        """The gradient of the loss by the few images, (n, c, h, w); raises whatever the model's own Python raises."""
         images = self.few.clone().requires_grad_()
         loss = functional.cross_entropy(self.model(images).float(), self.logits.argmax(1), reduction="sum")
         return torch.autograd.grad(loss, images)[0]
 
     def ask(self, images: Tensor) -> Any:
-        """The model's answer; raises AttackError where it has none. It gets a copy: some models write into theirs."""
+        """Ask the model; raises AttackError where it fails. It gets a copy: some models write into theirs."""
         try:
             with torch.no_grad():
                 return self.model(images.clone())
@@ -114,12 +114,12 @@ def check_model(model: nn.Module, images: Tensor, labels: Tensor | None, needs_g
 
 
 def describe_error(error: BaseException) -> str:
-    """The type of a foreign exception and what it says, in one printable line."""
+    """Describe a foreign exception by its type and message, in one printable line."""
     return one_line(f"{type(error).__name__}: {error}").removesuffix(":")[:300]
 
 
 def spread_over(count: int, most: int) -> Tensor:
-    """At most `most` of the places 0 to count - 1: files are often sorted by class, so not the first ones."""
+    """Spread at most `most` places over 0 to count - 1: files are often sorted by class, so not the first ones."""
     return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).round().long()
 
 
@@ -171,13 +171,16 @@ def _logits(probe: Probe) -> str | None:
 
 
 def _deterministic(probe: Probe) -> str | None:
-    found = _difference(probe, probe.ask(probe.few), probe.logits, REPEATED)
-    return found and f"expected the same logits for the same images, {found}; take what is random out of the model"
+    difference = _difference(probe, probe.ask(probe.few), probe.logits, REPEATED)
+    return (
+        difference
+        and f"expected the same logits for the same images, {difference}; take what is random out of the model"
+    )
 
 
 def _neighbours(probe: Probe) -> str | None:
-    found = _difference(probe, probe.alone, probe.logits[:1], ALONE)
-    return found and f"expected an image's logits not to depend on its batch, {found}; use fixed statistics"
+    difference = _difference(probe, probe.alone, probe.logits[:1], ALONE)
+    return difference and f"expected an image's logits not to depend on its batch, {difference}; use fixed statistics"
 
 
 def _difference(probe: Probe, answer: Tensor, expected: Tensor, share: float) -> str | None:

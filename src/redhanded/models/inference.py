@@ -151,7 +151,7 @@ class StridedStem(nn.Module):
 
 
 class _Geometry(NamedTuple):
-    """Of a square convolution, the same along both axes."""
+    """The geometry of a square convolution, the same along both axes."""
 
     size: int
     stride: int
@@ -159,12 +159,12 @@ class _Geometry(NamedTuple):
 
     @property
     def before(self) -> int:
-        """How many output pixels before its own an input pixel meets."""
+        """The number of output pixels before its own that an input pixel meets."""
         return (self.size - 1 - self.padding) // self.stride
 
     @property
     def behind(self) -> int:
-        """And behind its own."""
+        """The number of output pixels behind its own that an input pixel meets."""
         return -(-self.padding // self.stride)
 
     def margins(self, inputs: int, outputs: int) -> tuple[int, int]:

@@ -45,12 +45,12 @@ class Trained(NamedTuple):
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where a network's parameters and buffers are; the CPU for one that has none."""
+    """Return the device of a network's parameters and buffers; the CPU for one that has none."""
     return next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0)).device
 
 
 def pick_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
+    """Return the CUDA device where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -142,7 +142,7 @@ def _fit(
 
 
 def _augment(images: Tensor, how: str) -> Tensor:
-    """One shift of up to an eighth of the side for the batch, with reflection; half of the images mirrored."""
+    """Augment a batch: one shift of up to an eighth of the side, with reflection; half of the images mirrored."""
     if how == "none":
         return images
     if how == "flip-shift":

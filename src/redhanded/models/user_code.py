@@ -22,7 +22,7 @@ MODULE = "redhanded_victim"  # under which the file is imported: no package has 
 
 
 class UserModel(NamedTuple):
-    """A model and where it comes from."""
+    """A user's model with its provenance."""
 
     network: nn.Module
     name: str  # FILE.py:NAME, without folders
@@ -31,7 +31,7 @@ class UserModel(NamedTuple):
 
 
 def load_model(reference: str, device: str | None = None) -> UserModel:
-    """The model that FILE.py:NAME names: a Module, or a function without arguments that returns one.
+    """Load the model that FILE.py:NAME names: a Module, or a function without arguments that returns one.
 
     device: `cpu` or `cuda`, on which the model is put; CUDA where there is one for None. This runs the code of the
     file, with its folder first on the import path, as `python FILE.py` has it. Raises AttackError, in one line, for a

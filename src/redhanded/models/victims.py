@@ -27,7 +27,7 @@ from redhanded.models.training import Training, pick_device, predict_logits, tra
 
 
 class VictimCard(Outcome):
-    """How a victim was trained and how good it is."""
+    """The record of a victim: how it was trained, and its accuracy with a Wilson interval."""
 
     name: str  # within the study, e.g. "alexnet"
     architecture: str
@@ -52,7 +52,7 @@ class VictimCard(Outcome):
 
 
 class VictimSpec(BaseModel):
-    """What a victim is, before it is trained; `name` tells two victims of one architecture apart."""
+    """The specification of a victim to be trained; `name` tells two victims of one architecture apart."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

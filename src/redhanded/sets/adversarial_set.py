@@ -60,7 +60,7 @@ class AdversarialSet:
         return self.attacked if ATTACKS[self.attack.family].control else self.success(pixels)
 
     def columns(self) -> dict[str, Tensor]:
-        """The arrays of the set on disk by their names."""
+        """The arrays of the set as they are stored on disk, by name, each with n rows."""
         measured = {
             f"{name}_{pixels}": values
             for pixels, prediction in self.predictions.items()
@@ -80,7 +80,7 @@ def succeeded(attacked: Tensor, linf: Tensor, prediction: Tensor, label: Tensor)
 def write_shard(
     path: Path, start: int, total: int, shard_size: int, columns: Mapping[str, Tensor], provenance: Mapping[str, Any]
 ) -> None:
-    """Write the rows from `start` on of some arrays of a set of `total` rows; what is not there yet is made.
+    """Write rows of some arrays of a set of `total` rows, from `start` on; arrays that are not there yet are made.
 
     `start` must be a multiple of `shard_size`, so that each file has one writer.
     """
@@ -129,7 +129,7 @@ def describe_set(
     measured: Sequence[Pixels],
     seconds: float,
 ) -> SetCard:
-    """Count what a set on disk holds; `measured` names the pixel protocols, AS_LEFT among them."""
+    """Compute the statistics of a set on disk; `measured` names the pixel protocols, AS_LEFT among them."""
     attacked, success = read_column(path, "attacked"), read_column(path, f"success_{AS_LEFT}")
     return SetCard(
         victim=victim,
@@ -154,7 +154,7 @@ def _median(values: np.ndarray) -> float:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """What is known of how a set was made; raises RunError where there is no set."""
+    """Read the provenance of a set, how it was made; raises RunError where there is no set."""
     return dict(_open(path).attrs)
 
 

@@ -1,4 +1,4 @@
-"""What an adversarial set is called, and what it holds in numbers."""
+"""The name of an adversarial set, and its statistics."""
 
 from typing import Literal, NamedTuple
 
@@ -17,12 +17,12 @@ class SetRef(NamedTuple):
 
     @property
     def name(self) -> str:
-        """E.g. `alexnet/fgsm-l2-eps=1.0`."""
+        """The set's name within its study, e.g. `alexnet/fgsm-l2-eps=1.0`."""
         return f"{self.victim}/{self.attack.label}"
 
 
 class SetCard(Outcome):
-    """What one attack made of one victim's images, on one split, in numbers."""
+    """Statistics of what one attack made of one victim's images on one split."""
 
     victim: str
     family: str
@@ -39,5 +39,5 @@ class SetCard(Outcome):
     mean_steps: float
 
     def success(self, pixels: Pixels) -> float:
-        """Share of the attacked images that fool the victim under a pixel protocol."""
+        """The success rate: the share of the attacked images that fool the victim under a pixel protocol."""
         return self.n_success[pixels] / self.n_attacked if self.n_attacked else 0.0

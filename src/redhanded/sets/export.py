@@ -13,7 +13,7 @@ from redhanded.sets.adversarial_set import column_names, read_column, read_prove
 
 
 def export_npz(path: Path, out: Path) -> int:
-    """Every array of the set at `path` into one `.npz`; returns the number of images."""
+    """Write every array of the set at `path` into one `.npz`; returns the number of images."""
     columns: dict[str, Any] = {name: read_column(path, name) for name in column_names(path)}
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("wb") as file:  # numpy would add `.npz` to a name without it
@@ -22,7 +22,7 @@ def export_npz(path: Path, out: Path) -> int:
 
 
 def export_png(path: Path, out: Path) -> int:
-    """Each image that fools its victim after rounding as `INDEX.png` in `out`, and `images.csv`; returns how many.
+    """Write each image that fools its victim after rounding as `INDEX.png`, and `images.csv`; returns how many.
 
     A PNG holds 256 levels, so images that fool in float alone are left out: they would no longer be adversarial.
     """

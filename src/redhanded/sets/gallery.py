@@ -24,7 +24,7 @@ class Gallery:
     images: dict[str, Tensor]  # label of the attack -> (c, h, w) float32 in [0, 1], as the attack left it
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file."""
+        """Write the images as one safetensors file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {_CLEAN: self.clean, **self.images}
         about = {"victim": self.victim, "index": str(self.index)}
@@ -45,5 +45,5 @@ class Gallery:
             raise RunError(f"expected the images of figure 2 in {path}, found: {error}; run the study again") from None
 
     def perturbations(self) -> dict[str, Tensor]:
-        """What each attack added, (c, h, w)."""
+        """The perturbation of each attack by its label, (c, h, w)."""
         return {name: image - self.clean for name, image in self.images.items()}

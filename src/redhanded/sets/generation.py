@@ -61,7 +61,7 @@ def make_sets(
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> list[AdversarialSet]:
-    """What `generate` makes, of a model and images that are known to be sound: nothing is checked."""
+    """Make what `generate` does of a model and images that are known to be sound: nothing is checked."""
     clean = predict_classes(model, images, batch_size)
     rows = (clean == labels).nonzero().flatten()
     outputs = run_attacks(model, images[rows], labels[rows], attacks, batch_size=batch_size, on_batch=on_batch)
@@ -123,7 +123,7 @@ def run_attacks(
 
 
 def attacked_index(source: Source, split: Literal["train", "test"], count: int, seed: int) -> NDArray[np.int64]:
-    """Which images of a split are attacked: the same for every victim and attack, as pairing needs."""
+    """Draw which images of a split are attacked, (count,): the same for every victim and attack, as pairing needs."""
     rng = np.random.default_rng(seed_for("attacked images", source.digest, split, seed))
     return rng.permutation(len(source.split(split)))[:count].astype(np.int64)
 
@@ -139,7 +139,7 @@ def predict_classes(model: nn.Module, images: Tensor, batch_size: int) -> Tensor
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Switch the gradients of the parameters off for a while: attacks need those of the image alone."""
+    """Switch the gradients of the parameters off within the context: attacks need those of the image alone."""
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in wanted:
         parameter.requires_grad_(False)
@@ -156,7 +156,7 @@ def needs_gradient(attacks: Sequence[AttackSpec]) -> bool:
 
 
 def calls(attacks: Sequence[AttackSpec]) -> Iterator[tuple[AttackSpec, ...]]:
-    """The settings that go into one call of an attack function: all of a family where they share work, else one."""
+    """Group attacks into calls of an attack function: all settings of a family where they share work, else one each."""
     caller = attrgetter("family", "toolchain")
     for (family, _), group in groupby(sorted(attacks, key=caller), key=caller):
         specs = tuple(group)

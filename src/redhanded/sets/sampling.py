@@ -17,7 +17,7 @@ FEWEST: dict[Split, int] = {"train": 50, "test": 25}
 
 @dataclass(frozen=True)
 class Samples:
-    """What an attributor sees: labels are places in `classes`."""
+    """Labelled images as an attributor sees them; labels are places in `classes`."""
 
     images: Tensor  # (n, c, h, w) float32 in [0, 1]
     labels: Tensor  # (n,) int64
@@ -28,7 +28,7 @@ class Samples:
 
     @property
     def perturbations(self) -> Tensor:
-        """What the attack added, (n, c, h, w); raises ValueError where the clean images are not given."""
+        """The true perturbations, (n, c, h, w); raises ValueError where the clean images are not given."""
         if self.clean is None:
             raise ValueError("expected samples with their clean images, found none; only an oracle has them")
         return self.images - self.clean
@@ -42,7 +42,7 @@ class Pick(NamedTuple):
 
 
 def choose_design(success: Mapping[Split, Sequence[NDArray[np.bool_]]]) -> Design:
-    """Paired where every split keeps enough source images that succeeded in every class, else equal.
+    """Choose "paired" where every split keeps enough source images that succeeded in every class, else "equal".
 
     success: for each split, for each class, (sets of the class, source images).
     """
@@ -51,7 +51,7 @@ def choose_design(success: Mapping[Split, Sequence[NDArray[np.bool_]]]) -> Desig
 
 
 def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int, most: int | None = None) -> list[Pick]:
-    """The same number of source images for every class, at most `most`, each image once.
+    """Draw the same number of source images for every class, at most `most`, each image once.
 
     paired: the very images that succeeded in every class; equal: a random part of each class as large as the
     smallest class. Where a class has several sets, each image comes from one of those it succeeded in, at random.
@@ -73,7 +73,7 @@ def pick_rows(success: Sequence[NDArray[np.bool_]], design: Design, seed: int, m
 def equally_many(
     rows: Sequence[NDArray[np.int64]], rng: np.random.Generator, most: int | None = None
 ) -> list[NDArray[np.int64]]:
-    """A random part of each class's rows, in random order, as large as the smallest class and at most `most`."""
+    """Draw a random part of each class's rows, in random order, as large as the smallest class and at most `most`."""
     count = min(map(len, rows))
     return [rng.permutation(places)[: count if most is None else min(count, most)] for places in rows]
 

@@ -1,4 +1,4 @@
-"""Gradients by the image, and the directions and losses that several attacks share."""
+"""Gradients with respect to the image, and the directions and losses that several attacks share."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def logits_and_gradient(
 
 
 def cross_entropy(labels: Tensor) -> Callable[[Tensor], Tensor]:
-    """The loss that rises as the label becomes less likely."""
+    """Return the cross-entropy of each image's label as a function of the logits, (n, k) -> (n,)."""
     return lambda logits: F.cross_entropy(logits, labels, reduction="none")
 
 

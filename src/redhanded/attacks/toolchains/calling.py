@@ -1,4 +1,4 @@
-"""How a library's attack becomes one of ours: limits first, then the call, then the guard."""
+"""Adapters from a library's attacks to our calling convention: check limits, call, guard the result."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ LibraryAttack = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
 
 
 class Limit(NamedTuple):
-    """What a specification must say for a library to run it faithfully."""
+    """A condition on a specification under which a library runs it faithfully."""
 
     parameter: str
     expected: str
@@ -84,6 +84,6 @@ def adapter(*limits: Limit) -> Callable[[LibraryAttack], Adapter]:
 
 
 def class_count(model: nn.Module, images: Tensor) -> int:
-    """How many logits the model gives an image: some libraries want to be told."""
+    """Return the number of the model's classes, which some libraries want to be told."""
     with torch.no_grad():
         return int(model(images[:1]).shape[1])

@@ -1,4 +1,4 @@
-"""The one gate that every image of a library passes on its way to us."""
+"""The one check that every image made by a library passes."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,12 @@ from redhanded.errors import AttackError
 
 
 def guard(returned: Tensor, images: Tensor) -> Tensor:
-    """What a library made of `images`, with the type, the device and the range of `images`, detached.
+    """Return what a library made of `images`, (n, c, h, w), detached, with their type and device and in [0, 1].
 
     The input stands in, which counts as a failure, for an image with a value that is not finite and for one that
     is black where the input is not: Foolbox's C&W gives that where it found nothing. Values outside [0, 1] are
     clipped: ART and Foolbox project FGSM's step after the clipping, which can lead out again by a rounding.
+    Raises AttackError for images of another shape.
     """
     if returned.shape != images.shape:
         raise AttackError(

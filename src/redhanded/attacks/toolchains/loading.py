@@ -44,10 +44,10 @@ def installed(name: str) -> bool:
 def toolchain_version(name: str) -> str:
     """The installed version of a toolchain's library; raises AttackError, with the install command, for none."""
     row = _row(name)
-    found = _version(row)
-    if found is None:
+    installed_version = _version(row)
+    if installed_version is None:
         raise AttackError(f"expected the toolchain {name}, found no {row.distribution}; install it: {row.install}")
-    return found
+    return installed_version
 
 
 def _row(name: str) -> "Toolchain":
