@@ -171,16 +171,13 @@ def _logits(probe: Probe) -> str | None:
 
 
 def _deterministic(probe: Probe) -> str | None:
-    difference = _difference(probe, probe.ask(probe.few), probe.logits, REPEATED)
-    return (
-        difference
-        and f"expected the same logits for the same images, {difference}; take what is random out of the model"
-    )
+    told = _difference(probe, probe.ask(probe.few), probe.logits, REPEATED)
+    return told and f"expected the same logits for the same images, {told}; take what is random out of the model"
 
 
 def _neighbours(probe: Probe) -> str | None:
-    difference = _difference(probe, probe.alone, probe.logits[:1], ALONE)
-    return difference and f"expected an image's logits not to depend on its batch, {difference}; use fixed statistics"
+    told = _difference(probe, probe.alone, probe.logits[:1], ALONE)
+    return told and f"expected an image's logits not to depend on its batch, {told}; use fixed statistics"
 
 
 def _difference(probe: Probe, answer: Tensor, expected: Tensor, share: float) -> str | None:
