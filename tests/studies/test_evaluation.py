@@ -12,7 +12,17 @@ from torch import Tensor
 from redhanded.attacks import FGSM, Clean
 from redhanded.core import wilson_interval
 from redhanded.sets import Samples, SetRef, Split
-from redhanded.studies import Picked, Scores, column_of, load, load_sets, pick, score, score_by_size, score_pooled
+from redhanded.studies import (
+    Picked,
+    Scores,
+    column_of,
+    load_picked,
+    load_sets,
+    pick_images,
+    score_answers,
+    score_by_size,
+    score_pooled,
+)
 from redhanded.studies.evaluation import ReadColumn
 
 EPS = (1.0, 2.0, 3.0, 4.0)
@@ -62,8 +72,8 @@ def gather(
     memory: Memory, pixels: Any, seed: tuple[object, ...] = (), most: dict[Split, int] | None = None
 ) -> Gathered:
     read = memory.under(pixels)
-    picked = pick(CLASSES, read, seed, most)
-    return Gathered(picked, {split: load(CLASSES, picked, read, pixels, split) for split in SIZES})
+    picked = pick_images(CLASSES, read, seed, most)
+    return Gathered(picked, {split: load_picked(CLASSES, picked, read, pixels, split) for split in SIZES})
 
 
 def origins(samples: Samples) -> list[tuple[int, int, int]]:
@@ -141,7 +151,7 @@ def test_a_set_may_end_earlier_than_another() -> None:
 
 @pytest.mark.parametrize(("rate", "enough"), [(0.9, True), (0.1, False), (0.0, False)])
 def test_too_few_images_are_noticed(rate: float, enough: bool) -> None:
-    assert pick(CLASSES, Memory(rate).under("float32"), ()).enough is enough
+    assert pick_images(CLASSES, Memory(rate).under("float32"), ()).enough is enough
 
 
 def test_enough_means_enough_in_both_splits() -> None:
@@ -155,7 +165,7 @@ def one_hot(answers: Tensor, classes: int = 3) -> Tensor:
 
 
 def scored(answers: list[int], true: list[int], collapsed: bool = False) -> Scores:
-    return score(one_hot(torch.tensor(answers)), torch.tensor(true), ("a", "b", "c"), collapsed=collapsed)
+    return score_answers(one_hot(torch.tensor(answers)), torch.tensor(true), ("a", "b", "c"), collapsed=collapsed)
 
 
 def test_one_answer_for_everything_is_a_collapse() -> None:
@@ -198,12 +208,12 @@ def test_from_sets_to_scores() -> None:
     test = gather(Memory(), "float32").samples["test"]
     homes = torch.tensor([0, 1, 1, 2])  # set -> class, as the image itself says
     log_proba = one_hot(homes[(test.images[:, 0, 0, 0] * 8).round().long()])
-    assert score(log_proba, test.labels, test.classes).accuracy == 1.0
+    assert score_answers(log_proba, test.labels, test.classes).accuracy == 1.0
 
 
 def test_among_the_three_likeliest() -> None:
     log_proba = torch.tensor([[0.4, 0.3, 0.2, 0.1]] * 4).log()
-    scores = score(log_proba, torch.tensor([0, 1, 2, 3]), tuple("abcd"))
+    scores = score_answers(log_proba, torch.tensor([0, 1, 2, 3]), tuple("abcd"))
     assert (scores.accuracy, scores.top3) == (0.25, 0.75)
 
 
@@ -215,7 +225,7 @@ def test_of_a_control_every_image_can_be_asked_about() -> None:
         memory.columns[control, split, "index"] = np.arange(size)
         memory.columns[control, split, "attacked"] = np.arange(size) % 3 > 0
         memory.columns[control, split, "success_float32"] = np.zeros(size, dtype=bool)  # nothing is fooled by it
-    picked = pick({"attack": [ONE], "control": [control]}, memory.under("float32"), ())
+    picked = pick_images({"attack": [ONE], "control": [control]}, memory.under("float32"), ())
     assert picked.enough
     assert (picked.picks["test"][1].rows % 3 > 0).all()
     assert load_sets([control], memory.under("float32"), "float32", 0, most=1000).labels.tolist() == [0] * 80
@@ -227,7 +237,7 @@ def test_answers_by_size_are_those_of_the_images_picked() -> None:
     for ref in REFS:
         rows = np.arange(SIZES["test"])
         memory.columns[ref, "test", "l2"] = np.where(rows % 2, 1.0, 2.0) + rng.random(len(rows)) / 10
-    picked = pick(CLASSES, memory.under("float32"), ())
+    picked = pick_images(CLASSES, memory.under("float32"), ())
     rows = column_of(CLASSES, picked.picks["test"], memory.under("float32"), "test", "index") // 2
     own = torch.arange(3).repeat_interleave(SIZES["test"])
     small = torch.from_numpy(rows % 2 == 1)  # alone the small ones are named rightly
@@ -241,14 +251,14 @@ def test_answers_by_size_are_those_of_the_images_picked() -> None:
 def test_images_of_one_actor_are_of_one_set_and_their_evidence_adds_up() -> None:
     """Right three times of five but weakly, wrong twice: alone 60 %, together all."""
     memory = Memory(1.0)
-    picked = pick(CLASSES, memory.under("float32"), ())
+    picked = pick_images(CLASSES, memory.under("float32"), ())
     labels = torch.arange(3).repeat_interleave(60)
     weak = torch.where(torch.arange(180) % 5 < 3, labels, (labels + 1) % 3)
     found = score_pooled(one_hot(weak), picked)
     several = np.bincount(picked.picks["test"][1].sets)  # the second class has two sets, whose images do not mix
     assert (found.images, found.n) == (5, 12 + 12 + sum(several // 5))
     assert found.correct >= 24
-    assert score(one_hot(weak), labels, "abc").accuracy == 0.6
+    assert score_answers(one_hot(weak), labels, "abc").accuracy == 0.6
     sure = one_hot(weak).index_fill(0, torch.arange(4, 180, 5), 0.0)
     sure[torch.arange(4, 180, 5), (labels[4::5] + 1) % 3] = 50.0  # one sure and wrong outweighs the others
     assert score_pooled(sure.log_softmax(1), picked).correct < found.correct

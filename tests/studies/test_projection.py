@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from redhanded.studies import project
+from redhanded.studies import project_features
 
 
 def clusters(count: int) -> NDArray[np.float64]:
@@ -12,7 +12,7 @@ def clusters(count: int) -> NDArray[np.float64]:
 
 
 def test_clusters_stay_apart() -> None:
-    points = np.array(project(clusters(40), seed=1)).reshape(3, 40, 2)
+    points = np.array(project_features(clusters(40), seed=1)).reshape(3, 40, 2)
     middles = points.mean(1)
     within = np.linalg.norm(points - middles[:, None], axis=2).mean()
     between = min(np.linalg.norm(middles[i] - middles[j]) for i in range(3) for j in range(i))
@@ -22,5 +22,5 @@ def test_clusters_stay_apart() -> None:
 
 def test_the_seed_decides_and_constant_features_do_no_harm() -> None:
     features = np.concatenate([clusters(4), np.ones((12, 1))], 1)
-    assert project(features, seed=1) == project(features, seed=1)
-    assert np.isfinite(project(features, seed=2)).all()
+    assert project_features(features, seed=1) == project_features(features, seed=1)
+    assert np.isfinite(project_features(features, seed=2)).all()

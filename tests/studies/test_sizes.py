@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redhanded.studies.sizes import BINS, size_matched_bins
+from redhanded.studies.evaluation import BINS, size_matched_bins
 
 
 def test_size_alone_tells_nothing_once_sizes_are_matched() -> None:

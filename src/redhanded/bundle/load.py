@@ -44,7 +44,12 @@ def load_bundle(folder: Path) -> Bundle:
     """Read a bundle; raises BundleError in one line where anything is missing, changed, surplus or not finite."""
     folder = Path(folder)
     with trusting_nothing(folder):
-        card = _read_card(folder)
+        if not (folder / CARD_FILE).is_file():
+            raise bad_bundle(folder, f"a bundle, a folder with {CARD_FILE}", "none", "make one with redhanded bundle")
+        version = read_json(folder / CARD_FILE).get("format")
+        if version != FORMAT:
+            raise bad_bundle(folder, f"a bundle of format {FORMAT}", repr(version), "pack it again with this version")
+        card = read_record(BundleCard, folder / CARD_FILE)
         check_files(folder, card)
         _check_places(folder, card)
         parts = {(part.pixels, part.knowledge): part for part in card.parts}
@@ -68,15 +73,6 @@ def load_bundle(folder: Path) -> Bundle:
         return Bundle(card, attributors, parts, gaussians, victims, examples, file_digest(folder / CARD_FILE))
 
 
-def _read_card(folder: Path) -> BundleCard:
-    if not (folder / CARD_FILE).is_file():
-        raise bad_bundle(folder, f"a bundle, a folder with {CARD_FILE}", "none", "make one with redhanded bundle")
-    version = read_json(folder / CARD_FILE).get("format")
-    if version != FORMAT:
-        raise bad_bundle(folder, f"a bundle of format {FORMAT}", repr(version), "pack it again with this version")
-    return read_record(BundleCard, folder / CARD_FILE)
-
-
 def _check_places(folder: Path, card: BundleCard) -> None:
     """Check that what the card places lies among the checked files, and that no two things have one place."""
     places = {part.folder: f"{part.folder}/card.json" for part in card.parts}
@@ -97,9 +93,9 @@ def _check_places(folder: Path, card: BundleCard) -> None:
 def _check_agreement(folder: Path, card: BundleCard, part: Part, attributor: Attributor) -> None:
     """Check that an attributor is the one of the card, and that its classes are sets that the card knows."""
     expected = (part.attributor, part.knowledge, card.shape)
-    found = (attributor.kind, attributor.knowledge, attributor.shape_)
-    if expected != found:
-        raise bad_bundle(folder / part.folder, f"the attributor of the card, {expected}", f"another, {found}")
+    loaded = (attributor.kind, attributor.knowledge, attributor.shape_)
+    if expected != loaded:
+        raise bad_bundle(folder / part.folder, f"the attributor of the card, {expected}", f"another, {loaded}")
     unknown = [name for name in attributor.classes_ if name not in card.sets]
     if unknown:
         raise bad_bundle(folder / part.folder, "classes that are sets of the card", unknown[0])
@@ -112,15 +108,12 @@ def _check_agreement(folder: Path, card: BundleCard, part: Part, attributor: Att
 
 
 def checked_answer(attributor: Attributor, samples: Samples) -> Prediction:
-    """The answer of a bundle's attributor; raises BundleError unless it is finite and shaped like the held-out ones."""
-    with trusting_nothing(f"the bundle's {attributor.kind}"):
+    """Ask a bundle's attributor; raises BundleError unless its answer is finite and shaped like the held-out ones."""
+    where = f"the bundle's {attributor.kind}"
+    with trusting_nothing(where):
         answer, held = attributor.answer(samples), attributor.held_out_
         shapes = [tuple(tensor.shape[1:]) for tensor in answer]
         expected = [tuple(tensor.shape[1:]) for tensor in (held.log_proba, held.features)]
         if shapes != expected or not all(torch.isfinite(tensor).all() for tensor in answer):
-            raise bad_bundle(
-                f"the bundle's {attributor.kind}",
-                f"finite answers of shapes {expected}",
-                f"others, or of shapes {shapes}",
-            )
+            raise bad_bundle(where, f"finite answers of shapes {expected}", f"others, or of shapes {shapes}")
         return answer

@@ -26,8 +26,6 @@ from redhanded.studies import Result, SetEntry, Study, told_apart
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
 
-Answers = Mapping[str, Prediction]
-
 
 def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> BundleCard:
     """Write a bundle of a run's best attributors into a new folder, one for each pixel protocol and knowledge.
@@ -50,13 +48,33 @@ def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> Bundl
 def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
     card = read_record(RunCard, folder.card)
     study = Study.model_validate(card.study)
-    best, sets = _best_results(folder, without_victims), _entries(study)
+    refs = [SetRef(NO_VICTIM, attack) for attack in study.controls]
+    refs += [SetRef(victim, attack) for victim in study.victims for attack in study.attacks]
+    sets = {
+        ref.name: SetEntry(
+            victim=ref.victim,
+            family=ref.attack.family,
+            norm=ref.attack.norm,
+            setting=ref.attack.setting,
+            label=ref.attack.label,
+            toolchain=ref.attack.toolchain,
+            control=ATTACKS[ref.attack.family].control,
+        )
+        for ref in refs
+    }
     victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.victims]
-    parts = [_pack_part(folder, result, out, sets) for result in best]
+    parts = [_pack_part(folder, result, out, sets) for result in _best_results(folder, without_victims)]
     for victim in [] if without_victims else victims:
         shutil.copytree(folder.find_victim(victim), out / "victims" / victim.name)
     examples = _pack_examples(folder, study, victims, out / EXAMPLES_FILE)
     paths = [path for path in sorted(out.rglob("*")) if path.is_file()]
+    families = ", ".join(dict.fromkeys(attack.family for attack in study.attacks))
+    limits = [
+        f"knows {families}, in the settings of the study alone; other attacks are to be noticed as unknown, not named",
+        f"victims are networks trained on {study.source}; an image of another kind or size is refused or means nothing",
+        "calibrated on images that fool their victim, without compression or resizing in between",
+        "names techniques and tools, never people",
+    ]
     bundle = BundleCard(
         format=FORMAT,
         version=__version__,
@@ -70,7 +88,7 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
         victims_inside=not without_victims,
         examples=examples,
         files={path.relative_to(out).as_posix(): file_digest(path) for path in paths},
-        limits=_limits(study),
+        limits=limits,
     )
     write_record(bundle, out / CARD_FILE)
     return bundle
@@ -78,40 +96,17 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
 
 def _best_results(folder: RunFolder, without_victims: bool) -> list[Result]:
     """For each pixel protocol and knowledge the whole attributor and seed that names families best."""
-    asked = [
-        result
-        for result in read_run_records(folder.root).results
-        if result.question == _RANKED_BY and result.status == "measured" and ATTRIBUTORS[result.attributor].whole
-    ]
     best: dict[tuple[str, str], Result] = {}
-    for result in asked:
-        if without_victims and result.knowledge == "candidates":
-            continue
-        place = (result.pixels, result.knowledge)
-        if place not in best or (result.accuracy or 0) > (best[place].accuracy or 0):
-            best[place] = result
+    for result in read_run_records(folder.root).results:
+        ranked = result.question == _RANKED_BY and result.status == "measured" and ATTRIBUTORS[result.attributor].whole
+        if ranked and not (without_victims and result.knowledge == "candidates"):
+            place = (result.pixels, result.knowledge)
+            best[place] = max(best.get(place, result), result, key=lambda result: result.accuracy or 0)
     if not any(knowledge == "blind" for _, knowledge in best):
-        names = ", ".join(name for name, kind in ATTRIBUTORS.items() if kind.whole)
+        names = ", ".join(name for name, row in ATTRIBUTORS.items() if row.whole)
         remedy = f"run it with --only dimension --attributors and some of {names}"
         raise RunError(f"expected {_RANKED_BY} answered blind in {folder.root}, found it not; {remedy}")
     return list(best.values())
-
-
-def _entries(study: Study) -> dict[str, SetEntry]:
-    refs = [SetRef(NO_VICTIM, attack) for attack in study.controls]
-    refs += [SetRef(victim, attack) for victim in study.victims for attack in study.attacks]
-    return {
-        ref.name: SetEntry(
-            victim=ref.victim,
-            family=ref.attack.family,
-            norm=ref.attack.norm,
-            setting=ref.attack.setting,
-            label=ref.attack.label,
-            toolchain=ref.attack.toolchain,
-            control=ATTACKS[ref.attack.family].control,
-        )
-        for ref in refs
-    }
 
 
 def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, SetEntry]) -> Part:
@@ -138,7 +133,7 @@ def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, 
     )
 
 
-def _measure(marginal: Marginal, answers: Answers) -> Measured | None:
+def _measure(marginal: Marginal, answers: Mapping[str, Prediction]) -> Measured | None:
     """Measure on test images, as many of each class as the smallest has, over all its sets; None where one has none."""
     rng = np.random.default_rng(seed_for("bundle", list(marginal.classes_)))
     columns = [
@@ -159,29 +154,19 @@ def _measure(marginal: Marginal, answers: Answers) -> Measured | None:
     )
 
 
-def _pack_examples(folder: RunFolder, study: Study, victims: list[VictimCard], path: Path) -> list[Example]:
+def _pack_examples(folder: RunFolder, study: Study, victims: list[VictimCard], out: Path) -> list[Example]:
     """The first test images of each attack's sets that fool their victim after rounding, uint8."""
     images: list[Tensor] = []
     examples: list[Example] = []
     for victim in victims:
         for attack in study.attacks:
             ref = SetRef(victim.name, attack)
-            made = folder.find_set(ref, "test", victim.weights_digest)
-            if made is not None:
-                rows = np.flatnonzero(read_column(made, f"success_{AS_FILE}"))[:EXAMPLES_A_SET]
-                images.append(torch.from_numpy(read_column(made, "images", rows)))
-                examples += [Example(name=ref.name, index=int(place)) for place in read_column(made, "index", rows)]
+            path = folder.find_set(ref, "test", victim.weights_digest)
+            if path is not None:
+                rows = np.flatnonzero(read_column(path, f"success_{AS_FILE}"))[:EXAMPLES_A_SET]
+                images.append(torch.from_numpy(read_column(path, "images", rows)))
+                examples += [Example(name=ref.name, index=int(place)) for place in read_column(path, "index", rows)]
     if not examples:
         raise RunError(f"expected adversarial images in {folder.root / 'sets'}, found none; run the study again")
-    save_file({"images": torch.cat(images).mul(255).round().to(torch.uint8)}, path)
+    save_file({"images": torch.cat(images).mul(255).round().to(torch.uint8)}, out)
     return examples
-
-
-def _limits(study: Study) -> list[str]:
-    families = ", ".join(dict.fromkeys(attack.family for attack in study.attacks))
-    return [
-        f"knows {families}, in the settings of the study alone; other attacks are to be noticed as unknown, not named",
-        f"victims are networks trained on {study.source}; an image of another kind or size is refused or means nothing",
-        "calibrated on images that fool their victim, without compression or resizing in between",
-        "names techniques and tools, never people",
-    ]

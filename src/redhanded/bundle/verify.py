@@ -6,7 +6,7 @@ Every check raises BundleError, in one line, at the first thing that no sound bu
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from redhanded.attributors import ATTRIBUTORS, HELD_OUT, AttributorCard, make_attributor
 from redhanded.bundle.card import BundleCard, Part
@@ -36,8 +37,6 @@ _LONGEST_INTEGER = 20  # characters of one in 64 bits
 _LONGEST = 200  # characters of what was found; a hostile file may have anything in it
 _REMEDY = "get the bundle again from whoever packed it"
 
-Shapes = dict[str, tuple[int, ...]]
-
 
 class BundleError(RedhandedError):
     """A bundle that is missing, damaged, of another format, or holds what no bundle holds."""
@@ -45,11 +44,7 @@ class BundleError(RedhandedError):
 
 def bad_bundle(where: object, expected: str, found: str, remedy: str = _REMEDY) -> BundleError:
     """A BundleError of one printable line: the place, what was expected, what was found, what to do."""
-    return _one_line(f"{where}: expected {expected}, found {found[:_LONGEST]}", remedy)
-
-
-def _one_line(text: str, remedy: str) -> BundleError:
-    return BundleError(one_line(f"{text}; {remedy}"))
+    return BundleError(one_line(f"{where}: expected {expected}, found {found[:_LONGEST]}; {remedy}"))
 
 
 @contextmanager
@@ -60,7 +55,7 @@ def trusting_nothing(where: object) -> Iterator[None]:
     except BundleError:
         raise
     except RedhandedError as error:
-        raise _one_line(str(error)[: 3 * _LONGEST], _REMEDY) from error
+        raise BundleError(one_line(f"{str(error)[: 3 * _LONGEST]}; {_REMEDY}")) from error
     except Exception as error:
         reason = str(error).partition("\n")[0] or "nothing that can be said"
         raise bad_bundle(where, "a sound bundle", f"{type(error).__name__}: {reason}") from error
@@ -70,8 +65,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, strictly: no name twice, no infinity, no NaN."""
     plain = path.is_file() and not path.is_symlink()
     if not plain or path.stat().st_size > MOST_JSON:
-        found = "a larger one" if plain else "no plain file"
-        raise bad_bundle(path, f"a JSON file of at most {MOST_JSON:,} bytes", found)
+        expected = f"a JSON file of at most {MOST_JSON:,} bytes"
+        raise bad_bundle(path, expected, "a larger one" if plain else "no plain file")
     try:
         content = json.loads(
             path.read_text("utf-8"),
@@ -155,6 +150,7 @@ def check_attributor(folder: Path, part: Part) -> None:
         known = ", ".join(name for name, row in ATTRIBUTORS.items() if row.whole)
         raise bad_bundle(folder, f"an attributor of {known}", part.attributor)
     inner = {folder / name: name for name in kind.parts} or {folder: part.attributor}
+    features = []
     for place, name in inner.items():
         card = read_record(AttributorCard, place / "card.json")
         if card.kind != name:
@@ -167,9 +163,8 @@ def check_attributor(folder: Path, part: Part) -> None:
         with torch.device("meta"):  # shapes without memory
             network: nn.Module = attributor.build([0.0] * card.channels, [1.0] * card.channels)
         _check_weights(network, place / WEIGHTS)
-        _check_held_out(place / HELD_OUT, len(card.classes))
-    # The features of one that joins several are those of its first.
-    _check_gaussians(folder / GAUSSIANS, _shapes(next(iter(inner)) / HELD_OUT)["features"][1])
+        features.append(_check_held_out(place / HELD_OUT, len(card.classes)))
+    _check_gaussians(folder / GAUSSIANS, features[0])  # those of one that joins several are those of its first
 
 
 def check_victim(folder: Path, expected: VictimCard, shape: tuple[int, int, int]) -> None:
@@ -185,48 +180,44 @@ def check_victim(folder: Path, expected: VictimCard, shape: tuple[int, int, int]
 
 
 def _check_weights(network: nn.Module, path: Path) -> None:
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = _shapes(path)
-    if wanted != found:
-        name = min(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-        raise bad_bundle(f"{path}, {name}", _said(wanted, name), _said(found, name))
+    wanted, present = _shapes(network.state_dict()), _shapes(load_file(path))
+    if wanted != present:
+        name = min(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
+        both = (shapes.get(name) for shapes in (wanted, present))
+        expected, found = ("no such tensor" if shape is None else f"the shape {shape}" for shape in both)
+        raise bad_bundle(f"{path}, {name}", expected, found)
 
 
-def _check_held_out(path: Path, classes: int) -> None:
-    """Check answers to at least two images, with labels that are classes; there may be any number of features."""
-    found = _shapes(path)
-    count, features = found.get("features", (0, 0))
-    wanted: Shapes = {"log_proba": (count, classes), "labels": (count,), "index": (count,)}
-    if found != wanted | {"features": (count, features)} or count < 2:
-        raise bad_bundle(path, f"answers of {classes} classes to two images or more", str(found))
-    with safe_open(path, "pt") as file:
-        labels, index = file.get_tensor("labels"), file.get_tensor("index")
+def _check_held_out(path: Path, classes: int) -> int:
+    """Check answers to at least two images, with labels that are classes; returns how many features they have."""
+    answers = load_file(path)
+    shapes = _shapes(answers)
+    count, features = shapes.get("features", (0, 0))
+    wanted = {"log_proba": (count, classes), "labels": (count,), "index": (count,), "features": (count, features)}
+    if shapes != wanted or count < 2:
+        raise bad_bundle(path, f"answers of {classes} classes to two images or more", str(shapes))
+    labels, index = answers["labels"], answers["index"]
     if labels.dtype != torch.int64 or index.dtype != torch.int64:
         raise bad_bundle(path, "labels and index of torch.int64", f"{labels.dtype} and {index.dtype}")
     if labels.min() < 0 or labels.max() >= classes:
         raise bad_bundle(path, f"labels from 0 to {classes - 1}", f"{int(labels.min())} to {int(labels.max())}")
+    return features
 
 
 def _check_gaussians(path: Path, features: int) -> None:
     """Check the centres of one class or more in the space of the features, and their shared precision."""
     if not path.is_file():
         raise bad_bundle(path, "normal distributions of the features", "no such file")
-    found = _shapes(path)
-    count = found.get("centres", (0,))[0]
-    wanted: Shapes = {"centres": (count, features), "columns": (features, features)}
-    if found != wanted or not 1 <= count <= MOST_CLASSES:
+    gaussians = load_file(path)
+    shapes = _shapes(gaussians)
+    count = shapes.get("centres", (0,))[0]
+    if shapes != {"centres": (count, features), "columns": (features, features)} or not 1 <= count <= MOST_CLASSES:
         expected = f"1 to {MOST_CLASSES} centres and a precision of {features} features"
-        raise bad_bundle(path, expected, str(found))
-    with safe_open(path, "pt") as file:
-        kinds = {str(file.get_tensor(name).dtype) for name in wanted}
-    if kinds != {str(torch.float32)}:
-        raise bad_bundle(path, "numbers of torch.float32", " and ".join(sorted(kinds)))
+        raise bad_bundle(path, expected, str(shapes))
+    dtypes = {str(tensor.dtype) for tensor in gaussians.values()}
+    if dtypes != {str(torch.float32)}:
+        raise bad_bundle(path, "numbers of torch.float32", " and ".join(sorted(dtypes)))
 
 
-def _shapes(path: Path) -> Shapes:
-    with safe_open(path, "pt") as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a mapping
-
-
-def _said(shapes: Shapes, name: str) -> str:
-    return f"the shape {shapes[name]}" if name in shapes else "no such tensor"
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -1,11 +1,16 @@
 """The figures of a report with their names, captions and alternative texts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from matplotlib.figure import Figure
+
+from redhanded.attributors import Calibration
 from redhanded.data import AS_LEFT
 from redhanded.report.figures import (
+    COLOURS,
     draw_attacked,
     draw_comparison,
     draw_confusion,
@@ -24,14 +29,24 @@ from redhanded.studies import Result
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure in every form that a report needs."""
+    """A figure, and the words that a report has for it."""
 
     name: str  # of its files, without the ending
     caption: str
     alt: str
-    png: bytes
-    svg: bytes
+    figure: Figure
     result: Result | None = None  # of a confusion matrix
+    colours: int | None = COLOURS  # of the PNG's palette; None for all there are
+
+    @cached_property
+    def png(self) -> bytes:
+        """The PNG file."""
+        return to_png(self.figure, colours=self.colours)
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The SVG file."""
+        return to_svg(self.figure)
 
     @property
     def inline(self) -> str:
@@ -40,33 +55,30 @@ class Drawing:
 
 
 def slug(*words: str) -> str:
-    """Words as one safe name for files and anchors."""
+    """Join words to one safe name for files and anchors."""
     return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
 
 
 def protocol_words(protocol: Protocol) -> str:
-    """What a table or figure must name: source, pixels, attributor, knowledge."""
+    """Say what a table or figure must name: source, pixels, attributor, knowledge."""
     bound = " (upper bound, not a result)" if protocol.knowledge == "oracle" else ""
     pixels, source, attributor, knowledge = protocol
     return f"{source}, {pixels} pixels, attributor {attributor}, {knowledge}{bound}"
 
 
 def comparison(section: Section) -> Drawing:
-    """All cells of one protocol beside the paper's numbers."""
-    figure = draw_comparison(section)
+    """Show all cells of one protocol beside the paper's numbers."""
     return Drawing(
         name=slug("comparison", *section.protocol),
         caption=f"Ours beside the paper, a dot each training: {protocol_words(section.protocol)}.",
         alt=f"Dot figure of {len(section.cells)} accuracies, each with its interval, chance and, where "
         "there is one, the paper's number. The same numbers stand in the tables that follow.",
-        png=to_png(figure),
-        svg=to_svg(figure),
+        figure=draw_comparison(section),
     )
 
 
 def figure2(attacked: Gallery) -> Drawing:
-    """An image under each attack."""
-    figure = draw_attacked(attacked)
+    """Show an image under each attack."""
     names = listed(list(attacked.images))
     return Drawing(
         name="figure2",
@@ -74,8 +86,8 @@ def figure2(attacked: Gallery) -> Drawing:
         f"setting chosen for {AS_LEFT}; it fooled the victim each time. Below it the perturbation, scaled to its own "
         "largest value, which is given in grey levels of 255.",
         alt=f"One image, unchanged and under {names}; below each its perturbation around grey.",
-        png=to_png(figure, colours=None),  # images, not a drawing
-        svg=to_svg(figure),
+        figure=draw_attacked(attacked),
+        colours=None,  # images, not a drawing
     )
 
 
@@ -87,47 +99,49 @@ def pictures(table: Table) -> list[Drawing]:
         drawings += [_confusion(table, cell) for cell in firsts]
     if item.projection:
         drawings += [_projection(table, cell.result) for cell in firsts if cell.result.projection]
-    if item.reliability and any(cell.result.calibration for cell in firsts):
-        drawings.append(_reliability(table, [cell.result for cell in firsts]))
+    measured = {cell.result.row: cell.result.calibration for cell in firsts if cell.result.calibration}
+    if item.reliability and measured:
+        drawings.append(_reliability(table, measured))
     return drawings
 
 
 def _confusion(table: Table, cell: Cell) -> Drawing:
-    result = cell.result
-    figure = draw_confusion(result.classes, result.confusion)
+    result, names, shares = cell.result, cell.result.classes, row_shares(cell.result.confusion)
     several = len(table.cells) > 1
     which = f" {result.row}, {result.column}, seed {result.seed}:" if several else ""
+    right = ", ".join(f"{name} {percent(shares[i][i])} %" for i, name in enumerate(names))
+    alt = f"Confusion matrix of {len(names)} classes. Named rightly: {right}."
+    errors = [(shares[i][j], i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
+    share, true, predicted = max(errors, default=(0.0, 0, 0))
+    if share:
+        alt += f" The commonest error: {names[true]} taken for {names[predicted]}, {percent(share)} % of it."
     return Drawing(
         name=slug(table.key, *table.protocol, *((result.question, str(result.seed)) if several else ())),
         caption=f"{table.item.title}:{which} share of each true class (row) given to each class (column), in "
         f"per cent; no number below 10 %. {protocol_words(table.protocol)}; {result.n_test} images a class."
         + (f" Weak victims: {listed(cell.weak)}." if cell.weak else ""),
-        alt=_confusion_alt(result),
-        png=to_png(figure),
-        svg=to_svg(figure),
+        alt=alt,
+        figure=draw_confusion(names, result.confusion),
         result=result,
     )
 
 
 def _projection(table: Table, result: Result) -> Drawing:
-    """The features behind a result as points of a plane."""
+    """Show the features behind a result as points of a plane."""
     families = [result.sets[name][0].partition("/")[2].partition("-")[0] for name in result.classes]
-    figure, points = draw_projection(families, result.projection), len(result.projection) // len(result.classes)
+    names, points = sorted(set(families)), len(result.projection) // len(result.classes)
     return Drawing(
         name=slug(table.key, *table.protocol, result.question, str(result.seed)),
         caption=f"{table.item.title}: t-SNE of the features of {points} test images a class, {result.row}, "
         f"{result.column}; {len(result.classes)} settings, those of one algorithm in shades of one colour. "
         f"{protocol_words(table.protocol)}. Distances between clusters mean nothing.",
-        alt=f"Points of a plane in {len(set(families))} colours, one an algorithm: {listed(sorted(set(families)))}.",
-        png=to_png(figure),
-        svg=to_svg(figure),
+        alt=f"Points of a plane in {len(names)} colours, one an algorithm: {listed(names)}.",
+        figure=draw_projection(families, result.projection),
     )
 
 
-def _reliability(table: Table, results: Sequence[Result]) -> Drawing:
-    """Accuracy over confidence, a panel for each question."""
-    measured = {result.row: result.calibration for result in results if result.calibration}
-    figure = draw_reliability({row: calibration.reliability for row, calibration in measured.items()})
+def _reliability(table: Table, measured: Mapping[str, Calibration]) -> Drawing:
+    """Show accuracy over confidence, a panel for each question."""
     errors = [f"{row} {percent(calibration.ece)}" for row, calibration in measured.items()]
     return Drawing(
         name=slug("reliability", table.key, *table.protocol),
@@ -135,18 +149,5 @@ def _reliability(table: Table, results: Sequence[Result]) -> Drawing:
         "images) the share that is right; a dot's area is the share of the answers. On the line a probability is "
         f"worth its name. {protocol_words(table.protocol)}.",
         alt=f"Accuracy over confidence. Expected calibration error in per cent: {listed(errors)}.",
-        png=to_png(figure),
-        svg=to_svg(figure),
+        figure=draw_reliability({row: calibration.reliability for row, calibration in measured.items()}),
     )
-
-
-def _confusion_alt(result: Result) -> str:
-    shares = row_shares(result.confusion)
-    right = ", ".join(f"{name} {percent(shares[i][i])} %" for i, name in enumerate(result.classes))
-    text = f"Confusion matrix of {len(result.classes)} classes. Named rightly: {right}."
-    errors = [(shares[i][j], i, j) for i in range(len(shares)) for j in range(len(shares)) if i != j]
-    share, true, predicted = max(errors, default=(0.0, 0, 0))
-    if share:
-        names = result.classes
-        text += f" The commonest error: {names[true]} taken for {names[predicted]}, {percent(share)} % of it."
-    return text

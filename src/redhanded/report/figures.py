@@ -1,12 +1,14 @@
 """Drawings: a confusion matrix, and our numbers beside the paper's. The same records give the same bytes."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import cycle, islice
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -25,6 +27,7 @@ DOTS = 120  # an inch of a PNG: lettering of 13 pixels
 COLOURS = 128  # of a PNG's palette: no eye sees the difference, and the file is a third as large
 TRAININGS_APART = 0.22  # of a line
 _CLEAN = "clean"
+_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "borderaxespad": 0.2}
 _MARKS = ((OURS, "o"), (PAPER, "s"), (INK, "^"))  # of families
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -43,139 +46,13 @@ STYLE: dict[Any, Any] = {
 
 
 def row_shares(confusion: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Each row divided by its sum; a row without images stays zero."""
+    """Divide each row by its sum; a row without images stays zero."""
     return [[count / max(sum(row), 1) for count in row] for row in confusion]
 
 
 def cell_texts(confusion: Sequence[Sequence[int]]) -> list[list[str]]:
     """Per cent of the row as whole numbers; empty below 10 %."""
     return [[f"{100 * share:.0f}" if share >= BLANK_BELOW else "" for share in row] for row in row_shares(confusion)]
-
-
-def draw_confusion(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> Figure:
-    """Rows: true class; columns: predicted class; shade and number: share of the row."""
-    with _style():
-        k = len(classes)
-        side = 2.6 + 0.36 * k
-        figure = Figure(figsize=(side, side), layout="constrained", facecolor=SURFACE)
-        axes = figure.add_subplot(facecolor=SURFACE)
-        for i, (shares, texts) in enumerate(zip(row_shares(confusion), cell_texts(confusion), strict=True)):
-            for j, (share, text) in enumerate(zip(shares, texts, strict=True)):
-                corner = (j - 0.47, i - 0.47)
-                axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=(LINE, 0.35), linewidth=0))
-                if share:
-                    axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=(HEAT, share), linewidth=0))
-                if text:
-                    color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
-                    axes.text(j, i, text, ha="center", va="center", color=color)
-        axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
-        axes.set_xticks(range(k), classes, rotation=90)
-        axes.set_yticks(range(k), classes)
-        axes.tick_params(length=0)
-        return figure
-
-
-def draw_comparison(section: Section) -> Figure:
-    """One line a place: ours with its interval, a dot each training, the chance mark, the paper's mark."""
-    with _style():
-        lines = sum(1 + len(table.places) for table in section.tables)
-        height = 0.2 * lines + 1.0
-        figure = Figure(figsize=(7.4, height), layout="constrained", facecolor=SURFACE)
-        axes = figure.add_subplot(facecolor=SURFACE)
-        labels: list[tuple[float, str, bool]] = []
-        y = 0
-        for table in section.tables:
-            labels.append((y, table.item.title, True))
-            for cells in table.places:
-                y += 1
-                first = cells[0]
-                weak = " (weak)" if first.weak else ""
-                labels.append((y, f"{first.result.row}, {first.result.column}{weak}", False))
-                _dots(axes, y, cells)
-            y += 1
-        _finish_comparison(axes, labels, y)
-        return figure
-
-
-def draw_projection(families: Sequence[str], points: Sequence[tuple[float, float]]) -> Figure:
-    """Points class by class, equally many each; classes of one family in shades of its colour."""
-    with _style():
-        figure = Figure(figsize=(5.2, 5.2), layout="constrained", facecolor=SURFACE)
-        axes = figure.add_subplot(facecolor=SURFACE)
-        count, names = len(points) // len(families), sorted(set(families))
-        for place, family in enumerate(families):
-            own = points[place * count : (place + 1) * count]
-            shades = families.count(family)
-            shade = 1.0 - 0.75 * families[:place].count(family) / max(shades - 1, 1)
-            color, marker = _MARKS[names.index(family) % len(_MARKS)]
-            axes.scatter(
-                [x for x, _ in own], [y for _, y in own], s=9, marker=marker, color=color, alpha=shade, linewidths=0
-            )
-        for (color, marker), family in zip(_MARKS, names, strict=False):
-            axes.plot([], [], marker, color=color, markersize=5, label=family)
-        axes.set(aspect="equal", xticks=[], yticks=[])
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, borderaxespad=0.2)
-        return figure
-
-
-def draw_reliability(panels: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
-    """For each panel the accuracy of answers of nearly one confidence, over it; a dot's area is their share."""
-    with _style():
-        figure = Figure(figsize=(1.9 * len(panels) + 0.4, 2.4), layout="constrained", facecolor=SURFACE)
-        row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-        for axes, (name, bins) in zip(row, panels.items(), strict=True):
-            total = sum(one.n for one in bins)
-            axes.plot([0, 1], [0, 1], color=LINE, linewidth=1, zorder=0)
-            confidences, accuracies = [one.confidence for one in bins], [one.accuracy for one in bins]
-            axes.plot(confidences, accuracies, color=OURS, linewidth=1, zorder=1)
-            axes.scatter(confidences, accuracies, s=[6 + 90 * one.n / total for one in bins], color=OURS, zorder=2)
-            axes.set(title=name, xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), aspect="equal", facecolor=SURFACE)
-            axes.set_xticks([0, 0.5, 1], ["0", "50", "100"])
-            axes.set_yticks([0, 0.5, 1], ["0", "50", "100"])
-            axes.set_xlabel("confidence, %")
-        row[0].set_ylabel("accuracy, %")
-        return figure
-
-
-def draw_attacked(attacked: Gallery) -> Figure:
-    """The image under each attack; below it what was added, around grey and as large as it can be shown."""
-    with _style():
-        columns = {_CLEAN: attacked.clean, **attacked.images}
-        figure = Figure(figsize=(1.75 * len(columns), 3.9), layout="constrained", facecolor=SURFACE)
-        axes = figure.subplots(2, len(columns), squeeze=False)
-        for upper, (name, image) in zip(axes[0], columns.items(), strict=True):
-            upper.set_title(re.sub("-(?=[a-z])", "\n", name), fontsize=8)  # a part of the label a line
-            _show(upper, image)
-        axes[1, 0].set_axis_off()
-        for lower, added in zip(axes[1, 1:], attacked.perturbations().values(), strict=True):
-            largest = max(added.abs().max().item(), 1e-9)
-            _show(lower, 0.5 + added * (0.5 / largest))
-            lower.set_title(f"within {short(255 * largest)} levels", fontsize=7, color=MUTED)
-        return figure
-
-
-def to_png(figure: Figure, *, colours: int | None = COLOURS) -> bytes:
-    """A PNG of DOTS an inch, without a version or a date in it; colours: of its palette, None for all there are."""
-    drawn = BytesIO(_bytes(figure, "png", {"Software": None}))
-    if colours is None:
-        return drawn.getvalue()
-    stream = BytesIO()
-    with Image.open(drawn) as image:
-        opaque = image.convert("RGB")
-    opaque.quantize(colours, kmeans=3, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
-    return stream.getvalue()
-
-
-def to_svg(figure: Figure) -> bytes:
-    """Text stays text; without a version or a date in it."""
-    return _bytes(figure, "svg", {"Date": None, "Creator": None})
-
-
-def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    stream = BytesIO()
-    with _style():
-        figure.savefig(stream, format=kind, dpi=DOTS, metadata=metadata)
-    return stream.getvalue()
 
 
 @contextmanager
@@ -186,13 +63,59 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _show(axes: Axes, image: Tensor) -> None:
-    """image: (c, h, w) in [0, 1], of one channel or three."""
-    pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
-    axes.imshow(
-        pixels if pixels.shape[2] == 3 else pixels[:, :, 0], cmap="gray", interpolation="nearest", vmin=0, vmax=1
-    )
-    axes.set_axis_off()
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=SURFACE)
+    return figure, figure.add_subplot(facecolor=SURFACE)
+
+
+@_style()
+def draw_confusion(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> Figure:
+    """Draw a confusion matrix. Rows: true class; columns: predicted class; shade and number: share of the row."""
+    k = len(classes)
+    figure, axes = _figure(2.6 + 0.36 * k, 2.6 + 0.36 * k)
+    for i, (shares, texts) in enumerate(zip(row_shares(confusion), cell_texts(confusion), strict=True)):
+        for j, (share, text) in enumerate(zip(shares, texts, strict=True)):
+            corner = (j - 0.47, i - 0.47)
+            axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=(LINE, 0.35), linewidth=0))
+            if share:
+                axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=(HEAT, share), linewidth=0))
+            if text:
+                color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
+                axes.text(j, i, text, ha="center", va="center", color=color)
+    axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(k), classes, rotation=90)
+    axes.set_yticks(range(k), classes)
+    axes.tick_params(length=0)
+    return figure
+
+
+@_style()
+def draw_comparison(section: Section) -> Figure:
+    """Draw one line a place: ours with its interval, a dot each training, the chance mark, the paper's mark."""
+    figure, axes = _figure(7.4, 0.2 * sum(1 + len(table.places) for table in section.tables) + 1.0)
+    labels: list[str] = []
+    headings: list[bool] = []
+    for table in section.tables:
+        labels.append(table.item.title)
+        headings.append(True)
+        for cells in table.places:
+            _dots(axes, len(labels), cells)
+            weak = " (weak)" if cells[0].weak else ""
+            labels.append(f"{cells[0].result.row}, {cells[0].result.column}{weak}")
+            headings.append(False)
+    axes.set_yticks(range(len(labels)), labels)
+    for tick, heading in zip(axes.get_yticklabels(), headings, strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+    axes.set(xlim=(-0.01, 1.02), ylim=(len(labels) - 0.3, -0.7))
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+    axes.set_xlabel("accuracy, %")
+    axes.tick_params(length=0)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    axes.plot([], [], "o", color=OURS, markersize=5, label="ours, 95 % interval")
+    axes.plot([], [], "D", color=PAPER, markerfacecolor=SURFACE, markersize=5, label="the paper's")
+    axes.plot([], [], "|", color=MUTED, markersize=5, label="chance")
+    axes.legend(**_ABOVE, frameon=False)
+    return figure
 
 
 def _dots(axes: Axes, y: int, cells: Sequence[Cell]) -> None:
@@ -213,22 +136,84 @@ def _dots(axes: Axes, y: int, cells: Sequence[Cell]) -> None:
         axes.text(chance + 0.015, y, others, color=MUTED, va="center", fontsize=7, style="italic")
 
 
-def _finish_comparison(axes: Axes, labels: Iterable[tuple[float, str, bool]], bottom: float) -> None:
-    places = list(labels)
-    axes.set_yticks([y for y, _, _ in places], [text for _, text, _ in places])
-    for tick, (_, _, heading) in zip(axes.get_yticklabels(), places, strict=True):
-        tick.set_fontweight("bold" if heading else "normal")
-    axes.set(xlim=(-0.01, 1.02), ylim=(bottom - 0.3, -0.7))
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
-    axes.set_xlabel("accuracy, %")
-    axes.tick_params(length=0)
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
-    marks = [
-        ("o", OURS, OURS, "ours, 95 % interval"),
-        ("D", PAPER, SURFACE, "the paper's"),
-        ("|", MUTED, MUTED, "chance"),
-    ]
-    for marker, color, face, label in marks:
-        axes.plot([], [], marker, color=color, markerfacecolor=face, markersize=5, label=label)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, borderaxespad=0.2)
+@_style()
+def draw_projection(families: Sequence[str], points: Sequence[tuple[float, float]]) -> Figure:
+    """Draw points class by class, equally many each; classes of one family in shades of its colour."""
+    figure, axes = _figure(5.2, 5.2)
+    marks = dict(zip(sorted(set(families)), cycle(_MARKS)))
+    for place, (family, own) in enumerate(zip(families, np.split(np.array(points), len(families)), strict=True)):
+        shade = 1.0 - 0.75 * families[:place].count(family) / max(families.count(family) - 1, 1)
+        color, marker = marks[family]
+        axes.scatter(own[:, 0], own[:, 1], s=9, marker=marker, color=color, alpha=shade, linewidths=0)
+    for family, (color, marker) in islice(marks.items(), len(_MARKS)):
+        axes.plot([], [], marker, color=color, markersize=5, label=family)
+    axes.set(aspect="equal", xticks=[], yticks=[])
+    axes.legend(**_ABOVE, frameon=False)
+    return figure
+
+
+@_style()
+def draw_reliability(panels: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
+    """Draw for each panel the accuracy of answers of nearly one confidence, over it; a dot's area is their share."""
+    figure = Figure(figsize=(1.9 * len(panels) + 0.4, 2.4), layout="constrained", facecolor=SURFACE)
+    row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (name, bins) in zip(row, panels.items(), strict=True):
+        total = sum(one.n for one in bins)
+        axes.plot([0, 1], [0, 1], color=LINE, linewidth=1, zorder=0)
+        confidences, accuracies = [one.confidence for one in bins], [one.accuracy for one in bins]
+        axes.plot(confidences, accuracies, color=OURS, linewidth=1, zorder=1)
+        axes.scatter(confidences, accuracies, s=[6 + 90 * one.n / total for one in bins], color=OURS, zorder=2)
+        axes.set(title=name, xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), aspect="equal", facecolor=SURFACE)
+        axes.set_xticks([0, 0.5, 1], ["0", "50", "100"])
+        axes.set_yticks([0, 0.5, 1], ["0", "50", "100"])
+        axes.set_xlabel("confidence, %")
+    row[0].set_ylabel("accuracy, %")
+    return figure
+
+
+@_style()
+def draw_attacked(attacked: Gallery) -> Figure:
+    """Draw the image under each attack; below it what was added, around grey and as large as it can be shown."""
+    columns = {_CLEAN: attacked.clean, **attacked.images}
+    figure = Figure(figsize=(1.75 * len(columns), 3.9), layout="constrained", facecolor=SURFACE)
+    axes = figure.subplots(2, len(columns), squeeze=False)
+    for upper, (name, image) in zip(axes[0], columns.items(), strict=True):
+        upper.set_title(re.sub("-(?=[a-z])", "\n", name), fontsize=8)  # a part of the label a line
+        _show(upper, image)
+    axes[1, 0].set_axis_off()
+    for lower, added in zip(axes[1, 1:], attacked.perturbations().values(), strict=True):
+        largest = max(added.abs().max().item(), 1e-9)
+        _show(lower, 0.5 + added * (0.5 / largest))
+        lower.set_title(f"within {short(255 * largest)} levels", fontsize=7, color=MUTED)
+    return figure
+
+
+def _show(axes: Axes, image: Tensor) -> None:
+    """image: (c, h, w) in [0, 1], of one channel or three."""
+    pixels = image.clamp(0, 1).permute(1, 2, 0).squeeze(2).numpy()
+    axes.imshow(pixels, cmap="gray", interpolation="nearest", vmin=0, vmax=1)
+    axes.set_axis_off()
+
+
+def to_png(figure: Figure, *, colours: int | None = COLOURS) -> bytes:
+    """Render a PNG of DOTS an inch, without a version or a date in it; colours: of its palette, None for all."""
+    drawn = _render(figure, "png", {"Software": None})
+    if colours is None:
+        return drawn.getvalue()
+    stream = BytesIO()
+    with Image.open(drawn) as image:
+        opaque = image.convert("RGB")
+    opaque.quantize(colours, kmeans=3, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Render an SVG whose text stays text, without a version or a date in it."""
+    return _render(figure, "svg", {"Date": None, "Creator": None}).getvalue()
+
+
+@_style()
+def _render(figure: Figure, file_format: str, metadata: dict[str, None]) -> BytesIO:
+    stream = BytesIO()
+    figure.savefig(stream, format=file_format, dpi=DOTS, metadata=metadata)
+    return stream

@@ -57,27 +57,8 @@ class Printed(NamedTuple):
 def printed_numbers(source: str) -> dict[str, Printed]:
     """The paper's numbers for a source, by question id; empty for a source that the paper does not have."""
     family = SOURCES.get(source)
-    return {} if family is None else _numbers(family)
-
-
-def rank(name: str, order: Iterable[str]) -> tuple[int, str]:
-    """A sort key: the place of a name in an order; names that it lacks come last, by the alphabet."""
-    names = list(order)
-    return (names.index(name) if name in names else len(names), name)
-
-
-def victim_rank(name: str) -> tuple[int, str]:
-    """The place of a victim in a table: the paper's order, then the alphabet."""
-    return rank(name, _paper()["grid"]["victims"])
-
-
-@cache
-def _paper() -> dict[str, Any]:
-    text = files("redhanded.report").joinpath("paper_results.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
-
-
-def _numbers(family: str) -> dict[str, Printed]:
+    if family is None:
+        return {}
     paper, tables = _paper(), TABLES[family]
     algorithm = {
         f"{ALGORITHM_IDS[key]}/{victim}": Printed(**cell)
@@ -97,3 +78,20 @@ def _numbers(family: str) -> dict[str, Printed]:
         for victim, cell in row.items()
     }
     return algorithm | model | setting | norm
+
+
+def rank(name: str, order: Iterable[str]) -> tuple[int, str]:
+    """A sort key: the place of a name in an order; names that it lacks come last, by the alphabet."""
+    names = list(order)
+    return (names.index(name) if name in names else len(names), name)
+
+
+def victim_rank(name: str) -> tuple[int, str]:
+    """The place of a victim in a table: the paper's order, then the alphabet."""
+    return rank(name, _paper()["grid"]["victims"])
+
+
+@cache
+def _paper() -> dict[str, Any]:
+    text = files("redhanded.report").joinpath("paper_results.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))

@@ -3,9 +3,9 @@
 import gzip
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -16,39 +16,22 @@ from redhanded.errors import RunError
 from redhanded.report import paper
 from redhanded.report import text as wording
 from redhanded.report.drawings import Drawing, comparison, figure2, pictures, protocol_words, slug
-from redhanded.report.findings import caveats, tally
 from redhanded.report.palette import THEMED
 from redhanded.report.run import Records, read_run
 from redhanded.report.sheet import results_csv
 from redhanded.report.tables import Section, Table, build_sections
-from redhanded.report.text import escape_markdown
 from redhanded.sets import GALLERY_FILE
 from redhanded.studies import choose_settings
 
 
-@dataclass(frozen=True)
-class TablePart:
-    """A table with its figures."""
-
-    table: Table
-    anchor: str
-    drawings: list[Drawing]
-
-
-@dataclass(frozen=True)
-class SectionPart:
+class SectionPart(NamedTuple):
     """The tables and figures of one protocol."""
 
     section: Section
     anchor: str
     tally: str  # what its numbers say
     comparison: Drawing
-    tables: list[TablePart]
-
-    @property
-    def drawings(self) -> list[Drawing]:
-        """Every figure of the section."""
-        return [self.comparison, *(drawing for part in self.tables for drawing in part.drawings)]
+    tables: list[tuple[Table, str, list[Drawing]]]  # with their anchors and figures
 
 
 def write_report(run: Path) -> Path:
@@ -83,45 +66,28 @@ def keep_run(run: Path, out: Path) -> Path:
 def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) -> None:
     """Write pages, their figures (a page of HTML wants SVG too) and the sheet of all numbers."""
     sections = build_sections(records)
-    parts = [_section_part(section) for section in sections]
+    parts = [
+        SectionPart(
+            section,
+            anchor=slug("protocol", *section.protocol),
+            tally=tally(section),
+            comparison=comparison(section),
+            tables=[(table, slug(table.key, *table.protocol), pictures(table)) for table in section.tables],
+        )
+        for section in sections
+    ]
     first = figure2(records.attacked) if records.attacked else None
-    context = {**_context(records, parts), "figure2": first, "sheet": sheet}
-    environment = make_environment()
-    figures = report / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    for old in [*figures.glob("*.png"), *figures.glob("*.svg")]:
-        old.unlink()
-    for drawing in [*([first] if first else []), *(drawing for part in parts for drawing in part.drawings)]:
-        (figures / f"{drawing.name}.png").write_bytes(drawing.png)
-        if "report.html" in pages:
-            (figures / f"{drawing.name}.svg").write_bytes(drawing.svg)
-    for name in pages:
-        text = environment.get_template(f"{name}.j2").render(context)
-        (report / name).write_text(text, encoding="utf-8", newline="\n")
-    numbers = results_csv(sections).encode()
-    (report / sheet).write_bytes(gzip.compress(numbers, mtime=0) if sheet.endswith(".gz") else numbers)
-
-
-def _section_part(section: Section) -> SectionPart:
-    words = section.protocol
-    parts = [TablePart(table, slug(table.key, *words), pictures(table)) for table in section.tables]
-    return SectionPart(section, slug("protocol", *words), tally(section), comparison(section), parts)
-
-
-def _context(records: Records, parts: list[SectionPart]) -> dict[str, Any]:
-    run = records.run
     tested = [card for card in records.sets if card.split == "test"]
-    victims = dict.fromkeys(card.victim for card in tested)
     choices = {name: choose_settings(records.sets, name) for name in records.pixels}
-    return {
-        "study": parts[0].section.cells[0].result.study,
-        "sources": wording.listed(sorted({part.section.protocol.source for part in parts})),
-        "run": run,
-        "size": wording.flatten(run.study.get("size", {})),
+    context = {
+        "study": records.results[0].study,
+        "sources": wording.listed(sorted({section.protocol.source for section in sections})),
+        "run": records.run,
+        "size": wording.flatten(records.run.study.get("size", {})),
         "caveats": caveats(records),
         "victims": records.victims,
         "weak": records.weak,
-        "sets": [(name, [card for card in tested if card.victim == name]) for name in victims],
+        "sets": [(name, list(cards)) for name, cards in groupby(tested, key=lambda card: card.victim)],
         "choices": [(name, [chosen[key] for key in sorted(chosen)]) for name, chosen in choices.items()],
         "sections": parts,
         "pixels": {name: PIXELS[name] for name in records.pixels},
@@ -129,11 +95,65 @@ def _context(records: Records, parts: list[SectionPart]) -> dict[str, Any]:
         "citation": paper.CITATION,
         "link": paper.LINK,
         "theme": list(THEMED.values()),
+        "figure2": first,
+        "sheet": sheet,
     }
+    figures = report / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for old in [*figures.glob("*.png"), *figures.glob("*.svg")]:
+        old.unlink()
+    drawings = [drawing for part in parts for _, _, below in part.tables for drawing in (part.comparison, *below)]
+    for drawing in [first, *drawings] if first else drawings:
+        (figures / f"{drawing.name}.png").write_bytes(drawing.png)
+        if "report.html" in pages:
+            (figures / f"{drawing.name}.svg").write_bytes(drawing.svg)
+    environment = make_environment()
+    for name in pages:
+        text = environment.get_template(f"{name}.j2").render(context)
+        (report / name).write_text(text, encoding="utf-8", newline="\n")
+    numbers = results_csv(sections).encode()
+    (report / sheet).write_bytes(gzip.compress(numbers, mtime=0) if sheet.endswith(".gz") else numbers)
+
+
+def tally(section: Section) -> str:
+    """Say in a sentence how many cells were measured, beat chance and exceed the paper's numbers."""
+    cells = [cell for cell in section.cells if cell.measured]
+    printed = [cell for cell in cells if cell.paper is not None]
+    unmeasured, weak = len(section.cells) - len(cells), sum(bool(cell.weak) for cell in cells)
+    significant, above = sum(cell.significant for cell in cells), sum(cell.above_paper for cell in printed)
+    parts = [f"{significant} of {len(cells)} measured cells beat chance after Holm's correction"]
+    if printed:
+        parts.append(f"{above} of the {len(printed)} beside a printed number are above the paper's")
+    if unmeasured:
+        parts.append(f"{unmeasured} gave no number (collapsed or too few images)")
+    if weak:
+        parts.append(f"{weak} rest on a weak victim")
+    return "; ".join(parts)
+
+
+def caveats(records: Records) -> list[str]:
+    """List what a reader must know before the first table; nothing for a finished run at the paper's size."""
+    sentences = []
+    if not records.run.finished:
+        sentences.append("This run has not finished: cells that are missing below were not asked yet.")
+    for source in sorted({result.source for result in records.results}):
+        printed = paper.SOURCES.get(source, source)
+        if printed != source:
+            sentences.append(f"The paper's numbers are for {printed}; the images of this run are {source}.")
+    narrow = [f"{card.name} ({card.width:g})" for card in records.victims if card.width < 1]
+    if narrow:
+        sentences.append(
+            f"Victims narrower than the full networks, by width factor: {wording.listed(narrow)}; "
+            "the paper's numbers come from other networks than these."
+        )
+    weak = wording.listed([card.name for card in records.victims if card.too_weak])
+    if weak:
+        sentences.append(f"Weak victims, which misread too many clean images for an attack to say much: {weak}.")
+    return sentences
 
 
 def make_environment() -> Environment:
-    """Templates, with the words and numbers of `wording` as filters."""
+    """Make the templates' environment, with the words and numbers of `wording` as filters."""
     environment = Environment(
         loader=PackageLoader("redhanded.report"),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),
@@ -142,16 +162,7 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (
-        wording.percent,
-        wording.listed,
-        wording.sentence,
-        wording.bounds,
-        wording.signed,
-        wording.p_text,
-        wording.minutes,
-        wording.short,
-    )
-    environment.filters |= {function.__name__: function for function in (*filters, wording.count, protocol_words)}
-    environment.filters["md"] = escape_markdown
+    names = ("percent", "listed", "sentence", "bounds", "signed", "p_text", "minutes", "short", "count")
+    environment.filters |= {name: getattr(wording, name) for name in names}
+    environment.filters |= {"protocol_words": protocol_words, "md": wording.escape_markdown}
     return environment

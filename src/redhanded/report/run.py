@@ -1,6 +1,8 @@
 """Reading a run directory whole, and refusing one that contradicts itself."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from redhanded.core import read_record
@@ -40,9 +42,10 @@ class Records:
         pairs = {(card.architecture, card.width) for card in self.victims}
         return len(pairs) > len({architecture for architecture, _ in pairs})
 
-    def set_of(self, name: str) -> SetCard | None:
-        """The card of a set that a result names as `victim/label`."""
-        return next((card for card in self.sets if f"{card.victim}/{card.label}" == name), None)
+    @cached_property
+    def set_by_name(self) -> dict[str, SetCard]:
+        """The card of each set under the name that a result has for it, `victim/label`."""
+        return {f"{card.victim}/{card.label}": card for card in self.sets}
 
 
 def read_run(run: Path, *, unfinished: bool = False) -> Records:
@@ -54,17 +57,15 @@ def read_run(run: Path, *, unfinished: bool = False) -> Records:
     victims, sets, results, unknown = read_run_records(run)
     if not results and (card.finished or not unfinished):
         raise RunError(f"expected results below {run}, found none; has this run ended?")
-    items = rows_by_item()
-    for result in results:
-        for what, name, known in (("item", result.item, items), ("pixels", result.pixels, PIXELS)):
-            if name not in known:
-                raise RunError(f"expected {what} of {result.question} to be one of {', '.join(known)}, found {name!r}")
-        _check_shape(result)
-    _check_named(results, victims, sets, run)
+    _check(results, victims, sets, run)
+
+    def set_order(card: SetCard) -> tuple[object, ...]:
+        return victim_rank(card.victim), card.family, card.norm, sorted(card.setting.items()), card.split
+
     return Records(
         run=card,
         victims=sorted(victims, key=lambda victim: victim_rank(victim.name)),
-        sets=sorted(sets, key=_set_order),
+        sets=sorted(sets, key=set_order),
         results=sorted(results, key=lambda result: (result.question, result.seed)),
         unknown=unknown,
         attacked=Gallery.load(run / GALLERY_FILE) if (run / GALLERY_FILE).exists() else None,
@@ -73,35 +74,27 @@ def read_run(run: Path, *, unfinished: bool = False) -> Records:
 
 def victims_of(result: Result) -> set[str]:
     """The victims whose images a question is asked about."""
-    return {name.partition("/")[0] for names in result.sets.values() for name in names} - {NO_VICTIM}
+    return {name.partition("/")[0] for name in chain(*result.sets.values())} - {NO_VICTIM}
 
 
-def _set_order(card: SetCard) -> tuple[object, ...]:
-    return (victim_rank(card.victim), card.family, card.norm, sorted(card.setting.items()), card.split)
-
-
-def _check_shape(result: Result) -> None:
-    if result.status != "measured":
-        return
-    absent = [name for name in ("accuracy", "interval", "p_value") if getattr(result, name) is None]
-    k = len(result.classes)
-    sides = {len(result.confusion), *map(len, result.confusion)}
-    if absent or sides != {k}:
-        found = f"no {', '.join(absent)}" if absent else f"a confusion of sides {sorted(sides)} for {k} classes"
-        where = f"{result.question} ({result.pixels}, {result.attributor})"
-        raise RunError(f"expected a measured result for {where}, found {found}; delete its record and run again")
-
-
-def _check_named(results: list[Result], victims: list[VictimCard], sets: list[SetCard], run: Path) -> None:
-    known_victims = {card.name for card in victims}
+def _check(results: list[Result], victims: list[VictimCard], sets: list[SetCard], run: Path) -> None:
+    """Raise RunError for a result whose numbers or names contradict themselves or the other records."""
+    items, known_victims = rows_by_item(), {card.name for card in victims}
     known_sets = {f"{card.victim}/{card.label}" for card in sets}
     for result in results:
-        named = {name for names in result.sets.values() for name in names}
-        lost = [("VictimCard", name) for name in sorted(victims_of(result) - known_victims)]
-        lost += [("SetCard", name) for name in sorted(named - known_sets)]
+        for what, name, known in (("item", result.item, items), ("pixels", result.pixels, PIXELS)):
+            if name not in known:
+                raise RunError(f"expected {what} of {result.question} to be one of {', '.join(known)}, found {name!r}")
+        k, sides = len(result.classes), {len(result.confusion), *map(len, result.confusion)}
+        absent = [name for name in ("accuracy", "interval", "p_value") if getattr(result, name) is None]
+        if result.status == "measured" and (absent or sides != {k}):
+            problem = f"no {', '.join(absent)}" if absent else f"a confusion of sides {sorted(sides)} for {k} classes"
+            where = f"{result.question} ({result.pixels}, {result.attributor})"
+            raise RunError(f"expected a measured result for {where}, found {problem}; delete its record and run again")
+        lost = [f"VictimCard for {name}" for name in sorted(victims_of(result) - known_victims)]
+        lost += [f"SetCard for {name}" for name in sorted({*chain(*result.sets.values())} - known_sets)]
         if lost:
-            kind, name = lost[0]
             raise RunError(
-                f"expected a {kind} for {name} among the records of {run}, found none, "
+                f"expected a {lost[0]} among the records of {run}, found none, "
                 f"but {result.question} is asked about it; run the study again"
             )

@@ -27,7 +27,7 @@ def load_results(run: Path | str) -> "pd.DataFrame":
 
 
 def results_csv(sections: Iterable[Section]) -> str:
-    """The results of all sections as CSV; numbers in full."""
+    """Write the results of all sections as CSV, numbers in full."""
     frame = _frame(sections).drop(columns=list(NOT_IN_CSV))
     for name in NESTED:
         frame[name] = [json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in frame[name]]
@@ -44,12 +44,10 @@ def _frame(sections: Iterable[Section]) -> "pd.DataFrame":
 def _row(cell: Cell) -> dict[str, Any]:
     result = cell.result
     shared = ("study", "source", "item", "question", "row", "column", "attributor", "knowledge", "pixels", "seed")
+    training = ("status", "attempts", "design")
     low, high = result.interval if cell.measured and result.interval else (None, None)
     return {
-        **{name: getattr(result, name) for name in shared},
-        "status": result.status,
-        "attempts": result.attempts,
-        "design": result.design,
+        **{name: getattr(result, name) for name in (*shared, *training)},
         "classes": len(result.classes),
         "n_train": result.n_train,
         "n_test": result.n_test,

@@ -8,14 +8,11 @@ from statistics import fmean
 from typing import Any
 
 from redhanded.attributors import ATTRIBUTORS, CHOSEN, DETECTORS
-from redhanded.data import PIXELS, Pixels
 from redhanded.errors import RunError
-from redhanded.report.leaderboard import AllAtOnce, Comparison, Place, Standing, Transfer
-from redhanded.report.paper import rank
+from redhanded.report.leaderboard import Standing, all_at_once, compare, standings, transfers
 from redhanded.report.render import make_environment
 from redhanded.report.run import Records, read_run
-from redhanded.report.tables import build_sections
-from redhanded.studies import ACTOR, ASKED_OF_ALL, SEEN, Result, rows_by_item
+from redhanded.studies import ACTOR, ASKED_OF_ALL
 
 SMALL = "quick"  # a scale whose numbers show that all works, and are not compared
 
@@ -34,20 +31,22 @@ def write_summary(folder: Path) -> Path:
     for name in left_out:
         warnings.warn(f"{folder / name} is unfinished, has no results yet and is left out", stacklevel=2)
     compared = [records for records in runs.values() if records.run.scale != SMALL]
-    leaderboard = [standing for records in compared for standing in _standings(records)]
+    leaderboard = [standing for records in compared for standing in standings(records)]
+    results = [result for records in compared for result in records.results]
+    asked = {standing.table.protocol.attributor for standing in leaderboard}
     numbers = _numbers(leaderboard, compared)
     (folder / "summary.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8", newline="\n")
     context = {
         "runs": runs,
         "left_out": left_out,
-        "claims": _by_table(leaderboard),
+        "claims": compare(leaderboard),
         "numbers": numbers,
-        "order": [name for name in ATTRIBUTORS if any(standing.attributor == name for standing in leaderboard)],
-        "bounds": [name for name, kind in ATTRIBUTORS.items() if kind.attributor.knowledge == "oracle"],
+        "order": [name for name in ATTRIBUTORS if name in asked],
+        "bounds": [name for name, row in ATTRIBUTORS.items() if row.attributor.knowledge == "oracle"],
         "detectors": list(DETECTORS),
-        "all_at_once": _all_at_once(compared),
-        "transfers": _transfers(compared),
-        "widths": [(one, _standings(one, ["algorithm"])) for one in compared if one.several_widths],
+        "all_at_once": all_at_once(results),
+        "transfers": transfers(results),
+        "widths": [(records, standings(records, ["algorithm"])) for records in compared if records.several_widths],
         "actor": ACTOR,
         "chosen": CHOSEN,
         "dimensions": ASKED_OF_ALL,
@@ -57,75 +56,21 @@ def write_summary(folder: Path) -> Path:
     return page
 
 
-def _standings(records: Records, keys: Sequence[str] = ()) -> list[Standing]:
-    """Of some items, the paper's tables unless named, in the order of a report."""
-    items = rows_by_item()
-    keys = keys or [item for item in items if item.startswith("table")]
-    found = [
-        Standing(
-            table.protocol.source,
-            table.key,
-            table.item,
-            table.protocol.attributor,
-            table.protocol.pixels,
-            tuple(map(Place, table.places)),
-        )
-        for section in build_sections(records)
-        for table in section.tables
-        if table.key in keys
-    ]
-    return sorted(
-        found, key=lambda one: (rank(one.key, items), rank(one.pixels, PIXELS), rank(one.attributor, ATTRIBUTORS))
-    )
-
-
-def _by_table(leaderboard: Sequence[Standing]) -> list[Comparison]:
-    """The leaderboard of each source, table and pixel protocol."""
-    found: dict[tuple[str, str, Pixels], list[Standing]] = {}
-    for one in leaderboard:
-        found.setdefault((one.source, one.key, one.pixels), []).append(one)
-    return [Comparison(tuple(those)) for those in found.values()]
-
-
-def _all_at_once(runs: Iterable[Records]) -> list[AllAtOnce]:
-    """What was asked over all sets: algorithm, norm and victim at once, and each dimension, controls included."""
-    groups: dict[tuple[object, ...], list[Result]] = {}
-    for result in (result for records in runs for result in records.results if result.item in ("joint", "dimension")):
-        place = (result.source, result.question, rank(result.pixels, PIXELS), rank(result.attributor, ATTRIBUTORS))
-        groups.setdefault(place, []).extend([result] if result.status == "measured" else [])
-    return [AllAtOnce(tuple(groups[place])) for place in sorted(groups) if groups[place]]
-
-
-def _transfers(runs: Iterable[Records]) -> list[list[Transfer]]:
-    """For each source, pixel protocol and attack those of all attributors that were asked."""
-    found: dict[tuple[str, Pixels, str], dict[str, list[Result]]] = {}
-    for result in (result for records in runs for result in records.results if result.item == "architecture"):
-        line = found.setdefault((result.source, result.pixels, result.row), {})
-        line.setdefault(result.attributor, []).append(result)
-    return [
-        [
-            Transfer(
-                source,
-                row,
-                pixels,
-                name,
-                tuple(result for result in line[name] if result.column == SEEN),
-                tuple(result for result in line[name] if result.column != SEEN),
-            )
-            for name in sorted(line, key=lambda name: rank(name, ATTRIBUTORS))
-        ]
-        for (source, pixels, row), line in sorted(found.items())
-    ]
-
-
 def _numbers(leaderboard: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
     """What summary.json holds: for each source its tables, detectors of unknown families, and calibration."""
     numbers: dict[str, Any] = {}
     for one in leaderboard:
-        table = numbers.setdefault(one.source, {}).setdefault(one.key, {})
-        table.setdefault(one.attributor, {})[one.pixels] = one.numbers
+        table = numbers.setdefault(one.table.protocol.source, {}).setdefault(one.table.key, {})
+        table.setdefault(one.table.protocol.attributor, {})[one.table.protocol.pixels] = {
+            "mean": one.mean,
+            "cells": len(one.places),
+            "without_number": one.without_number,
+            "below_paper": one.below_paper,
+            "n_test_min": min(place.n_test for place in one.places.values()),
+            "seeds": one.seeds,
+        }
     for source in dict.fromkeys(records.results[0].source for records in runs):
-        of_source = [one for one in runs if one.results[0].source == source]
+        of_source = [records for records in runs if records.results[0].source == source]
         unknown: dict[str, Any] = {}  # attributor -> pixels -> family left out -> detector -> AUROC
         for left_out in (left_out for records in of_source for left_out in records.unknown):
             families = unknown.setdefault(left_out.attributor, {}).setdefault(left_out.pixels, {})

@@ -1,13 +1,13 @@
 """Records as tables: pure, no text, no drawing."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from redhanded.core import holm
 from redhanded.data import PIXELS, Pixels
-from redhanded.report.paper import Printed, printed_numbers, rank, victim_rank
+from redhanded.report.paper import printed_numbers, rank, victim_rank
 from redhanded.report.run import Records, victims_of
 from redhanded.studies import ClassScore, QuestionKind, Result, rows_by_item
 
@@ -54,15 +54,13 @@ class Cell:
     @property
     def difference(self) -> float | None:
         """Ours less the paper's; no test stands behind it."""
-        if not self.measured or self.result.accuracy is None or self.paper is None:
-            return None
-        return self.result.accuracy - self.paper
+        accuracy = self.result.accuracy if self.measured else None
+        return None if accuracy is None or self.paper is None else accuracy - self.paper
 
     @property
     def above_paper(self) -> bool:
         """Whether ours exceeds the paper's number, rounded to the two decimals that it prints."""
-        accuracy = self.result.accuracy
-        return self.difference is not None and accuracy is not None and round(accuracy, 2) > (self.paper or 0.0)
+        return self.difference is not None and round(self.result.accuracy or 0.0, 2) > (self.paper or 0.0)
 
 
 @dataclass(frozen=True)
@@ -84,15 +82,12 @@ class Table:
 
     @property
     def cells(self) -> list[Cell]:
-        """Row by row."""
+        """Every cell, row by row."""
         return [cell for cells in self.places for cell in cells]
 
     def class_rows(self) -> list[tuple[str, str]]:
-        """Rows of the per-class table: (row, class), classes in the question's order."""
-        names: dict[tuple[str, str], None] = {}
-        for cell in self.cells:
-            names.update({(cell.result.row, line.name): None for line in cell.classes})
-        return list(names)
+        """The rows of the per-class table: (row, class), classes in the question's order."""
+        return list(dict.fromkeys((cell.result.row, line.name) for cell in self.cells for line in cell.classes))
 
     def class_lines(self, row: str, column: str, name: str) -> list[ClassLine]:
         """The lines of one place of the per-class table."""
@@ -113,17 +108,13 @@ class Section:
         return [cell for table in self.tables for cell in table.cells]
 
 
-def protocol_of(result: Result) -> Protocol:
-    """The protocol that a result was measured under."""
-    return Protocol(result.pixels, result.source, result.attributor, result.knowledge)
-
-
 def build_sections(records: Records) -> list[Section]:
-    """By pixel protocol, source, attributor and knowledge; protocols and tables in the order of their rows."""
+    """Sections by pixel protocol, source, attributor and knowledge; protocols and tables in the order of their rows."""
     items = rows_by_item()
     groups: dict[Protocol, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in records.results:
-        groups[protocol_of(result)][result.item].append(result)
+        protocol = Protocol(result.pixels, result.source, result.attributor, result.knowledge)
+        groups[protocol][result.item].append(result)
     return [
         Section(protocol, tuple(_table(protocol, key, items[key], groups[protocol][key], records) for key in keys))
         for protocol in sorted(groups, key=lambda protocol: (rank(protocol.pixels, PIXELS), protocol))
@@ -132,38 +123,30 @@ def build_sections(records: Records) -> list[Section]:
 
 
 def _table(protocol: Protocol, key: str, item: QuestionKind, results: Sequence[Result], records: Records) -> Table:
+    p_values = [result.p_value for result in results if result.status == "measured" and result.p_value is not None]
+    corrected = iter(holm(p_values))
     grid: dict[tuple[str, str], tuple[Cell, ...]] = defaultdict(tuple)
-    for cell in _cells(results, records):
-        grid[cell.result.row, cell.result.column] += (cell,)
+    for result in results:
+        measured = result.status == "measured"
+        printed = printed_numbers(result.source).get(result.question)
+        cell = Cell(
+            result=result,
+            p_holm=next(corrected) if measured else None,
+            paper=printed.accuracy if printed else None,
+            weak=tuple(sorted(victims_of(result) & records.weak, key=victim_rank)),
+            classes=tuple(_class_lines(result, printed.per_class if printed else {}, records)) if measured else (),
+        )
+        grid[result.row, result.column] += (cell,)
     rows = tuple(sorted({row for row, _ in grid}))
     columns = tuple(sorted({column for _, column in grid}, key=victim_rank))
     return Table(key, item, protocol, rows, columns, dict(grid))
 
 
-def _cells(results: Sequence[Result], records: Records) -> Iterator[Cell]:
-    tested = [result.p_value for result in results if result.status == "measured" and result.p_value is not None]
-    corrected = iter(holm(tested))
-    for result in results:
-        printed = printed_numbers(result.source).get(result.question)
-        yield Cell(
-            result=result,
-            p_holm=next(corrected) if result.status == "measured" else None,
-            paper=printed.accuracy if printed else None,
-            weak=tuple(sorted(victims_of(result) & records.weak, key=victim_rank)),
-            classes=tuple(_class_lines(result, printed, records)) if result.status == "measured" else (),
-        )
-
-
-def _class_lines(result: Result, printed: Printed | None, records: Records) -> Iterator[ClassLine]:
-    numbers = printed.per_class if printed else {}
+def _class_lines(result: Result, printed: Mapping[str, float], records: Records) -> Iterator[ClassLine]:
     for name in result.classes:
         if name in result.per_class:
-            words = _words(name, result, records)
-            paper = next((number for word, number in numbers.items() if word in words), None)
+            # The paper may print a class under its own name, its sets' algorithm or their norm.
+            sets = [records.set_by_name[member] for member in result.sets.get(name, [])]
+            words = {name} | {card.family for card in sets} | {card.norm for card in sets}
+            paper = next((number for word, number in printed.items() if word in words), None)
             yield ClassLine(name, result.per_class[name], paper)
-
-
-def _words(name: str, result: Result, records: Records) -> set[str]:
-    """The names under which the paper may print a class: its own, its sets' algorithm, their norm."""
-    cards = [card for card in map(records.set_of, result.sets.get(name, [])) if card]
-    return {name} | {card.family for card in cards} | {card.norm for card in cards}

@@ -8,7 +8,7 @@ from rich.text import Text
 from redhanded.report.drawings import protocol_words
 from redhanded.report.paper import rank
 from redhanded.report.run import read_run
-from redhanded.report.tables import Cell, Table, build_sections
+from redhanded.report.tables import Cell, build_sections
 from redhanded.report.text import bounds, percent
 from redhanded.studies import rows_by_item
 
@@ -17,10 +17,7 @@ def main_table(run: Path) -> RichTable:
     """The table of the first kind of question that was asked, under the first protocol it was asked under."""
     items = rows_by_item()
     tables = [table for section in build_sections(read_run(run)) for table in section.tables]
-    return _rich(min(tables, key=lambda table: rank(table.key, items)))
-
-
-def _rich(table: Table) -> RichTable:
+    table = min(tables, key=lambda table: rank(table.key, items))
     rich = RichTable(
         title=Text(f"{table.item.title}: {table.item.asks}"),
         caption=Text(
@@ -29,24 +26,20 @@ def _rich(table: Table) -> RichTable:
         ),
         show_lines=True,
     )
-    rich.add_column("")
-    for column in table.columns:
+    for column in ("", *table.columns):
         rich.add_column(Text(column))
     for row in table.rows:
-        cells = [Text("\n").join(map(_cell, table.grid.get((row, column), ()))) for column in table.columns]
+        cells = [Text("\n").join(map(_text_of, table.grid.get((row, column), ()))) for column in table.columns]
         rich.add_row(Text(row), *cells)
     return rich
 
 
-def _cell(cell: Cell) -> Text:
-    result = cell.result
-    weak = " weak" if cell.weak else ""
-    reference = f"chance {percent(result.chance)}" + (
-        f", paper {percent(cell.paper)}" if cell.paper is not None else ""
-    )
+def _text_of(cell: Cell) -> Text:
+    result, weak = cell.result, " weak" if cell.weak else ""
+    paper = "" if cell.paper is None else f", paper {percent(cell.paper)}"
+    reference = f"chance {percent(result.chance)}{paper}"
     if not cell.measured:
         return Text.assemble((result.status, "italic yellow"), weak, f"\n{reference}")
     style, mark = ("bold green", "✓") if cell.significant else ("bold", "n.s.")
-    return Text.assemble(
-        (f"{percent(result.accuracy)} {mark}", style), weak, f"\n{bounds(result.interval)}\n{reference}"
-    )
+    accuracy = (f"{percent(result.accuracy)} {mark}", style)
+    return Text.assemble(accuracy, weak, f"\n{bounds(result.interval)}\n{reference}")

@@ -6,14 +6,14 @@ from .evaluation import (
     Scores,
     column_of,
     labels_of,
-    load,
+    load_picked,
     load_sets,
-    pick,
-    score,
+    pick_images,
+    score_answers,
     score_by_size,
     score_pooled,
 )
-from .projection import project
+from .projection import project_features
 from .questions import ASKED_OF_ALL, NORM_TITLES, QUESTIONS, SEEN, Question, QuestionKind, build_questions, rows_by_item
 from .results import ClassScore, Result, Unknown
 from .setting_choice import Choice, choose_settings
@@ -42,13 +42,13 @@ __all__ = [
     "choose_settings",
     "column_of",
     "labels_of",
-    "load",
+    "load_picked",
     "load_sets",
     "load_study",
-    "pick",
-    "project",
+    "pick_images",
+    "project_features",
     "rows_by_item",
-    "score",
+    "score_answers",
     "score_by_size",
     "score_pooled",
     "told_apart",

@@ -1,6 +1,7 @@
 """Question x attributor x pixel protocol -> result."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +12,14 @@ from torch import Tensor
 from redhanded.attributors import Calibration, measure_calibration
 from redhanded.core import confusion_matrix, p_above_chance, seed_for, wilson_interval
 from redhanded.data import PIXELS, Pixels
-from redhanded.sets import FEWEST, Design, Pick, Samples, SetRef, Split, choose_design, pick_rows
+from redhanded.sets import FEWEST, Design, Pick, Samples, SetRef, Split, choose_design, equally_many, pick_rows
 from redhanded.studies.results import ClassScore, Pooled, SizeBin, Status
-from redhanded.studies.sizes import size_matched_bins
 
 # (set, split, column, rows or all of them) -> that array; the engine reads zarr, a test may read memory. The column
 # `eligible` says which images count: those that fool their victim under the reader's pixel protocol, of a control all.
 ReadColumn = Callable[[SetRef, Split, str, NDArray[np.int64] | None], NDArray]
 ACTOR = 5  # images of one actor
+BINS = 8  # of perturbation sizes
 Classes = Mapping[str, Sequence[SetRef]]
 
 
@@ -51,7 +52,7 @@ class Scores(NamedTuple):
     projection: list[tuple[float, float]] = []  # noqa: RUF012
 
 
-def pick(
+def pick_images(
     classes: Classes,
     read: ReadColumn,
     seed_parts: Sequence[object],
@@ -62,17 +63,24 @@ def pick(
     Train and test come from the source's own splits, so that all variants of an image stay on one side. Row i of
     every set is the same source image; a set may end earlier than another.
     """
-    caps: Mapping[Split, int] = most or {}
-    able = {split: _able_of_classes(classes, read, split) for split in FEWEST}
-    design = choose_design(able)
+    eligible = {split: _eligible_images(classes, read, split) for split in FEWEST}
+    design, caps = choose_design(eligible), most or {}
     picks = {
-        split: pick_rows(able[split], design, seed_for(*seed_parts, "pick", split), caps.get(split)) for split in FEWEST
+        split: pick_rows(arrays, design, seed_for(*seed_parts, "pick", split), caps.get(split))
+        for split, arrays in eligible.items()
     }
     return Picked(design, {split: len(picks[split][0].rows) for split in FEWEST}, picks)
 
 
-def load(classes: Classes, picked: Picked, read: ReadColumn, pixels: Pixels, split: Split) -> Samples:
-    """The images that were picked of one split."""
+def _eligible_images(classes: Classes, read: ReadColumn, split: Split) -> list[NDArray[np.bool_]]:
+    """For each class (its sets, source images): whether the set's image of that source image is eligible."""
+    columns = [[read(ref, split, "eligible", None) for ref in refs] for refs in classes.values()]
+    longest = max(map(len, chain(*columns)))
+    return [np.stack([np.pad(column, (0, longest - len(column))) for column in own]) for own in columns]
+
+
+def load_picked(classes: Classes, picked: Picked, read: ReadColumn, pixels: Pixels, split: Split) -> Samples:
+    """Load the images that were picked of one split."""
     images, index = (column_of(classes, picked.picks[split], read, split, name) for name in ("images", "index"))
     return Samples(
         images=PIXELS[pixels].apply(torch.from_numpy(images)),
@@ -89,19 +97,23 @@ def labels_of(picked: Picked, split: Split) -> Tensor:
 
 def column_of(classes: Classes, picks: Sequence[Pick], read: ReadColumn, split: Split, name: str) -> NDArray:
     """The picked rows of an array, class by class, one set at a time so that no set has to stay in memory."""
-    parts = [_rows_of(refs, chosen, read, split, name) for refs, chosen in zip(classes.values(), picks, strict=True)]
+    parts = [
+        read(ref, split, name, pick.rows[pick.sets == number])
+        for refs, pick in zip(classes.values(), picks, strict=True)
+        for number, ref in enumerate(refs)
+    ]
     return np.concatenate(parts)
 
 
 def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: int, most: int) -> Samples:
-    """The eligible images of every set of the train split, at most `most` images each, each set a class.
+    """Load the eligible images of every set of the train split, at most `most` images each, each set a class.
 
     Images of a set that has fewer than the largest are repeated, so that classes are equally large; a set of which
     nothing fools is no class.
     """
     rng = np.random.default_rng(seed)
-    able = {ref: np.flatnonzero(read(ref, "train", "eligible", None)) for ref in refs}
-    rows = {ref: rng.permutation(found)[:most] for ref, found in able.items() if len(found)}
+    eligible = {ref: np.flatnonzero(read(ref, "train", "eligible", None)) for ref in refs}
+    rows = {ref: rng.permutation(places)[:most] for ref, places in eligible.items() if len(places)}
     size = max(map(len, rows.values()), default=0)
     images, index = (
         np.concatenate([read(ref, "train", name, np.resize(chosen, size)) for ref, chosen in rows.items()])
@@ -115,7 +127,7 @@ def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: in
     )
 
 
-def score(
+def score_answers(
     log_proba: Tensor, labels: Tensor, classes: Sequence[str], *, collapsed: bool = False, temperature: float = 1.0
 ) -> Scores:
     """Test accuracy with its interval, the exact test against chance, the confusion matrix and the calibration.
@@ -123,16 +135,19 @@ def score(
     log_proba: (n, classes) natural logarithms of probabilities that `temperature` is already part of; labels: (n,).
     Collapsed is an attributor that did so in validation, or that names one class for every test image.
     """
-    predicted = log_proba.argmax(1).numpy()
-    confusion = confusion_matrix(labels.numpy(), predicted, len(classes))
+    confusion = confusion_matrix(labels.numpy(), log_proba.argmax(1).numpy(), len(classes))
     correct, total = int(np.trace(confusion)), int(confusion.sum())
+    counts = zip(classes, confusion.diagonal().tolist(), confusion.sum(1).tolist(), strict=True)
     likeliest = log_proba.topk(min(3, len(classes)), 1).indices
     return Scores(
         status="collapsed" if collapsed or np.count_nonzero(confusion.any(0)) == 1 else "measured",
         accuracy=correct / total,
         interval=wilson_interval(correct, total),
         p_value=p_above_chance(correct, total, len(classes)),
-        per_class={name: _class_score(confusion[place], place) for place, name in enumerate(classes)},
+        per_class={
+            name: ClassScore(correct=own, total=n, accuracy=own / n, interval=wilson_interval(own, n))
+            for name, own, n in counts
+        },
         confusion=confusion.tolist(),
         top3=(likeliest == labels[:, None]).any(1).double().mean().item(),
         calibration=measure_calibration(log_proba, labels, temperature),
@@ -142,15 +157,38 @@ def score(
 def score_by_size(
     log_proba: Tensor, classes: Classes, picked: Picked, read: ReadColumn, seed_parts: Sequence[object]
 ) -> list[SizeBin]:
-    """The same answers in bins of the perturbations' L2 size, of classes that are equally large in each."""
+    """Score the answers in bins of the perturbations' L2 size, of classes that are equally large in each."""
     labels = labels_of(picked, "test")
     l2 = column_of(classes, picked.picks["test"], read, "test", "l2")
     right = (log_proba.argmax(1) == labels).numpy()
     return size_matched_bins(l2, labels.numpy(), right, seed_for(*seed_parts, "sizes"))
 
 
+def size_matched_bins(
+    l2: NDArray[np.floating], labels: NDArray[np.int64], right: NDArray[np.bool_], seed: int
+) -> list[SizeBin]:
+    """Accuracy on images of one size, in bins of equal counts from the smallest to the largest size.
+
+    l2, labels, right: (n,) size of the perturbation, class, and whether the class was named. Of each class a random
+    part stays in a bin, as large as that of its smallest; a bin in which a class is absent is left out. All bins
+    together are a test set whose classes have one distribution of sizes.
+    """
+    rng = np.random.default_rng(seed)
+    edges = np.unique(np.quantile(l2, np.linspace(0, 1, BINS + 1)))
+    places = np.clip(np.searchsorted(edges, l2, side="right") - 1, 0, max(len(edges) - 2, 0))
+    names = np.unique(labels)
+    bins = []
+    for place in range(max(len(edges) - 1, 1)):
+        rows = [np.flatnonzero((places == place) & (labels == name)) for name in names]
+        kept = np.concatenate(equally_many(rows, rng))
+        if len(kept):
+            low, high = float(l2[places == place].min()), float(l2[places == place].max())
+            bins.append(SizeBin(low=low, high=high, n=len(kept), correct=int(right[kept].sum())))
+    return bins
+
+
 def score_pooled(log_proba: Tensor, picked: Picked, images: int = ACTOR) -> Pooled:
-    """What is named where the log-likelihoods of so many test images of one set are added.
+    """Score actors: the class that is named where the log-likelihoods of so many test images of one set are added.
 
     The classes are equally likely beforehand, so that adding log-probabilities adds log-likelihoods. Images that are
     left over in a set take no part.
@@ -163,21 +201,3 @@ def score_pooled(log_proba: Tensor, picked: Picked, images: int = ACTOR) -> Pool
         named.append(actors.sum(1).argmax(1) == label)
     right = torch.cat(named)
     return Pooled(images=images, n=len(right), correct=int(right.sum()))
-
-
-def _able_of_classes(classes: Classes, read: ReadColumn, split: Split) -> list[NDArray[np.bool_]]:
-    """For each class (its sets, source images): whether the set's image of that source image can be asked about."""
-    found = [[read(ref, split, "eligible", None) for ref in refs] for refs in classes.values()]
-    longest = max(len(column) for columns in found for column in columns)
-    return [np.stack([np.pad(column, (0, longest - len(column))) for column in columns]) for columns in found]
-
-
-def _class_score(counts: NDArray[np.int64], place: int) -> ClassScore:
-    correct, total = int(counts[place]), int(counts.sum())
-    return ClassScore(correct=correct, total=total, accuracy=correct / total, interval=wilson_interval(correct, total))
-
-
-def _rows_of(refs: Sequence[SetRef], pick: Pick, read: ReadColumn, split: Split, name: str) -> NDArray:
-    """The picked rows of one class, those of its first set first."""
-    parts = [read(ref, split, name, pick.rows[pick.sets == number]) for number, ref in enumerate(refs)]
-    return np.concatenate(parts)

@@ -7,7 +7,7 @@ from sklearn.manifold import TSNE
 PERPLEXITY = 30.0
 
 
-def project(features: NDArray[np.floating], seed: int) -> list[tuple[float, float]]:
+def project_features(features: NDArray[np.floating], seed: int) -> list[tuple[float, float]]:
     """t-SNE of standardised features, (n, f) with n >= 4 -> n points, the widest axis from -1 to 1.
 
     Van der Maaten, Hinton, "Visualizing data using t-SNE", 2008.

@@ -7,7 +7,7 @@ chosen later, by `redhanded.studies.setting_choice`, from what was measured.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from redhanded.attacks import AttackSpec, title_of
 from redhanded.sets import NO_VICTIM, SetRef, Split
@@ -28,7 +28,17 @@ class Selector(NamedTuple):
 
     def pool(self, sets: Iterable[SetRef]) -> list[SetRef]:
         """The sets that could belong, before one setting is chosen."""
-        return [ref for ref in sets if self._agrees(ref)]
+        victims = (self.victim,) if isinstance(self.victim, str) else self.victim
+        fixed = () if isinstance(self.setting, str) else self.setting
+        return [
+            ref
+            for ref in sets
+            if (victims is None or ref.victim in victims)
+            and self.family in (None, ref.attack.family)
+            and self.norm in (None, ref.attack.norm)
+            and self.control == (ref.victim == NO_VICTIM)
+            and all(ref.attack.setting.get(name) == value for name, value in fixed)
+        ]
 
     def select(self, sets: Iterable[SetRef], chosen: Mapping[tuple[str, str], Choice]) -> list[SetRef]:
         """The sets that belong, given the setting chosen for each (family, norm)."""
@@ -36,17 +46,6 @@ class Selector(NamedTuple):
         if self.setting != "chosen":
             return pool
         return [ref for ref in pool if ref.attack.label == chosen[ref.attack.family, ref.attack.norm].label]
-
-    def _agrees(self, ref: SetRef) -> bool:
-        victims = (self.victim,) if isinstance(self.victim, str) else self.victim
-        fixed = () if isinstance(self.setting, str) else self.setting
-        return (
-            (victims is None or ref.victim in victims)
-            and self.family in (None, ref.attack.family)
-            and self.norm in (None, ref.attack.norm)
-            and self.control == (ref.victim == NO_VICTIM)
-            and all(ref.attack.setting.get(name) == value for name, value in fixed)
-        )
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,9 @@ class Question:
 
     def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
         """Every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
-        needed = set()
-        for selector in self.classes.values():
-            wider = selector._replace(victim=None) if selector.setting == "chosen" else selector
-            needed |= set(wider.pool(sets))
+        selectors = self.classes.values()
+        wider = [one._replace(victim=None) if one.setting == "chosen" else one for one in selectors]
+        needed = {ref for selector in wider for ref in selector.pool(sets)}
         return [ref for ref in sets if ref in needed]
 
 
@@ -94,24 +92,15 @@ class Grid(NamedTuple):
         """Every (family, norm), in the paper's order."""
         return sorted({(attack.family, attack.norm) for attack in self.attacks})
 
-    def settings(self, family: str, norm: str) -> list[AttackSpec]:
-        """The specifications of one (family, norm), in the order of the study."""
-        return [attack for attack in self.attacks if (attack.family, attack.norm) == (family, norm)]
-
 
 def title(family: str, norm: str) -> str:
-    """E.g. `C&W L2`; a family whose title ends with its norm is not told it twice."""
+    """The title of an attack, e.g. `C&W L2`; a family whose title ends with its norm is not told it twice."""
     name, of_norm = title_of(family), NORM_TITLES.get(norm, norm)
     return name if name.endswith(f" {of_norm}") else f"{name} {of_norm}"
 
 
-def setting_title(setting: Mapping[str, Any]) -> str:
-    """E.g. `learning_rate=0.1, confidence=0.01`."""
-    return ", ".join(f"{name}={value}" for name, value in setting.items())
-
-
 def algorithm(grid: Grid, item: str) -> Iterator[Question]:
-    """Which algorithm: for each norm and victim, every family in that norm, or in the only norm it has."""
+    """Ask which algorithm, for each norm and victim: every family in that norm, or in the only norm it has."""
     for norm in sorted({norm for _, norm in grid.attack_norms}):
         first = dict(reversed(grid.attack_norms))  # of each family the first norm, the only one of some
         used = {family: norm if (family, norm) in grid.attack_norms else first[family] for family in sorted(first)}
@@ -124,14 +113,14 @@ def algorithm(grid: Grid, item: str) -> Iterator[Question]:
 
 
 def victim(grid: Grid, item: str) -> Iterator[Question]:
-    """Which model's gradients: for each attack and norm, all victims."""
+    """Ask which victim's gradients, for each attack and norm: all victims."""
     for family, norm in grid.attack_norms:
         classes = {name: Selector(name, family, norm) for name in grid.victims}
         yield Question(f"victim/{family}-{norm}", item, title(family, norm), grid.source, classes)
 
 
 def architecture(grid: Grid, item: str) -> Iterator[Question]:
-    """Which architecture, where each has several checkpoints: with all of them seen, then with one of each held out."""
+    """Ask which architecture, where each has several checkpoints: all of them seen, then one of each held out."""
     checkpoints: dict[str, list[str]] = {}
     for name, kind in grid.architectures.items():
         checkpoints.setdefault(kind, []).append(name)
@@ -147,24 +136,25 @@ def architecture(grid: Grid, item: str) -> Iterator[Question]:
 
 
 def setting(grid: Grid, item: str) -> Iterator[Question]:
-    """Which setting: for each attack, norm and victim, all settings; and each parameter where there are several."""
+    """Ask which setting, for each attack, norm and victim: all settings, and each parameter where there are several."""
     for family, norm in grid.attack_norms:
-        specs = grid.settings(family, norm)
-        several = len(specs[0].setting_names) > 1
-        row = f"{title(family, norm)}, {len(specs)} settings" if several else title(family, norm)
+        specs = [attack for attack in grid.attacks if (attack.family, attack.norm) == (family, norm)]
+        several, row = len(specs[0].setting_names) > 1, title(family, norm)
+        settings = {", ".join(f"{name}={value}" for name, value in spec.setting.items()): spec for spec in specs}
         for name in grid.victims:
-            classes = {setting_title(spec.setting): _exactly(name, spec, spec.setting_names) for spec in specs}
-            yield Question(f"setting/{family}-{norm}/{name}", item, row, name, classes)
+            classes = {text: _exactly(name, spec, spec.setting_names) for text, spec in settings.items()}
+            shown = f"{row}, {len(specs)} settings" if several else row
+            yield Question(f"setting/{family}-{norm}/{name}", item, shown, name, classes)
         for parameter in specs[0].setting_names if several else ():
-            row = f"{title(family, norm)}, {parameter.replace('_', ' ')}"
+            values = {f"{parameter}={getattr(spec, parameter)}": spec for spec in specs}
             for name in grid.victims:
-                values = {f"{parameter}={getattr(spec, parameter)}": spec for spec in specs}
                 classes = {value: _exactly(name, spec, (parameter,)) for value, spec in values.items()}
-                yield Question(f"{parameter.replace('_', '-')}/{family}-{norm}/{name}", item, row, name, classes)
+                place, shown = f"{parameter.replace('_', '-')}/{family}-{norm}", parameter.replace("_", " ")
+                yield Question(f"{place}/{name}", item, f"{row}, {shown}", name, classes)
 
 
 def norm(grid: Grid, item: str) -> Iterator[Question]:
-    """Which norm: for each family that has several, and each victim."""
+    """Ask which norm, for each family that has several, and each victim."""
     for family in dict.fromkeys(family for family, _ in grid.attack_norms):
         norms = [norm for other, norm in grid.attack_norms if other == family]
         for name in grid.victims if len(norms) > 1 else ():
@@ -173,7 +163,7 @@ def norm(grid: Grid, item: str) -> Iterator[Question]:
 
 
 def attack_and_victim(grid: Grid, item: str) -> Iterator[Question]:
-    """Which algorithm and victim at once, among the L2 attacks."""
+    """Ask which algorithm and victim at once, among the L2 attacks."""
     families = [family for family, norm in grid.attack_norms if norm == "l2"]
     classes = {
         f"{title(family, 'l2')} {name}": Selector(name, family, "l2") for family in families for name in grid.victims
@@ -182,7 +172,7 @@ def attack_and_victim(grid: Grid, item: str) -> Iterator[Question]:
 
 
 def attack_and_setting(grid: Grid, item: str) -> Iterator[Question]:
-    """Which algorithm and setting at once, among a victim's L2 attacks."""
+    """Ask which algorithm and setting at once, among a victim's L2 attacks."""
     specs = [attack for attack in grid.attacks if attack.norm == "l2"]
     for name in grid.victims:
         classes = {spec.label: _exactly(name, spec, spec.setting_names) for spec in specs}
@@ -190,7 +180,7 @@ def attack_and_setting(grid: Grid, item: str) -> Iterator[Question]:
 
 
 def joint(grid: Grid, item: str) -> Iterator[Question]:
-    """Which algorithm, norm and victim at once, all settings together: what `attribute` starts from."""
+    """Ask which algorithm, norm and victim at once, all settings together: what `attribute` starts from."""
     classes = {
         f"{family}-{norm}/{name}": Selector(name, family, norm, "any")
         for family, norm in grid.attack_norms
@@ -204,16 +194,13 @@ ASKED_OF_ALL = ("family", "norm", "victim", "set")
 
 
 def dimension(grid: Grid, item: str) -> Iterator[Question]:
-    """Each dimension of an answer by itself, over all sets: family (or a control), norm, victim, and the very set."""
+    """Ask each dimension of an answer by itself, over all sets: family (or a control), norm, victim, the very set."""
     families = {family: Selector(family=family, setting="any") for family, _ in grid.attack_norms}
     control = {"control": Selector(setting="any", control=True)} if grid.controls else {}
     norms = {norm: Selector(norm=norm, setting="any") for norm in sorted({norm for _, norm in grid.attack_norms})}
     victims = {name: Selector(name, setting="any") for name in grid.victims}
-    sets = {
-        SetRef(name, spec).name: _exactly(name, spec, spec.setting_names)
-        for name in grid.victims
-        for spec in grid.attacks
-    }
+    pairs = [(name, spec) for name in grid.victims for spec in grid.attacks]
+    sets = {SetRef(name, spec).name: _exactly(name, spec, spec.setting_names) for name, spec in pairs}
     parts = dict(zip(ASKED_OF_ALL, (families | control, norms, victims, sets), strict=True))
     for part, classes in parts.items():
         yield Question(f"dimension/{part}", item, part, grid.source, classes, of_all=True)

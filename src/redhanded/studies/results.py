@@ -64,13 +64,11 @@ class Result(Outcome):
     confusion: list[list[int]]  # rows: true class
     top3: float | None = None  # share of images whose class is among the three likeliest
     calibration: Calibration | None = None
-    by_size: list[SizeBin] = Field(
-        default_factory=list
-    )  # of classes with one distribution of sizes; empty where they have no size in common
+    # Of classes with one distribution of sizes; empty where they have no size in common.
+    by_size: list[SizeBin] = Field(default_factory=list)
     pooled: Pooled | None = None
-    projection: list[tuple[float, float]] = Field(
-        default_factory=list
-    )  # of features, class by class, equally many of each, where asked for
+    # Of features, class by class, equally many of each, where asked for.
+    projection: list[tuple[float, float]] = Field(default_factory=list)
     attempts: int  # trainings until one did not collapse
     key: str = ""  # names the folder of the attributor in the run; empty where none was fitted
 

@@ -97,28 +97,31 @@ class Study(StudyCommon):
         _known("attributor", self.size.attributors, ATTRIBUTORS)
         _known("victim in size.victims", self.size.victims, self.victims)
         _known("attributor in unknown", self.size.unknown, self.size.attributors)
-        _known("attributor in unknown", self.size.unknown, [name for name, kind in ATTRIBUTORS.items() if kind.whole])
-        _check_roles(self.attacks, self.controls)
+        _known("attributor in unknown", self.size.unknown, [name for name, row in ATTRIBUTORS.items() if row.whole])
+        for role, control, specs in (("attacks", False, self.attacks), ("controls", True, self.controls)):
+            fitting = [name for name, row in ATTACKS.items() if row.control == control]
+            for spec in specs:
+                if spec.family not in fitting:
+                    expected = f"a family of [[{role}]] to be one of {', '.join(fitting)}"
+                    raise StudyError(f"expected {expected}, found {spec.family!r}")
         _known("victim (it needs a row in size.victims)", self.victims, self.size.victims)
         for name, settings in self.size.attributors.items():
-            _check_settings(name, settings)
-        self._check_labels()
-        return self
-
-    def _check_labels(self) -> None:
-        """Two attacks that differ in their budget alone would be one class under one name."""
+            model = ATTRIBUTORS[name].settings
+            try:
+                model.model_validate(settings)
+            except ValidationError as error:
+                raise StudyError(f"attributors.{name}: {_first_problem(error, model)}") from None
         labels: dict[str, AttackSpec] = {}
-        for attack in (*self.attacks, *self.controls):
-            if labels.setdefault(attack.label, attack) != attack:
-                raise StudyError(
-                    f"expected attacks of different norm or setting, found {labels[attack.label]} and {attack}"
-                )
+        for attack in (*self.attacks, *self.controls):  # two that differ in budget alone would be one class
+            other = labels.setdefault(attack.label, attack)
+            if other != attack:
+                raise StudyError(f"expected attacks of different norm or setting, found {other} and {attack}")
+        return self
 
     def images(self, family: str) -> dict[Split, int]:
         """How many source images of each split the attacks of a family run on."""
-        counts = self.size.more_images.get(family) or ImageCounts(
-            train=self.size.train_images, test=self.size.test_images
-        )
+        size = self.size
+        counts = size.more_images.get(family) or ImageCounts(train=size.train_images, test=size.test_images)
         return {"train": counts.train, "test": counts.test}
 
     def with_seeds(self, count: int | None) -> "Study":
@@ -180,8 +183,8 @@ def _read(name_or_path: str) -> tuple[str, str]:
         return path.read_text(), str(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        choices = ", ".join(BUILT_IN)
-        raise StudyError(f"expected a study's name ({choices}) or a TOML file, found {path}: {reason}") from None
+        expected = f"a study's name ({', '.join(BUILT_IN)}) or a TOML file"
+        raise StudyError(f"expected {expected}, found {path}: {reason}") from None
 
 
 def _expand(row: dict[str, Any], budgets: dict[str, dict[str, Any]]) -> Iterable[AttackSpec]:
@@ -197,22 +200,6 @@ def _expand(row: dict[str, Any], budgets: dict[str, dict[str, Any]]) -> Iterable
     lists = [value if isinstance(value, list) else [value] for value in values.values()]
     for combination in itertools.product(*lists):
         yield make_attack(family, **dict(zip(values, combination, strict=True)))
-
-
-def _check_roles(attacks: Iterable[AttackSpec], controls: Iterable[AttackSpec]) -> None:
-    for role, wanted, specs in (("attacks", False, attacks), ("controls", True, controls)):
-        for spec in specs:
-            if ATTACKS[spec.family].control != wanted:
-                fitting = ", ".join(name for name, kind in ATTACKS.items() if kind.control == wanted)
-                raise StudyError(f"expected a family of [[{role}]] to be one of {fitting}, found {spec.family!r}")
-
-
-def _check_settings(attributor: str, settings: dict[str, Any]) -> None:
-    kind = ATTRIBUTORS[attributor].settings
-    try:
-        kind.model_validate(settings)
-    except ValidationError as error:
-        raise StudyError(f"attributors.{attributor}: {_first_problem(error, kind)}") from None
 
 
 def _known(what: str, names: Iterable[str], table: Iterable[str]) -> None:
@@ -238,5 +225,5 @@ def _keys(place: Sequence[int | str], model: Any) -> list[str]:
     for part in place:
         fields = getattr(model, "model_fields", {})
         inner = fields[part].annotation if part in fields else model
-        model = next((kind for kind in (*get_args(inner), inner) if hasattr(kind, "model_fields")), model)
+        model = next((type_ for type_ in (*get_args(inner), inner) if hasattr(type_, "model_fields")), model)
     return list(model.model_fields)

@@ -27,10 +27,10 @@ from redhanded.studies import (
     choose_settings,
     column_of,
     labels_of,
-    load,
-    pick,
-    project,
-    score,
+    load_picked,
+    pick_images,
+    project_features,
+    score_answers,
     score_by_size,
     score_pooled,
 )
@@ -97,7 +97,7 @@ class AskedImages:
         chosen = {(choice.family, choice.norm): choice for choice in choices}
         refs = list(dict.fromkeys(step.ref for step in self.sets))
         classes = {name: selector.select(refs, chosen) for name, selector in self.question.classes.items()}
-        return classes, pick(classes, self.reader(folder), self.seed_parts, self.most)
+        return classes, pick_images(classes, self.reader(folder), self.seed_parts, self.most)
 
     def reader(self, folder: RunFolder) -> ReadColumn:
         """How the arrays of the sets are read; images that a split does not show are not eligible in it."""
@@ -114,7 +114,7 @@ class AskedImages:
         self, folder: RunFolder, classes: Mapping[str, list[SetRef]], picked: Picked, split: Split, knowledge: Knowledge
     ) -> Samples:
         """What an attributor is shown of one split, by what it may know."""
-        images = load(classes, picked, self.reader(folder), self.pixels, split)
+        images = load_picked(classes, picked, self.reader(folder), self.pixels, split)
         return show(images, knowledge, self.sets, folder, split)
 
 
@@ -228,9 +228,9 @@ class AskQuestion(Step):
             points = []
             if question.projected:
                 first = prediction.features.unflatten(0, (-1, picked.counts["test"]))[:, :SHOWN_POINTS]
-                points = project(first.flatten(0, 1).numpy(), seed_for(question.id, "projection"))
+                points = project_features(first.flatten(0, 1).numpy(), seed_for(question.id, "projection"))
             collapsed, temperature = marginal.collapsed_, marginal.temperature
-            scores = score(
+            scores = score_answers(
                 log_proba, labels_of(picked, "test"), list(classes), collapsed=collapsed, temperature=temperature
             )._replace(
                 projection=points,
