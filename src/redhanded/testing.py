@@ -101,21 +101,10 @@ class AttackCase:
     spec: AttackSpec
     kind: AttackKind
 
-    def run(
-        self,
-        model: nn.Module | None = None,
-        images: Tensor | None = None,
-        labels: Tensor | None = None,
-        spec: AttackSpec | None = None,
-    ) -> AttackOutput:
-        """Run the attack: on `small_network`, on `small_batch` and with its specification unless others are given."""
-        usual_images, usual_labels = small_batch()
-        outputs = self.kind.run(
-            model or small_network(),
-            usual_images if images is None else images,
-            usual_labels if labels is None else labels,
-            [spec or self.spec],
-        )
+    def run(self, model: nn.Module, *batch: Tensor, spec: AttackSpec | None = None) -> AttackOutput:
+        """Run it on a batch (images, labels), `small_batch` unless given, with its specification or another."""
+        images, labels = batch or small_batch()
+        outputs = self.kind.run(model, images, labels, [spec or self.spec])
         _expect(len(outputs) == 1, f"one output for one specification, found {len(outputs)}")
         return outputs[0]
 
@@ -149,7 +138,7 @@ def _images_keep_shape_type_and_range(case: AttackCase) -> None:
 
 def _no_image_or_no_specification_is_a_batch_too(case: AttackCase) -> None:
     images, labels = small_batch()
-    output = case.run(images=images[:0], labels=labels[:0])
+    output = case.run(small_network(), images[:0], labels[:0])
     _expect(output.images.shape == (0, 3, 8, 8), f"no images of no images, found shape {tuple(output.images.shape)}")
     _expect(output.steps.shape == (0,) and output.steps.dtype == torch.int64, "no steps, int64, of no images")
     _expect(case.kind.run(small_network(), images, labels, []) == [], "no output of no specification")
@@ -157,7 +146,7 @@ def _no_image_or_no_specification_is_a_batch_too(case: AttackCase) -> None:
 
 def _results_are_deterministic_and_draw_nothing(case: AttackCase) -> None:
     state = torch.get_rng_state()
-    first, second = case.run(), case.run()
+    first, second = (case.run(small_network()) for _ in range(2))
     _equal(first.images, second.images, "the same images when run again")
     _equal(first.steps, second.steps, "the same steps when run again")
     _equal(torch.get_rng_state(), state, "the global random state as it was")
@@ -204,18 +193,18 @@ def _inputs_and_model_are_untouched(case: AttackCase) -> None:
 
 
 def _gradients_may_be_off_or_parameters_frozen(case: AttackCase) -> None:
-    expected = case.run().images
+    expected = case.run(small_network()).images
     with torch.no_grad():
-        _equal(case.run().images, expected, "the same under torch.no_grad")
+        _equal(case.run(small_network()).images, expected, "the same under torch.no_grad")
         _expect(not torch.is_grad_enabled(), "gradients left off where they were")
     frozen = small_network().requires_grad_(False)
     _equal(case.run(frozen).images, expected, "the same of a model with frozen parameters")
 
 
 def _channels_last_images_work(case: AttackCase) -> None:
-    model = small_network().to(memory_format=torch.channels_last)
-    images = small_batch()[0].to(memory_format=torch.channels_last)
-    _equal(case.run(model, images).images, case.run().images, "the same in channels-last memory", 1e-9)
+    model, (images, labels) = small_network().to(memory_format=torch.channels_last), small_batch()
+    output = case.run(model, images.to(memory_format=torch.channels_last), labels)
+    _equal(output.images, case.run(small_network()).images, "the same in channels-last memory", 1e-9)
 
 
 def _controls_never_ask_the_model(case: AttackCase) -> None:
@@ -224,7 +213,8 @@ def _controls_never_ask_the_model(case: AttackCase) -> None:
             raise AssertionError("expected a control not to ask the model")
 
     if case.kind.control:
-        relabelled = case.run(Deaf(), labels=(small_batch()[1] + 1) % 4)
+        images, labels = small_batch()
+        relabelled = case.run(Deaf(), images, (labels + 1) % 4)
         _equal(relabelled.images, case.run(Deaf()).images, "the same of a control for other labels")
 
 
@@ -249,7 +239,7 @@ def _another_seed_or_another_image_is_another_draw(case: AttackCase) -> None:
     images, labels = small_batch(4)
     images, labels = torch.cat([images, images[:1]]), torch.cat([labels, labels[:1]])  # the first image again, at last
     seeded = (case.spec.model_copy(update={"seed": seed}) for seed in (0, 1))
-    first, second = (case.run(None, images, labels, spec).images for spec in seeded)
+    first, second = (case.run(small_network(), images, labels, spec=spec).images for spec in seeded)
     differs = ((first - images) != (second - images)).flatten(1).any(1)
     _expect(differs.all(), "another change of every image with another seed")
     _equal(first[0], first[-1], "one draw for one image, wherever it stands", 1e-9)
@@ -268,8 +258,8 @@ def _the_model_is_asked_for_images_in_the_box_alone(case: AttackCase) -> None:
 
 
 def _an_image_the_model_gets_wrong_does_no_harm(case: AttackCase) -> None:
-    model, labels = small_network(), small_batch()[1]
-    wrong = case.run(model, labels=torch.cat([(labels[:1] + 1) % 4, labels[1:]])).images
+    model, (images, labels) = small_network(), small_batch()
+    wrong = case.run(model, images, torch.cat([(labels[:1] + 1) % 4, labels[1:]])).images
     _expect(wrong.isfinite().all(), "finite images where the model is wrong")
     _equal(wrong[1:], case.run(model).images[1:], "the other images as without it", 1e-9)
 

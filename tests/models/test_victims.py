@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from redhanded.core import file_digest
-from redhanded.data import Source, Split
+from redhanded.data import LabelledImages, Source
 from redhanded.errors import RunError
 from redhanded.models import (
     Training,
@@ -26,14 +26,14 @@ from redhanded.models import (
 from redhanded.models.victims import Victim
 
 
-def split_of(count: int, seed: int) -> Split:
+def split_of(count: int, seed: int) -> LabelledImages:
     """Images (1, 16, 16) whose bright quarter is their class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, count)
     images = rng.integers(0, 80, (count, 1, 16, 16), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[0, 8 * (label // 2) :, 8 * (label % 2) :][:8, :8] += 150
-    return Split(images, labels)
+    return LabelledImages(images, labels)
 
 
 SOURCE = Source("quarters", split_of(240, 0), split_of(80, 1), 4)

@@ -13,8 +13,7 @@ from redhanded.attributors import ReliabilityBin
 from redhanded.engine import read_run_records
 from redhanded.errors import RunError
 from redhanded.report import escape_markdown, main_table, percent, write_report
-from redhanded.report.drawings import pictures
-from redhanded.report.figures import cell_texts, draw_comparison, draw_reliability, row_shares
+from redhanded.report.figures import cell_texts, draw_comparison, draw_reliability, pictures, row_shares
 from redhanded.report.run import read_run
 from redhanded.report.tables import build_sections
 from redhanded.report.text import p_text, signed

@@ -1,5 +1,5 @@
 from .arrays import ARRAYS, checked_array, read_arrays
-from .datasets import SOURCES, Source, Split, load_source, source_paths
+from .datasets import SOURCES, LabelledImages, Source, load_source, source_paths
 from .decode import decode_image
 from .folders import MIN_SIDE, UserImages, bad_data, read_images, reading
 from .pixels import AS_FILE, AS_LEFT, PIXELS, Pixels, as_float, round_to_uint8, through_jpeg
@@ -11,9 +11,9 @@ __all__ = [
     "MIN_SIDE",
     "PIXELS",
     "SOURCES",
+    "LabelledImages",
     "Pixels",
     "Source",
-    "Split",
     "UserImages",
     "as_float",
     "bad_data",

@@ -21,8 +21,8 @@ MAX_LABEL = 999  # a thousand classes are more than any question here can use
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """One side of a source: images and their labels, in a fixed order."""
+class LabelledImages:
+    """One split of a source: images and their labels, in a fixed order."""
 
     images: np.ndarray  # (n, c, h, w) uint8, 0 to 255, C-contiguous
     labels: np.ndarray  # (n,) int64, 0 to classes - 1
@@ -37,12 +37,12 @@ class Source:
     """Checked images with a train/test split of their own; every class occurs in train."""
 
     name: str
-    train: Split
-    test: Split
+    train: LabelledImages
+    test: LabelledImages
     classes: int
 
-    def split(self, name: Literal["train", "test"]) -> Split:
-        """One side by its name."""
+    def split(self, name: Literal["train", "test"]) -> LabelledImages:
+        """One split by its name."""
         return self.train if name == "train" else self.test
 
     @property
@@ -138,8 +138,8 @@ def _mnist5k() -> list[np.ndarray]:
     return [images[train], labels[train], images[test], labels[test]]
 
 
-def _check_split(where: str, images: np.ndarray, labels: np.ndarray) -> Split:
-    """NHW or NHWC images and integer labels, (n,) or (n, 1), as a Split; raises DataError for others."""
+def _check_split(where: str, images: np.ndarray, labels: np.ndarray) -> LabelledImages:
+    """NHW or NHWC images and integer labels, (n,) or (n, 1), as LabelledImages; raises DataError for others."""
     if images.dtype != np.uint8:
         remedy = "round to whole numbers from 0 to 255 and save as uint8"
         raise bad_data(where, "uint8 images", str(images.dtype), remedy)
@@ -158,7 +158,7 @@ def _check_split(where: str, images: np.ndarray, labels: np.ndarray) -> Split:
         raise bad_data(where, "one label for each image", found, "repair the file")
     if not len(images):
         raise bad_data(where, "at least one image", "none", "add images")
-    return Split(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
+    return LabelledImages(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels)
 
 
 def _check_labels(where: str, labels: np.ndarray) -> np.ndarray:

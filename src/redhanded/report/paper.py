@@ -16,19 +16,6 @@ LINK = "https://arxiv.org/abs/2101.02899"
 # Which printed numbers a source stands beside; a source that is not here stands alone.
 SOURCES = {"mnist": "mnist", "mnist5k": "mnist", "cifar10": "cifar10"}
 
-TABLES = {
-    "cifar10": {
-        "algorithm": "table2_cifar10_algorithm",
-        "setting": "table5_cifar10_hyperparameter",
-        "norm": "table7_cifar10_norm",
-    },
-    "mnist": {
-        "algorithm": "table3_mnist_algorithm",
-        "setting": "table6_mnist_hyperparameter",
-        "norm": "table8_mnist_norm",
-    },
-}
-
 ALGORITHM_IDS = {
     "cw_l2|deepfool_l2|fgsm_l2": "algorithm-l2",
     "cw_l2|deepfool_linf|fgsm_linf": "algorithm-linf",
@@ -59,22 +46,23 @@ def printed_numbers(source: str) -> dict[str, Printed]:
     family = SOURCES.get(source)
     if family is None:
         return {}
-    paper, tables = _paper(), TABLES[family]
+    paper = _paper()
+    tables = {name.rsplit("_", 1)[1]: rows for name, rows in paper.items() if f"_{family}_" in name}
     algorithm = {
         f"{ALGORITHM_IDS[key]}/{victim}": Printed(**cell)
-        for key, row in paper[tables["algorithm"]].items()
+        for key, row in tables["algorithm"].items()
         for victim, cell in row.items()
     }
     model = {f"victim/{ATTACK_IDS[key]}": Printed(value, {}) for key, value in paper["table4_model"][family].items()}
     setting = {
         f"{kind}/{ATTACK_IDS[key]}/{victim}": Printed(value, {})
-        for key, row in paper[tables["setting"]].items()
+        for key, row in tables["hyperparameter"].items()
         for victim, value in row.items()
         for kind in SETTING_KINDS.get(key, ("setting",))
     }
     norm = {
         f"norm/{attack}/{victim}": Printed(**cell)
-        for attack, row in paper[tables["norm"]].items()
+        for attack, row in tables["norm"].items()
         for victim, cell in row.items()
     }
     return algorithm | model | setting | norm

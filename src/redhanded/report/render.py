@@ -15,7 +15,7 @@ from redhanded.engine import PACKED, pack_records
 from redhanded.errors import RunError
 from redhanded.report import paper
 from redhanded.report import text as wording
-from redhanded.report.drawings import Drawing, comparison, figure2, pictures, protocol_words, slug
+from redhanded.report.figures import Drawing, comparison, figure2, pictures, protocol_words, slug
 from redhanded.report.palette import THEMED
 from redhanded.report.run import Records, read_run
 from redhanded.report.sheet import results_csv
@@ -118,9 +118,10 @@ def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) 
 def tally(section: Section) -> str:
     """Say in a sentence how many cells were measured, beat chance and exceed the paper's numbers."""
     cells = [cell for cell in section.cells if cell.measured]
-    printed = [cell for cell in cells if cell.paper is not None]
+    printed = [(cell.result.accuracy or 0.0, cell.paper) for cell in cells if cell.paper is not None]
+    above = sum(round(accuracy, 2) > number for accuracy, number in printed)  # to the two decimals that the paper has
     unmeasured, weak = len(section.cells) - len(cells), sum(bool(cell.weak) for cell in cells)
-    significant, above = sum(cell.significant for cell in cells), sum(cell.above_paper for cell in printed)
+    significant = sum(cell.significant for cell in cells)
     parts = [f"{significant} of {len(cells)} measured cells beat chance after Holm's correction"]
     if printed:
         parts.append(f"{above} of the {len(printed)} beside a printed number are above the paper's")

@@ -57,11 +57,6 @@ class Cell:
         accuracy = self.result.accuracy if self.measured else None
         return None if accuracy is None or self.paper is None else accuracy - self.paper
 
-    @property
-    def above_paper(self) -> bool:
-        """Whether ours exceeds the paper's number, rounded to the two decimals that it prints."""
-        return self.difference is not None and round(self.result.accuracy or 0.0, 2) > (self.paper or 0.0)
-
 
 @dataclass(frozen=True)
 class Table:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from redhanded.report.drawings import protocol_words
+from redhanded.report.figures import protocol_words
 from redhanded.report.paper import rank
 from redhanded.report.run import read_run
 from redhanded.report.tables import Cell, build_sections

@@ -9,11 +9,11 @@ from .evaluation import (
     load_picked,
     load_sets,
     pick_images,
+    project_features,
     score_answers,
     score_by_size,
     score_pooled,
 )
-from .projection import project_features
 from .questions import ASKED_OF_ALL, NORM_TITLES, QUESTIONS, SEEN, Question, QuestionKind, build_questions, rows_by_item
 from .results import ClassScore, Result, Unknown
 from .setting_choice import Choice, choose_settings

@@ -50,15 +50,13 @@ DIMENSIONS: dict[str, Dimension] = {
 }
 
 
-def classes_of(sets: Mapping[str, SetEntry], dimension: str) -> dict[str, list[str]]:
-    """Class -> names of its sets, in order of first appearance."""
-    classes: dict[str, list[str]] = {}
-    for name, entry in sets.items():
-        classes.setdefault(DIMENSIONS[dimension].name_of(entry), []).append(name)
-    return classes
-
-
 def told_apart(sets: Mapping[str, SetEntry]) -> dict[str, dict[str, list[str]]]:
-    """The classes of every dimension that has two or more attacks' names to tell apart."""
-    classes = {dimension: classes_of(sets, dimension) for dimension in DIMENSIONS}
-    return {dimension: names for dimension, names in classes.items() if len(set(names) - {NO_VICTIM}) > 1}
+    """The classes (name -> its sets) of every dimension that has two or more attacks' names to tell apart."""
+    dimensions: dict[str, dict[str, list[str]]] = {}
+    for dimension, row in DIMENSIONS.items():
+        classes: dict[str, list[str]] = {}  # in order of first appearance
+        for name, entry in sets.items():
+            classes.setdefault(row.name_of(entry), []).append(name)
+        if len(classes.keys() - {NO_VICTIM}) > 1:
+            dimensions[dimension] = classes
+    return dimensions

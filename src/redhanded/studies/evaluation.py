@@ -20,6 +20,7 @@ from redhanded.studies.results import ClassScore, Pooled, SizeBin, Status
 ReadColumn = Callable[[SetRef, Split, str, NDArray[np.int64] | None], NDArray]
 ACTOR = 5  # images of one actor
 BINS = 8  # of perturbation sizes
+PERPLEXITY = 30.0  # of a projection
 Classes = Mapping[str, Sequence[SetRef]]
 
 
@@ -115,16 +116,9 @@ def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: in
     eligible = {ref: np.flatnonzero(read(ref, "train", "eligible", None)) for ref in refs}
     rows = {ref: rng.permutation(places)[:most] for ref, places in eligible.items() if len(places)}
     size = max(map(len, rows.values()), default=0)
-    images, index = (
-        np.concatenate([read(ref, "train", name, np.resize(chosen, size)) for ref, chosen in rows.items()])
-        for name in ("images", "index")
-    )
-    return Samples(
-        images=PIXELS[pixels].apply(torch.from_numpy(images)),
-        labels=torch.arange(len(rows)).repeat_interleave(size),
-        classes=tuple(ref.name for ref in rows),
-        index=torch.from_numpy(index),
-    )
+    picks = [Pick(np.zeros(size, dtype=np.int64), np.resize(chosen, size)) for chosen in rows.values()]
+    picked = Picked("equal", {"train": size}, {"train": picks})
+    return load_picked({ref.name: [ref] for ref in rows}, picked, read, pixels, "train")
 
 
 def score_answers(
@@ -201,3 +195,18 @@ def score_pooled(log_proba: Tensor, picked: Picked, images: int = ACTOR) -> Pool
         named.append(actors.sum(1).argmax(1) == label)
     right = torch.cat(named)
     return Pooled(images=images, n=len(right), correct=int(right.sum()))
+
+
+def project_features(features: NDArray[np.floating], seed: int) -> list[tuple[float, float]]:
+    """t-SNE of standardised features, (n, f) with n >= 4 -> n points, the widest axis from -1 to 1.
+
+    Van der Maaten, Hinton, "Visualizing data using t-SNE", 2008.
+    """
+    from sklearn.manifold import TSNE  # slow to import
+
+    deviation = features.std(0)
+    kept = (features - features.mean(0))[:, deviation > 0] / deviation[deviation > 0]
+    perplexity = min(PERPLEXITY, (len(kept) - 1) / 3)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32).fit_transform(kept)
+    centred = points - (points.max(0) + points.min(0)) / 2
+    return [(round(float(x), 3), round(float(y), 3)) for x, y in centred / np.abs(centred).max()]

@@ -65,10 +65,10 @@ class Result(Outcome):
     top3: float | None = None  # share of images whose class is among the three likeliest
     calibration: Calibration | None = None
     # Of classes with one distribution of sizes; empty where they have no size in common.
-    by_size: list[SizeBin] = Field(default_factory=list)
+    by_size: list[SizeBin] = Field([])
     pooled: Pooled | None = None
     # Of features, class by class, equally many of each, where asked for.
-    projection: list[tuple[float, float]] = Field(default_factory=list)
+    projection: list[tuple[float, float]] = Field([])
     attempts: int  # trainings until one did not collapse
     key: str = ""  # names the folder of the attributor in the run; empty where none was fitted
 

@@ -7,10 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
 from redhanded.attacks import ATTACKS, AttackSpec, make_attack, parse_attack
 from redhanded.attributors import ATTRIBUTORS
+from redhanded.core import Record
 from redhanded.data import AS_FILE, AS_LEFT, PIXELS, Pixels
 from redhanded.errors import RedhandedError, StudyError, did_you_mean, expected_one_of
 from redhanded.models import VICTIMS, Training, VictimSpec
@@ -20,42 +21,36 @@ from redhanded.studies.questions import QUESTIONS, Grid
 BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width")
 
 
-class Strict(BaseModel):
-    """A frozen model that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class VictimRow(Strict):
+class VictimRow(Record):
     """A victim of a study; its width and training come from the scale."""
 
     architecture: str
     seed: int = 0
 
 
-class VictimSize(Strict):
+class VictimSize(Record):
     """How wide a victim is and how long it learns."""
 
     width: float = Field(gt=0, le=4)
     training: Training = Training()
 
 
-class ImageCounts(Strict):
+class ImageCounts(Record):
     """Source images of each split."""
 
     train: int = Field(ge=1)
     test: int = Field(ge=1)
 
 
-class Size(Strict):
+class Size(Record):
     """The size of a study at one scale. Counts of images are upper bounds: a source may hold fewer."""
 
     train_images: int = Field(ge=1)  # source images that every attack is run on, and images a class of a question
     test_images: int = Field(ge=1)
     shard_images: int = Field(200, ge=1)  # one unit of work
-    more_images: dict[str, ImageCounts] = {}  # families that run on more: cheap attacks that seldom succeed
+    more_images: dict[str, ImageCounts] = Field({})  # families that run on more: cheap attacks that seldom succeed
     victims: dict[str, VictimSize]
-    attack_budgets: dict[str, dict[str, Any]] = {}  # parameters of a family that are cost, not label
+    attack_budgets: dict[str, dict[str, Any]] = Field({})  # parameters of a family that are cost, not label
     attributors: dict[str, dict[str, Any]]
     unknown: tuple[str, ...] = ()  # attributors, fitted on all sets, that each family in turn is kept from
 
@@ -67,7 +62,7 @@ Spec = Annotated[
 ]
 
 
-class StudyCommon(Strict):
+class StudyCommon(Record):
     """What a study file and a resolved study share."""
 
     name: str
