@@ -1,6 +1,7 @@
 """Named exceptions: a user's mistake, told in one line that says what was expected, what was found, what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -23,6 +24,15 @@ class StudyError(RedhandedError):
 
 class RunError(RedhandedError):
     """A run directory that is missing, busy, damaged or of another study."""
+
+
+@contextmanager
+def writing(what: object, kind: type[RedhandedError]) -> Iterator[None]:
+    """Turn an OSError while something is written into an error of the kind that is given."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"expected to write {what}, found: {error.strerror or error}") from None
 
 
 def printable(text: str) -> str:

@@ -4,14 +4,14 @@ import json
 import lzma
 import re
 import shutil
+import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
 
 import pytest
-from typer.testing import CliRunner
 
-from redhanded.cli.main import app
+from redhanded.cli.main import main
 from redhanded.core import read_record, write_record
 from redhanded.engine import PACKED, RunCard, read_run_records
 from redhanded.errors import RunError
@@ -123,12 +123,17 @@ def test_an_unfinished_run_is_named_and_left_out(unfinished: Path, capsys: pytes
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_command_names_an_unfinished_run_in_one_line(unfinished: Path) -> None:
+def test_the_command_names_an_unfinished_run_in_one_line(
+    unfinished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(unfinished / "whole")
-    done = CliRunner().invoke(app, ["summary", str(unfinished)])
-    assert (done.exit_code, done.stdout) == (0, f"{unfinished / 'README.md'}\n")
+    monkeypatch.setattr(sys, "argv", ["redhanded", "summary", str(unfinished)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (0, f"{unfinished / 'README.md'}\n")
     warning = f"redhanded: warning: {unfinished / 'stopped'} is unfinished, has no results yet and is left out\n"
-    assert done.stderr == warning
+    assert told.err == warning
 
 
 def test_an_unfinished_run_counts_with_the_results_that_it_has(unfinished: Path) -> None:

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from redhanded.errors import RedhandedError
-from redhanded.verdicts import EXPORTS
+from redhanded.verdicts import EXPORTS, check_exports, export_found
 
 if TYPE_CHECKING:
     from redhanded.verdicts import Judged, Verdict, Wait
@@ -75,40 +75,32 @@ def attribute(
     # Before PyTorch is imported: its threads would wait for their next work at full speed, which is most of the time
     # that one image takes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from redhanded.verdicts import (
-        PRINTERS,
-        ExamineOptions,
-        Examiner,
-        Failure,
-        check_exports,
-        export_found,
-        read_reference,
-    )
+    from redhanded.verdicts import PRINTERS, ExamineOptions, Examiner, Failure, read_reference
 
-    wanted = {name: path for name, path in exports.items() if path is not None}
-    check_exports(wanted)
+    files = {name: path for name, path in exports.items() if path is not None}
+    check_exports(files)
     examiner = Examiner.load(bundle)
     reference = None if clean is None else read_reference(clean, examiner.shape)
     options = ExamineOptions(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
     examiner.full_prior(options.prior)  # refused before anything is read
     show = PRINTERS["json" if as_json else "csv" if as_csv else "table"]()
     judged: list[Judged] = []
-    found: list[Verdict | Failure] = []
+    answers: list[Verdict | Failure] = []
     for item in examiner.attribute_files(images, options):
         if isinstance(item, Failure):
-            found.append(item)
+            answers.append(item)
             sys.stderr.write(f"redhanded: {item.error}\n")
         else:
             show(item.verdict)
-            found.append(item.verdict)
+            answers.append(item.verdict)
             judged.append(item)
     if pictures is not None:
         from redhanded.verdicts import write_pictures  # with matplotlib, which only a picture waits for
 
         write_pictures(examiner.bundle, judged, pictures, reference)
-    for name, path in wanted.items():
-        export_found(name, found, examiner.bundle, path)
-    if len(judged) < len(found):
+    for name, path in files.items():
+        export_found(name, answers, examiner.bundle, path)
+    if len(judged) < len(answers):
         raise typer.Exit(BAD_INPUT)
 
 
@@ -120,13 +112,12 @@ def parse_prior(words: list[str]) -> dict[str, float]:
     for word in words:
         family, _, share = word.partition("=")
         try:
-            number = float(share) if family and family not in prior else None
+            if not family or family in prior:
+                raise ValueError
+            prior[family] = float(share)
         except ValueError:
-            number = None
-        if number is None:
             expected = "FAMILY=SHARE, such as fgsm=0.5, each family once"
-            raise bad_data("--prior", expected, repr(word), "give shares from 0 to 1")
-        prior[family] = number
+            raise bad_data("--prior", expected, repr(word), "give shares from 0 to 1") from None
     return prior
 
 
@@ -160,11 +151,11 @@ def campaigns(
     """Group verdicts into campaigns: the same algorithm, setting and victim over time."""
     from redhanded.verdicts import campaign_table, read_campaigns
 
-    found = read_campaigns(verdicts, timedelta(hours=gap))
+    groups = read_campaigns(verdicts, timedelta(hours=gap))
     if as_json:
-        sys.stdout.writelines(campaign.model_dump_json() + "\n" for campaign in found)
+        sys.stdout.writelines(campaign.model_dump_json() + "\n" for campaign in groups)
     else:
-        Console(markup=False, highlight=False).print(campaign_table(found))
+        Console(markup=False, highlight=False).print(campaign_table(groups))
 
 
 def serve(

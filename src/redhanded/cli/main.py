@@ -2,10 +2,10 @@
 
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -13,10 +13,7 @@ from rich.table import Table
 
 from redhanded.cli import analyst
 from redhanded.cli.catalogue import rows_of
-from redhanded.errors import RedhandedError
-
-if TYPE_CHECKING:
-    from redhanded.sets import SetCard
+from redhanded.errors import RedhandedError, writing
 
 # What `list` can print: the keys of `redhanded.cli.catalogue.CATALOGUE`.
 ListTopic = Literal["attacks", "victims", "sources", "questions", "attributors", "toolchains", "detectors"]
@@ -31,13 +28,6 @@ app.command()(analyst.attribute)
 app.command()(analyst.watch)
 app.command()(analyst.campaigns)
 app.command()(analyst.serve)
-
-
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print("redhanded: warning:", *str(message).split(), file=sys.stderr)
-        yield
 
 
 @contextmanager
@@ -118,31 +108,25 @@ def attack(
 ) -> None:
     """Attack your own model on your own images, and write adversarial sets that say how they were made."""
     from redhanded.attacks import parse_attack
+    from redhanded.data import PIXELS
     from redhanded.sets import attack_images
 
     attacks = [parse_attack(text) for text in attack]
-    with _warnings_in_one_line():
-        cards = attack_images(victim, images, attacks, out, batch_size=batch_size, device=device)
-    console = Console(markup=False)
-    console.print(_sets_table(cards.values()))
-    for path in cards:
-        console.print(f"set: {path}", soft_wrap=True)
-
-
-def _sets_table(cards: Collection["SetCard"]) -> Table:
-    from redhanded.data import PIXELS
-
-    measured = [name for name in PIXELS if all(name in card.n_success for card in cards)]
+    cards = attack_images(victim, images, attacks, out, batch_size=batch_size, device=device)
+    measured = [name for name in PIXELS if all(name in card.n_success for card in cards.values())]
     table = Table(box=None, pad_edge=False)
     table.add_column("attack", overflow="fold")
     headings = (f"success\n{name}" for name in measured)
     for name in ("attacked", *headings, "median\nL2", "median\nLinf", "seconds"):
         table.add_column(name, justify="right")
-    for card in cards:
+    for card in cards.values():
         success = (f"{card.success(pixels):.1%}" for pixels in measured)
         sizes = (f"{card.median_l2:.4g}", f"{card.median_linf:.4g}", f"{card.seconds:.1f}")
         table.add_row(card.label, f"{card.n_attacked} of {card.n_images}", *success, *sizes)
-    return table
+    console = Console(markup=False)
+    console.print(table)
+    for path in cards:
+        console.print(f"set: {path}", soft_wrap=True)
 
 
 @app.command()
@@ -152,8 +136,7 @@ def summary(
     """Write the page of results and summary.json of all runs in a folder, from their records alone."""
     from redhanded.report import write_summary
 
-    with _warnings_in_one_line():
-        typer.echo(write_summary(folder))
+    typer.echo(write_summary(folder))
 
 
 @app.command()
@@ -197,17 +180,16 @@ def export(
     from redhanded.sets import SET_EXPORTS
 
     target = out or adversarial_set.with_suffix(".npz" if to == "npz" else "")
-    try:
+    with writing(target, RedhandedError):
         count = SET_EXPORTS[to](adversarial_set, target)
-    except OSError as error:
-        raise RedhandedError(f"expected to write {target}, found: {error.strerror or error}") from None
     Console().print(f"{count} images: {target}", soft_wrap=True)
 
 
 def main() -> None:
     """Run the command line; a user's mistake gives one line and exit code 2, Ctrl-C exit code 130."""
     try:
-        with _warnings_in_one_line():
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda text, *_: print("redhanded: warning:", *str(text).split(), file=sys.stderr)
             app()
     except RedhandedError as error:
         sys.stderr.write(f"redhanded: {error}\n")

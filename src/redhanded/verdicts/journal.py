@@ -10,14 +10,14 @@ from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from redhanded.core import Record
-from redhanded.errors import RunError, first_problem
+from redhanded.errors import RunError, first_problem, writing
 from redhanded.verdicts.verdict import Failure, Verdict
 
 _START = b'{"time":"'  # of every line
 
 
 class Entry(Record):
-    """One line: an image and its verdict, or a file that could not be used and why."""
+    """A line of a journal: an image and its verdict, or a file that could not be used and why."""
 
     time: AwareDatetime  # when it was judged; ISO 8601, UTC
     path: str
@@ -35,7 +35,7 @@ class Entry(Record):
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """The whole lines of a journal, in order; raises RunError in one line where it cannot be read or is none.
+    """Read the whole lines of a journal, in order; raises RunError in one line where it cannot be read or is none.
 
     A last line that is not whole, as a writer leaves it that is at work or was killed, is passed over.
     """
@@ -56,7 +56,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
 
 
 class Journal:
-    """An open journal: what is in it already, and how more is added; made by `open_journal`."""
+    """An open journal, made by `open_journal`: it knows its entries' files, and appends to them."""
 
     def __init__(self, path: Path, lock: Path, entries: Iterable[Entry]) -> None:
         self.path = path
@@ -65,7 +65,7 @@ class Journal:
         self._count(entries)
 
     def progress(self, path: str, sha256: str) -> tuple[int, int]:
-        """How many images of a file have their lines (its first ones), of how many; (0, 1) where none has."""
+        """The number of a file's images that have their lines (its first ones), of how many; (0, 1) where none has."""
         return self._progress.get((path, sha256), (0, 1))
 
     def own_files(self) -> set[tuple[int, int]]:
@@ -76,7 +76,7 @@ class Journal:
     def add(self, entries: Sequence[Entry]) -> None:
         """Append lines; they are on the disk when this returns. Raises RunError where they cannot be written."""
         lines = "".join(entry.model_dump_json() + "\n" for entry in entries).encode()
-        with _writing(self.path), self.path.open("ab") as file:
+        with writing(self.path, RunError), self.path.open("ab") as file:
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
@@ -88,13 +88,13 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path) -> Iterator[Journal]:
-    """A journal to write to, made where there is none, its torn last line cut off; one writer at a time.
+    """Open a journal to write to: it is made where there is none, a torn last line is cut off, nobody else may write.
 
     Raises RunError where another process writes to it, or where the file is something else, which is left as it is.
     """
     path = Path(os.path.realpath(path))  # by whatever name, one file has one lock
     lock = Path(f"{path}.lock")
-    with _writing(path):
+    with writing(path, RunError):
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock, timeout=0)
         try:
@@ -103,10 +103,10 @@ def open_journal(path: Path) -> Iterator[Journal]:
             remedy = "found a watcher at work; name another file"
             raise RunError(f"expected nobody else to write {path}, {remedy}") from None
     try:
-        with _writing(path):
+        with writing(path, RunError):
             path.open("ab").close()
         journal = Journal(path, lock, read_entries(path))
-        with _writing(path), path.open("rb+") as file:
+        with writing(path, RunError), path.open("rb+") as file:
             file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
             os.fsync(file.fileno())
             folder = os.open(path.parent, os.O_RDONLY)
@@ -117,11 +117,3 @@ def open_journal(path: Path) -> Iterator[Journal]:
         yield journal
     finally:
         held.release()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"expected to write {path}, found: {error.strerror or error}") from None

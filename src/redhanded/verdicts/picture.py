@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from redhanded.bundle import Bundle
-from redhanded.errors import DataError
+from redhanded.errors import DataError, writing
 from redhanded.verdicts.evidence import Evidence
 from redhanded.verdicts.examine import Judged
 from redhanded.verdicts.fingerprints import estimate_perturbations
@@ -62,9 +62,9 @@ def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean
     """The PNG of one verdict: its image, the estimated (or, with the clean reference, true) perturbation, examples."""
     perturbation = estimate_perturbations(evidence.image) if clean is None else evidence.image - clean.image
     best = verdict.findings["setting"].ranked[0] if "setting" in verdict.findings else None
-    said = f"{best.name}: {best.probability:.0%}, {best.words}" if best else verdict.findings["family"].ranked[0].name
+    answer = f"{best.name}: {best.probability:.0%}, {best.words}" if best else verdict.findings["family"].ranked[0].name
     nearest = [(f"known: {one.name}", bundle.examples[one.example].float() / 255) for one in verdict.nearest]
-    title = f"{Path(verdict.name).name}   {said}" + ("   unknown" if verdict.unknown else "")
+    title = f"{Path(verdict.name).name}   {answer}" + ("   unknown" if verdict.unknown else "")
     return draw_evidence(evidence.image, perturbation, "estimated" if clean is None else "true", nearest, title)
 
 
@@ -74,13 +74,11 @@ def write_pictures(bundle: Bundle, judged: Iterable[Judged], folder: Path, clean
     Raises DataError where they cannot be written.
     """
     paths = []
-    try:
+    with writing(f"pictures to {folder}", DataError):
         folder.mkdir(parents=True, exist_ok=True)
         for place, (verdict, evidence) in enumerate(judged):
             stem = re.sub(r"[^A-Za-z0-9_.=-]", "_", Path(evidence.file).stem[:80])  # what every file system takes
             path = folder / f"{place:04}-{stem}-{evidence.sha256[:8]}.png"
             path.write_bytes(evidence_picture(bundle, verdict, evidence, clean))
             paths.append(path)
-    except OSError as error:
-        raise DataError(f"expected to write pictures to {folder}, found: {error.strerror or error}") from None
     return paths

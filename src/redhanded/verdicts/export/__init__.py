@@ -10,7 +10,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, NamedTuple
 
-from redhanded.errors import DataError, RedhandedError
+from redhanded.errors import DataError, RedhandedError, writing
 
 if TYPE_CHECKING:
     from redhanded.bundle import Bundle
@@ -27,9 +27,9 @@ class Export(NamedTuple):
     function: str  # MODULE:NAME below this package: (verdicts and failures in their order, bundle) -> text
     package: str | None = None  # that it needs beside our own, of the extra `intel`
 
-    def text(self, found: Sequence["Verdict | Failure"], bundle: "Bundle") -> str:
+    def text(self, answers: Sequence["Verdict | Failure"], bundle: "Bundle") -> str:
         """The content of a file about inputs that a bundle was asked about."""
-        content: str = resolve_name(f"{__name__}.{self.function}")(found, bundle)
+        content: str = resolve_name(f"{__name__}.{self.function}")(answers, bundle)
         return content
 
 
@@ -72,11 +72,9 @@ def check_exports(names: Iterable[str]) -> None:
             raise ExportError(f"expected the package {package} for --{name}, found none; {remedy}")
 
 
-def export_found(name: str, found: Sequence["Verdict | Failure"], bundle: "Bundle", path: Path) -> None:
+def export_found(name: str, answers: Sequence["Verdict | Failure"], bundle: "Bundle", path: Path) -> None:
     """Write a file in one of the formats of `EXPORTS`; raises DataError where it cannot be written."""
     check_exports([name])
-    text = EXPORTS[name].text(found, bundle)
-    try:
+    text = EXPORTS[name].text(answers, bundle)
+    with writing(path, DataError):
         path.write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise DataError(f"expected to write {path}, found: {error.strerror or error}") from None
