@@ -22,6 +22,7 @@ REFUSALS: dict[int | str, dict[str, object]] = {
     422: {"model": Refusal, "description": "No image could be used, or a field makes no sense"},
     503: {"model": Refusal, "description": "Busy; Retry-After says when to come again"},
 }
+BODY = {"requestBody": describe_body()}
 
 
 async def site_of(request: Request) -> Site:
@@ -35,11 +36,7 @@ Sent = Annotated[Submission, Depends(read_submission)]
 
 
 @router.post(
-    "/api/attribute",
-    response_model=Attribution,
-    responses=REFUSALS,
-    openapi_extra={"requestBody": describe_body()},
-    summary="Verdicts on images",
+    "/api/attribute", response_model=Attribution, responses=REFUSALS, openapi_extra=BODY, summary="Verdicts on images"
 )
 async def attribute(site: SiteHere, sent: Sent) -> Response:
     """Which attack made each image; images that could not be used are listed as failures beside the verdicts."""
@@ -50,7 +47,7 @@ async def attribute(site: SiteHere, sent: Sent) -> Response:
     "/api/picture/{image}",
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}, **REFUSALS},
-    openapi_extra={"requestBody": describe_body()},
+    openapi_extra=BODY,
     summary="The evidence of one verdict as a picture",
 )
 async def picture(
@@ -67,7 +64,7 @@ async def picture(
     "/api/export/{name}",
     response_class=Response,
     responses=REFUSALS,
-    openapi_extra={"requestBody": describe_body()},
+    openapi_extra=BODY,
     summary="Verdicts as a file for other tools",
 )
 async def export(site: SiteHere, sent: Sent, name: str) -> Response:
@@ -76,14 +73,15 @@ async def export(site: SiteHere, sent: Sent, name: str) -> Response:
         raise RefusedError(404, f"expected one of {', '.join([JSON, *EXPORTS])}, found another export")
     outcomes = await site.attribute(sent)
     attribution = site.attribution(outcomes)
-    suffix, media, text = f".{JSON}", "application/json", attribution.model_dump_json(indent=1) + "\n"
-    if name != JSON:
+    if name == JSON:
+        suffix, media_type, text = f".{JSON}", "application/json", attribution.model_dump_json(indent=1) + "\n"
+    else:
         check_exports([name])
         row = EXPORTS[name]
-        suffix, media = row.suffix, row.media_type
+        suffix, media_type = row.suffix, row.media_type
         text = row.text([one.answer for one in outcomes], site.examiner.bundle)
     disposition = {"Content-Disposition": f'attachment; filename="verdicts{suffix}"'}
-    return Response(text, headers=disposition, media_type=media)
+    return Response(text, headers=disposition, media_type=media_type)
 
 
 @router.get("/api/bundle", response_model=BundleCard, summary="The card of the bundle that answers")
@@ -102,8 +100,8 @@ def campaigns(site: SiteHere) -> Response:
 def healthz(site: SiteHere) -> Response:
     """503 where nobody works on the queue any more."""
     health = Health(status="ok" if site.worker.alive else "broken", waiting=site.worker.waiting)
-    return Response(health.model_dump_json(), 200 if site.worker.alive else 503, media_type="application/json")
+    return _json(health.model_dump_json(), status=200 if site.worker.alive else 503)
 
 
-def _json(text: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(text, headers=headers, media_type="application/json")
+def _json(text: str, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+    return Response(text, status, headers, "application/json")

@@ -56,7 +56,7 @@ async def tell(request: Request, error: Exception) -> Response:
         case HTTPException():
             asked = f"{request.method} {request.url.path}"[:100]
             text = f"expected a path and method of /docs, found {asked!r}: {error.detail}"
-            refused = RefusedError(error.status_code, text, error.headers or {})
+            refused = RefusedError(error.status_code, text, error.headers)
         case ClientDisconnect():
             refused = RefusedError(400, "expected a whole request, found its client gone")  # which nobody reads
         case _:

@@ -19,7 +19,7 @@ Outcomes = list[Verdict | Failure]
 
 
 class Job(NamedTuple):
-    """The images of one request; together: one verdict, else one outcome for each image."""
+    """The images of one request; its outcomes are one verdict where they are judged together, else one an image."""
 
     evidence: Sequence[Evidence]
     options: ExamineOptions
@@ -27,7 +27,7 @@ class Job(NamedTuple):
 
     @property
     def same(self) -> object:
-        """Equal for jobs that may be judged in one call."""
+        """A key that is equal for jobs that may be judged in one call."""
         if self.options.together:
             return id(self)
         clean = self.options.clean.sha256 if self.options.clean else ""
@@ -63,7 +63,7 @@ class Worker:
         return job.done
 
     def close(self) -> None:
-        """Take no more, finish what waits."""
+        """Finish what waits, and take no more."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -82,7 +82,7 @@ class Worker:
                     job.done.set_result(answer)
 
     def _take(self) -> list[Job]:
-        """The first job and those behind it that are asked in the same way, up to a batch; none: closed."""
+        """The first job and those behind it with an equal key, up to a batch; none once the queue is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed)
             taken: list[Job] = []
@@ -96,7 +96,7 @@ class Worker:
             return taken
 
     def _answer(self, jobs: Sequence[Job]) -> list[Outcomes | Exception]:
-        """What each job gets; one that cannot be judged does not take its neighbours with it."""
+        """The outcomes of each job; one that cannot be judged does not take its neighbours with it."""
         evidence, options = [one for job in jobs for one in job.evidence], jobs[0].options
         try:
             verdicts = iter(self._judge(evidence, options))

@@ -43,7 +43,7 @@ class Budget:
         self.most, self.held = most, 0
 
     def take(self, count: int) -> None:
-        """Raises RefusedError where there is no room."""
+        """Count bytes in; raises RefusedError where there is no room."""
         if self.held + count > self.most:
             raise RefusedError(503, "the server holds as much as it can; try again in a second", RETRY)
         self.held += count
@@ -133,7 +133,7 @@ class Gate:
             self.budget.held -= exchange.taken
 
     def _check(self, method: str, headers: Headers) -> None:
-        """Raises RefusedError for a request from whoever must not ask."""
+        """Let a request in; raises RefusedError for one from whoever must not ask."""
         if self.inside > MOST_REQUESTS:
             raise RefusedError(503, f"the server is at work on {MOST_REQUESTS} requests; try again in a second", RETRY)
         host, origin, site = (headers.get(name) for name in ("host", "origin", "sec-fetch-site"))
@@ -158,7 +158,7 @@ class Gate:
 
 
 def check_size(size: int) -> None:
-    """Raises RefusedError where a body of so many bytes, declared or read, is too large."""
+    """Check the bytes of a body, declared or read; raises RefusedError where they are too many."""
     if size > MOST_BODY:
         remedy = "send fewer images, or use redhanded attribute"
         expected = f"expected at most {MOST_BODY:,} bytes in a request"

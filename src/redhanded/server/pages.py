@@ -51,7 +51,7 @@ def ask(request: Request, site: SiteHere) -> Response:
 
 @router.post("/")
 async def verdicts(request: Request, site: SiteHere) -> Response:
-    """The form again, and verdicts on what was sent."""
+    """The form again, with verdicts on what was sent."""
     try:
         return _ask_page(request, site, await site.attribute(await read_submission(request)), "")
     except RefusedError as refused:
@@ -76,7 +76,7 @@ def bundle(request: Request, site: SiteHere) -> Response:
 
 @router.get("/campaigns")
 def campaigns(request: Request, site: SiteHere) -> Response:
-    """What the monitor has seen."""
+    """The campaigns that the monitor has seen."""
     try:
         return _page(request, "campaigns.html", site, campaigns=site.campaigns(), error="")
     except RedhandedError as error:

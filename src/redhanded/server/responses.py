@@ -1,7 +1,6 @@
 """The records that the server answers with, and the refusal of a request."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from pydantic import Field
 from starlette.responses import Response
@@ -21,7 +20,7 @@ class Attribution(Record):
 
 
 class Refusal(Record):
-    """Why nothing was done."""
+    """The reason why nothing was done."""
 
     error: str  # one line: what was expected, what was found, what to do
     failures: list[Failure] = Field(default_factory=list)  # where files were at fault
@@ -40,7 +39,7 @@ class Health(Record):
     waiting: int  # images accepted and not yet judged
 
 
-RETRY = MappingProxyType({"Retry-After": "1"})  # seconds; a full queue is empty in less
+RETRY = {"Retry-After": "1"}  # seconds; a full queue is empty in less
 
 
 class ServeError(RedhandedError):
@@ -51,17 +50,13 @@ class RefusedError(Exception):
     """A request that is answered with an HTTP status and one line."""
 
     def __init__(
-        self,
-        status: int,
-        error: str,
-        headers: Mapping[str, str] = MappingProxyType({}),
-        failures: Sequence[Failure] = (),
+        self, status: int, error: str, headers: Mapping[str, str] | None = None, failures: Sequence[Failure] = ()
     ) -> None:
         super().__init__(error)
-        self.status, self.headers = status, headers
+        self.status, self.headers = status, dict(headers or {})
         self.refusal = Refusal(error=error, failures=list(failures))
 
     def response(self) -> Response:
         """The refusal as JSON."""
         body = self.refusal.model_dump_json() + "\n"
-        return Response(body, self.status, dict(self.headers), "application/json")
+        return Response(body, self.status, self.headers, "application/json")

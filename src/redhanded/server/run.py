@@ -89,7 +89,7 @@ class PatientProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
+        """Stop the clock."""
         self._stop()
         super().connection_lost(exc)
 

@@ -45,17 +45,20 @@ class Site:
         self._drawing = 0
 
     def close(self) -> None:
-        """Finish what was accepted."""
+        """Finish what was accepted, and end the threads."""
         self._decoders.shutdown()
         self._drawer.shutdown()
         self.worker.close()
 
     def campaigns(self) -> list[Campaign]:
-        """What the monitor has seen; raises RunError where its file cannot be read."""
+        """The campaigns that the monitor has seen; raises RunError where its file cannot be read."""
         return read_campaigns(self.verdicts) if self.verdicts else []
 
     async def attribute(self, submission: Submission) -> list[Outcome]:
-        """An outcome for each image, in order; raises RefusedError, or DataError for a wish that cannot be granted."""
+        """Judge a submission: an outcome for each image, in order.
+
+        Raises RefusedError, or DataError for a wish that cannot be granted.
+        """
         loop, shape = asyncio.get_running_loop(), self.examiner.shape
         wishes = submission.wishes
         self.examiner.full_prior(wishes.prior)  # refused before anything is decoded

@@ -28,16 +28,15 @@ RAW = {
     "image/tiff": "image.tiff",
     "application/x-npy": "image.npy",
 }
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Wishes(Record):
-    """What an analyst may decide, as form fields or in the query."""
+    """The decisions of an analyst, as form fields or in the query."""
 
     blind: bool = False  # do not ask the candidate victims
     together: bool = False  # the images are one actor's
     # `prior.fgsm=0.5`; families that are not named share the rest
-    prior: dict[str, Share] = Field(default_factory=dict)
+    prior: dict[str, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 class File(NamedTuple):
@@ -56,7 +55,7 @@ class Submission(NamedTuple):
 
 
 async def read_submission(request: Request) -> Submission:
-    """The files and fields of a multipart form, or one raw image; raises RefusedError for anything else."""
+    """Read a multipart form of files and fields, or one raw image; raises RefusedError for anything else."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     fields = request.query_params.multi_items()
     if media_type in RAW:
@@ -126,7 +125,7 @@ def read_images(files: Sequence[File], shape: Sequence[int]) -> list[tuple[int, 
 
 
 def read_clean(file: File | None, shape: Sequence[int]) -> Evidence | None:
-    """The reference; raises RefusedError where the file holds anything but one image."""
+    """Decode the clean reference; raises RefusedError where the file holds anything but one image."""
     if file is None:
         return None
     images = [image for _, _, image in read_images([file], shape)]

@@ -105,7 +105,7 @@ class _Growing:
 
 
 def campaign_table(campaigns: Iterable[Campaign]) -> Table:
-    """For a terminal: one row for each campaign, with how sure all its images together make its names."""
+    """A table for a terminal: a row for each campaign, with the words for what its images say together."""
     table = Table(box=None, pad_edge=False)
     for name in ("first", "last", "images", *KEY):
         table.add_column(name, justify="right" if name == "images" else "left", overflow="fold")

@@ -40,9 +40,9 @@ class Evidence:
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as named or as a pattern names them; of a folder every visible file below it, links to folders left out.
+    """The files that paths and patterns name, in their order; of a folder every visible file below it.
 
-    In order of the paths. A folder that cannot be read is given itself: whoever reads it as a file says so.
+    Links to folders are left out. A folder that cannot be read is given itself: whoever reads it as a file says so.
     """
     for path in paths:
         named = [path]
@@ -61,7 +61,7 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence | Failure]:
-    """The images of files and folders, for a bundle on images of `shape`.
+    """Read the images of files and folders, for a bundle on images of `shape`.
 
     A file that cannot be used is a Failure, and so is a folder without files.
     """

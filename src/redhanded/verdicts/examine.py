@@ -1,4 +1,4 @@
-"""From images to verdicts, by a bundle."""
+"""The examiner: from images to verdicts, by a bundle."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Examiner:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of an image, (c, h, w)."""
+        """The shape of an image, (c, h, w)."""
         return self.bundle.card.shape
 
     @property
@@ -111,7 +111,7 @@ class Examiner:
         yield from map(Judged, self.judge(waiting, options), waiting)
 
     def judge(self, evidence: Sequence[Evidence], options: ExamineOptions | None = None) -> list[Verdict]:
-        """As `attribute`, for evidence that was read already; images of one actor must be of one pixel protocol."""
+        """Judge evidence that was read already, as `attribute` does; one actor's must be of one pixel protocol."""
         options = options or ExamineOptions()
         prior = self.full_prior(options.prior)
         protocols: dict[Pixels, list[int]] = {}
@@ -185,20 +185,20 @@ class Examiner:
         return verdicts
 
     def _panel(self, evidence: Evidence, options: ExamineOptions) -> Panel:
-        """The one that knows most of what may be asked about; raises DataError where the bundle has none."""
+        """The panel that knows most of what it may; raises DataError where the bundle has none for such an image."""
         order: list[Knowledge] = ["blind"] if options.blind else ["candidates", "blind"]
         order = order if options.clean is None else ["oracle"]
         pixels = evidence.condition.pixels
         panel = next((self.panels[pixels, one] for one in order if (pixels, one) in self.panels), None)
         if panel is None:
-            what = {"oracle": "a clean reference"}.get(order[0], f"{order[0]} images")
-            has = ", ".join(f"{one} ({protocol})" for protocol, one in self.panels)
+            needed = {"oracle": "a clean reference"}.get(order[0], f"{order[0]} images")
+            present = ", ".join(f"{one} ({protocol})" for protocol, one in self.panels)
             remedy = "use a bundle that was packed from a run with such an attributor"
-            raise bad_data(evidence.name, f"a bundle for {what} of {pixels}", has, remedy)
+            raise bad_data(evidence.name, f"a bundle for {needed} of {pixels}", present, remedy)
         return panel
 
     def _nearest(self, panel: Panel, features: Tensor) -> list[list[Neighbour]]:
-        """The known examples whose features are closest, for each image, (n, f)."""
+        """The known examples whose features are closest to each image's; features: (n, f)."""
         place = (panel.part.pixels, panel.part.knowledge)
         if place[1] == "oracle":  # the examples' own clean images are not in the bundle
             return [[] for _ in features]

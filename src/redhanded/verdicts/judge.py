@@ -1,4 +1,4 @@
-"""One attributor, ready to be asked about every dimension of an image."""
+"""Calibrated answers of one attributor in every dimension: prediction sets, likelihood ratios, OOD quantiles."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -21,10 +21,11 @@ _TAIL = 0.05  # of an estimate's distribution, left out on either side
 
 
 class Panel:
-    """What one attributor of a bundle says, dimension by dimension; a prior on families weighs all of them."""
+    """The answers of one attributor of a bundle in every dimension; a prior on families weighs all of them."""
 
     def __init__(self, attributor: Attributor, part: Part, gaussians: Gaussians, sets: Mapping[str, SetEntry]) -> None:
         self.attributor, self.part, self.gaussians = attributor, part, gaussians
+        self._where = f"the bundle's {attributor.kind}"  # of what cannot be trusted
         self.sets = {name: sets[name] for name in attributor.classes_}
         self.marginals = {
             dimension: Marginal(attributor, classes, part.temperatures[dimension])
@@ -33,10 +34,10 @@ class Panel:
 
     @cached_property
     def _conformal(self) -> dict[str, Conformal]:
-        """By dimension, from the held-out answers with the names of that dimension as labels."""
+        """The conformal predictor of each dimension, from the held-out answers with its names as labels."""
         held = self.attributor.held_out_
         conformal = {}
-        with trusting_nothing(f"the bundle's {self.attributor.kind}"):
+        with trusting_nothing(self._where):
             for dimension, marginal in self.marginals.items():
                 class_of = {name: place for place, names in enumerate(marginal.members.values()) for name in names}
                 classes = torch.tensor([class_of[name] for name in self.attributor.classes_])
@@ -48,20 +49,23 @@ class Panel:
         features = self.attributor.held_out_.features
         spread = features.mean(0), features.std(0).clamp_min(1e-6)
         if not all(torch.isfinite(one).all() for one in spread):
-            raise bad_bundle(f"the bundle's {self.attributor.kind}", "features of a finite spread", "others")
+            raise bad_bundle(self._where, "features of a finite spread", "others")
         return spread
 
     def standardise(self, features: Tensor) -> Tensor:
-        """Features, (n, f), in deviations from the mean of known images."""
+        """Standardise features, (n, f), by the mean and standard deviation of those of known images."""
         mean, deviation = self._spread
         return (features - mean) / deviation
 
     def ood_quantile(self, answer: Prediction) -> list[float]:
-        """For each image, the share of known images with a smaller novelty score; BundleError where none is finite."""
-        with trusting_nothing(f"the bundle's {self.attributor.kind}"):
+        """The share of known images with a smaller novelty score, for each image.
+
+        Raises BundleError where a score is not finite.
+        """
+        with trusting_nothing(self._where):
             scores = self.gaussians.score(answer.features).double().numpy()
             if not np.isfinite(scores).all():
-                raise bad_bundle(f"the bundle's {self.attributor.kind}", "finite novelty scores", "others")
+                raise bad_bundle(self._where, "finite novelty scores", "others")
         return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
 
     @cached_property
@@ -74,7 +78,7 @@ class Panel:
         return features, _neighbour(torch.cdist(features, features).masked_fill(same, torch.inf)).sort().values.numpy()
 
     def knn_quantile(self, answer: Prediction) -> list[float]:
-        """For each image, the share of known images that lie nearer to known ones, by the distance of features.
+        """The share of known images whose features lie nearer to those of known ones, for each image.
 
         A score that weighs one class against all of them may pass what lies far from everything. Sun, Ming, Zhu, Li,
         "Out-of-distribution detection with deep nearest neighbors", 2022.
@@ -84,14 +88,10 @@ class Panel:
         return (np.searchsorted(known_distances, distances.numpy()) / len(known_distances)).tolist()
 
     def findings(self, answer: Prediction, prior: Mapping[str, float], together: bool) -> list[dict[str, Finding]]:
-        """For each image, or once for all of them together, every dimension; prior: of families, empty for equal."""
-        columns = {name: self._of_dimension(name, answer, prior, together) for name in self.marginals}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        """The finding in every dimension, for each image or once for all of them together.
 
-    def _of_dimension(
-        self, dimension: str, answer: Prediction, prior: Mapping[str, float], together: bool
-    ) -> list[Finding]:
-        marginal = self.marginals[dimension]
+        prior: shares of families, empty for equal ones.
+        """
 
         def bounded(log_proba: Tensor) -> Tensor:
             """(n, classes), or with the images' logarithms added (1, classes).
@@ -102,36 +102,35 @@ class Panel:
             log_proba = torch.log((1 - share) * log_proba.double().exp() + share / log_proba.shape[1])
             return log_proba.sum(0, keepdim=True).log_softmax(1) if together else log_proba
 
-        own = marginal.answer(answer.log_proba)  # (n, classes)
-        p_values = self._conformal[dimension].p_values(own)
-        if together and len(p_values) > 1:  # they need not be independent: twice their mean holds always
-            p_values = np.minimum(1, 2 * p_values.mean(0, keepdims=True))
-        log_proba = weighed = bounded(own)
-        if prior:
-            within, between = self._log_prior(dimension, prior)
-            weighed = bounded(marginal.answer(answer.log_proba + within)) + between
-        measured, names = self.part.measured.get(dimension), marginal.classes_
-        findings = []
-        for row, probabilities in enumerate(weighed.softmax(1)):
-            order = probabilities.argsort(descending=True, stable=True).tolist()
-            ranked = [(names[one], share) for one, share in zip(order, probabilities[order].tolist(), strict=True)]
-            ratio = log_proba[row, order[0]] - log_proba[row, order[1]]  # a logarithm
-            findings.append(
-                Finding(
+        findings: list[dict[str, Finding]] = [{} for _ in range(1 if together else len(answer.log_proba))]
+        for dimension, marginal in self.marginals.items():
+            own = marginal.answer(answer.log_proba)  # (n, classes)
+            p_values = self._conformal[dimension].p_values(own)
+            if together and len(p_values) > 1:  # they need not be independent: twice their mean holds always
+                p_values = np.minimum(1, 2 * p_values.mean(0, keepdims=True))
+            log_proba = weighed = bounded(own)
+            if prior:
+                within, between = self._log_prior(dimension, prior)
+                weighed = bounded(marginal.answer(answer.log_proba + within)) + between
+            measured, names = self.part.measured.get(dimension), marginal.classes_
+            for row, probabilities in enumerate(weighed.softmax(1)):
+                order = probabilities.argsort(descending=True, stable=True).tolist()
+                ranked = [(names[one], share) for one, share in zip(order, probabilities[order].tolist(), strict=True)]
+                ratio = log_proba[row, order[0]] - log_proba[row, order[1]]  # a logarithm
+                findings[row][dimension] = Finding(
                     ranked=[Alternative(name=name, probability=p, words=words_for(p)) for name, p in ranked],
                     prediction_set=[names[one] for one in order if p_values[row, one] > 1 - COVERAGE],
                     coverage=COVERAGE,
                     likelihood_ratio=ratio.clamp(-700, 700).exp().item(),
                     measured=measured.accuracy if measured else None,
                 )
-            )
         return findings
 
     def _log_prior(self, dimension: str, prior: Mapping[str, float]) -> tuple[Tensor, Tensor]:
-        """A family's share is spread evenly over its sets: what that makes of the sets of each class, and of classes.
+        """Logarithms of the prior within each class of a dimension, (sets,), and of the classes' shares, (classes,).
 
-        (sets,) what is added to the logarithm of each set's likelihood, so that the mean over the sets of a class is
-        weighed; (classes,) the logarithm of each class's share.
+        A family's share is spread evenly over its sets. The first is added to the logarithm of each set's likelihood,
+        so that the mean over the sets of a class is weighed.
         """
         classes = self.marginals[dimension].members
         families = [entry.family for entry in self.sets.values()]
@@ -166,12 +165,12 @@ class Panel:
 
 
 def _neighbour(distances: Tensor) -> Tensor:
-    """(n, known) distances -> (n,) that of the neighbour that counts."""
+    """The distances, (n,), to the neighbour that counts, of those to all known images, (n, known)."""
     return distances.kthvalue(min(_NEIGHBOUR, distances.shape[1]), dim=1).values
 
 
 def unknown_reason(ood_quantile: float, knn_quantile: float, family: Finding) -> str:
-    """Why no name should be relied upon; empty where nothing speaks against it."""
+    """The reason why no name should be relied upon, empty where there is none."""
     if ood_quantile > ACCEPTED:
         return f"its features are stranger than those of {ood_quantile:.1%} of the known images"
     if knn_quantile > FAR:

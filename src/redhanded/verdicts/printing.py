@@ -21,7 +21,7 @@ _COLUMNS = {"": _BOLD, "likeliest": _PLAIN, "in words": _PLAIN, "nor ruled out":
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Dimension by dimension: the likeliest names, how sure, what else cannot be ruled out, the likelihood ratio.
+    """Print, for each dimension, the likeliest names, how sure, what else is not ruled out, the likelihood ratio.
 
     The columns are laid out here: a table of rich's takes longer than all else that is done for one image of many.
     """
@@ -49,7 +49,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def _folded(lines: list[str], width: int, console: Console) -> list[str]:
-    """The lines in columns of a terminal, broken between words where they are too long, and in one that is."""
+    """The lines, broken between words, or within one that is too long, to fit a number of columns."""
     fitting = [
         [line] if cell_len(line) <= width else Text(line).wrap(console, width, overflow="fold") for line in lines
     ]
@@ -86,7 +86,7 @@ def _as_json() -> Show:
 
 
 def _as_csv() -> Show:
-    """One row for each dimension; a leading character that a spreadsheet would run as a formula is quoted."""
+    """A printer of a row for each dimension; what a spreadsheet would run as a formula is quoted."""
     writer = csv.writer(sys.stdout)
     writer.writerow(CSV_COLUMNS)
 

@@ -44,14 +44,14 @@ KNOWING = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, and which names of families mean that nothing was attacked."""
+    """A verdict, and the families that are controls: of these, nothing was attacked."""
 
     verdict: Verdict
     controls: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
     def of(cls, verdict: Verdict, bundle: Bundle) -> "Judgement":
-        """The judgement that a bundle's verdict is."""
+        """The judgement on a verdict of a bundle, whose card tells the controls."""
         controls = frozenset(entry.family for entry in bundle.card.sets.values() if entry.control)
         return cls(verdict, controls)
 
@@ -63,13 +63,8 @@ class Judgement:
 
     @property
     def attacked(self) -> bool:
-        """Whether an attack was seen: the image is rather adversarial than not, and of a kind that is known."""
+        """Whether an attack was detected: the image is rather adversarial than not, and of a known kind."""
         return not self.verdict.unknown and self.adversarial is not None and self.adversarial.probability > 0.5
-
-    @property
-    def named(self) -> bool:
-        """Whether names are given: an attack was seen, or nobody could see whether there was one."""
-        return self.attacked or (not self.verdict.unknown and self.adversarial is None)
 
     def likeliest(self, dimension: str) -> Alternative | None:
         """The likeliest name that an attack has in a dimension; None where the dimension was not asked."""
@@ -78,22 +73,18 @@ class Judgement:
         return next((one for one in names if one.name not in self.controls | {NO_VICTIM}), None)
 
     @property
-    def families(self) -> dict[str, float]:
-        """The attacks' families that it may have been, the likeliest first, and their probabilities."""
+    def technique(self) -> tuple[str, float]:
+        """The narrowest ATLAS technique of all families that are not ruled out, and the probability of its use."""
         finding, best = self.verdict.findings["family"], self.likeliest("family")
         left = {*finding.prediction_set, best.name if best else ""} - self.controls
-        return {one.name: one.probability for one in finding.ranked if one.name in left}
-
-    @property
-    def technique(self) -> tuple[str, float]:
-        """The ATLAS technique that an attack of such a kind is, and how likely it was used."""
-        technique = technique_of(self.families)
+        families = {one.name: one.probability for one in finding.ranked if one.name in left}
+        technique = technique_of(families)
         share = self.adversarial.probability if self.adversarial else 0.0
-        return technique, share if technique == CRAFTED else min(share, sum(self.families.values()))
+        return technique, share if technique == CRAFTED else min(share, sum(families.values()))
 
     @property
     def confidence(self) -> Confidence:
-        """How far the method can be relied upon for such an image."""
+        """The analytic confidence of ICD 203: how far the method can be relied upon for such an image."""
         measured = self.verdict.findings["family"].measured
         if measured is None or self.verdict.unknown or self.verdict.condition.form == "lossy":
             return "low"
@@ -111,7 +102,8 @@ class Judgement:
             ]
         else:
             lines = [f"{_likelihood(self.adversarial)} that {images} adversarial."]
-        for dimension, row in DIMENSIONS.items() if self.named else ():
+        named = self.attacked or (not verdict.unknown and self.adversarial is None)
+        for dimension, row in DIMENSIONS.items() if named else ():
             best = self.likeliest(dimension)
             if best is not None and row.claim is not None:
                 lines.append(f"{_likelihood(best)} that {row.claim.format(title(best.name))}.")
@@ -119,7 +111,7 @@ class Judgement:
             names = ", ".join(title(name) for name in family.prediction_set)
             share = f"{family.coverage:.0%} of known images"
             lines.append(f"Not ruled out: {names} (such sets hold the true name for {share}).")
-        if self.named and verdict.estimates:
+        if named and verdict.estimates:
             numbers = ", ".join(f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in verdict.estimates)
             lines.append(f"Estimated parameters: {numbers}.")
         measured = family.measured
@@ -135,11 +127,11 @@ class Judgement:
 
 
 def title(name: str) -> str:
-    """What a sentence calls a family, a norm or another name of a finding."""
+    """The name by which a sentence calls a family, a norm or another name of a finding."""
     return NORM_TITLES.get(name) or title_of(name)
 
 
 def _likelihood(one: Alternative) -> str:
-    """E.g. `It is very likely (87 %)`; certainty is never claimed."""
+    """The start of a sentence such as `It is very likely (87 %)`; certainty is never claimed."""
     share = min(99, max(1, round(100 * one.probability)))
     return f"{OPENINGS.get(one.words, f'It is {one.words}')} ({share} %)"

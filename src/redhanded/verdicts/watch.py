@@ -1,4 +1,4 @@
-"""A folder is watched: every file that appears in it is judged exactly once."""
+"""The watcher of a folder: every file that appears in it is judged exactly once."""
 
 import os
 import time
@@ -35,7 +35,7 @@ class Taken(NamedTuple):
 
 
 def never(seconds: float) -> bool:
-    """Sleep; nothing asks to end."""
+    """Sleep for so many seconds, and never ask to end."""
     time.sleep(seconds)
     return False
 
@@ -64,9 +64,16 @@ def watch_folder(
         raise bad_data(folder, "a folder", "none", "make it, or check the path")
     with open_journal(out) as journal:
         for ready in _settled(folder.resolve(), journal, interval, once, wait):
-            images = (taken for path, look in ready for taken in _take(path, look, examiner.shape, journal))
-            while batch := list(islice(images, BATCH)):
-                entries = _judge(examiner, batch, ExamineOptions(blind=blind))
+            taken = (one for path, look in ready for one in _take(path, look, examiner.shape, journal))
+            while batch := list(islice(taken, BATCH)):
+                evidence = [content for *_, content in batch if isinstance(content, Evidence)]
+                verdicts = iter(_judge(examiner, evidence, ExamineOptions(blind=blind)))
+                now = datetime.now(UTC)
+                entries = []
+                for path, sha256, image, images, content in batch:
+                    answer = content if isinstance(content, Failure) else next(verdicts)
+                    outcome = {"failure": answer} if isinstance(answer, Failure) else {"verdict": answer}
+                    entries.append(Entry(time=now, path=path, sha256=sha256, image=image, images=images, **outcome))
                 journal.add(entries)
                 yield from entries
                 if wait(0):
@@ -76,7 +83,7 @@ def watch_folder(
 def _settled(
     folder: Path, journal: Journal, interval: float, once: bool, wait: Wait
 ) -> Iterator[Iterable[tuple[Path, Look]]]:
-    """Look by look, the files that are as they were at the look before and were not given so yet."""
+    """For each look at the folder, the files that are as they were at the look before and were not given so yet."""
     before: dict[Path, Look] = {}
     given: dict[Path, Look] = {}
     left: set[Path] | None = None
@@ -121,23 +128,11 @@ def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> lis
     return [Taken(name, digest, place, len(contents), one) for place, one in enumerate(contents)][lines:]
 
 
-def _judge(examiner: Examiner, batch: Sequence[Taken], options: ExamineOptions) -> list[Entry]:
-    """A line for each image, at one time."""
-    answers = iter(_answers(examiner, [one.content for one in batch if isinstance(one.content, Evidence)], options))
-    now = datetime.now(UTC)
-    entries = []
-    for path, sha256, image, images, content in batch:
-        answer = content if isinstance(content, Failure) else next(answers)
-        outcome = {"failure": answer} if isinstance(answer, Failure) else {"verdict": answer}
-        entries.append(Entry(time=now, path=path, sha256=sha256, image=image, images=images, **outcome))
-    return entries
-
-
-def _answers(examiner: Examiner, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
+def _judge(examiner: Examiner, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
     """Verdicts, or Failures for images that the bundle cannot be asked about: these do not stop the others."""
     try:
         return list(examiner.judge(evidence, options))
     except DataError as error:
         if len(evidence) == 1:
             return [Failure(name=evidence[0].name, error=str(error), sha256=evidence[0].sha256)]
-        return [answer for one in evidence for answer in _answers(examiner, [one], options)]
+        return [answer for one in evidence for answer in _judge(examiner, [one], options)]

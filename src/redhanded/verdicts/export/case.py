@@ -59,7 +59,7 @@ def _file(name: str, sha256: str) -> Node:
 
 
 def _result(judgement: Judgement) -> Node:
-    """Every name that is likeliest or cannot be ruled out, and the analytic statement."""
+    """The result of an analysis: every name that is likeliest or not ruled out, and the analytic statement."""
     verdict = judgement.verdict
     owner = _iri(verdict.model_dump())
     classes: list[Node] = [{"analysis:class": UNKNOWN}] if verdict.unknown else []

@@ -8,10 +8,10 @@ from redhanded.verdicts.verdict import Failure, Verdict
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})  # as coreutils writes them
 
 
-def write_manifest(found: Sequence[Verdict | Failure], bundle: Bundle) -> str:
-    """One line for each file that could be read, of use or not; images that came from memory have none."""
+def write_manifest(answers: Sequence[Verdict | Failure], bundle: Bundle) -> str:
+    """The lines of all files that could be read, of use or not; images that came from memory have none."""
     received: list[tuple[str, str]] = []
-    for item in found:
+    for item in answers:
         if isinstance(item, Failure):
             received += [(item.name, item.sha256)] if item.sha256 else []
         elif item.condition.file_format != "array":

@@ -66,7 +66,7 @@ def write_stix(answers: Sequence[Verdict | Failure], bundle: Bundle, time: datet
 
 
 def _objects_of(judgement: Judgement, bundle: Bundle, definition: str, time: datetime) -> Iterator[StixObject]:
-    """Files, what was observed, what was sighted in it, and a note that says so; definition: id of our extension's."""
+    """The files, what was observed, what was sighted in it, and a note; definition: the id of that of our extension."""
     verdict = judgement.verdict
     files = [_file(*one) for one in zip(verdict.files, verdict.sha256, strict=True)]
     content = {
@@ -108,7 +108,7 @@ def _objects_of(judgement: Judgement, bundle: Bundle, definition: str, time: dat
 
 
 def _sighted(judgement: Judgement) -> Iterator[tuple[StixObject, float]]:
-    """Techniques and tools, with their likelihoods: the technique of the attack first."""
+    """The techniques and tools that were sighted, with their likelihoods: the technique of the attack first."""
     technique, likelihood = judgement.technique
     yield _attack_pattern(technique), likelihood
     family, toolchain = judgement.likeliest("family"), judgement.likeliest("toolchain")
@@ -125,7 +125,7 @@ def _tool(name: str, description: str) -> StixObject:
 
 
 def _attack_pattern(technique: str) -> StixObject:
-    """As MITRE published it, without its description."""
+    """The technique as MITRE published it, without its description."""
     row = TECHNIQUES[technique]
     url = f"https://atlas.mitre.org/techniques/{technique}"
     return {
