@@ -469,7 +469,7 @@ def test_a_lost_mark_is_made_again_with_the_same_numbers(tiny: Tiny, copied: Run
         lambda step: isinstance(step, DescribeSet),
         lambda step: isinstance(step, ChooseSetting),
         lambda step: isinstance(step, FitOnQuestion) and step.images.question.id == "setting/fgsm-l2/alexnet",
-        lambda step: isinstance(step, AskQuestion) and step.question.id == "norm/fgsm/other",
+        lambda step: isinstance(step, AskQuestion) and step.id == "norm/fgsm/other",
     ]
     lost = [next(step for step in tiny.steps() if wanted(step)) for wanted in kinds]
     before = marks(copied)
@@ -841,7 +841,7 @@ def test_attributors_fitted_on_all_sets_answer_every_question(tiny: Tiny, others
     asked = only(plan(tiny.study(*OTHERS), tiny.sources), ASKED_OF_OTHERS, names)
     steps = [step for step in asked if isinstance(step, AskQuestion)]
     fits = {step.fitted.key for step in steps}
-    results = {(step.question.id, step.attributor): read_record(Result, others.mark(step.key)) for step in steps}
+    results = {(step.id, step.attributor): read_record(Result, others.mark(step.key)) for step in steps}
     assert len(results) == 7 * len(names)
     assert {result.key for result in results.values()} == fits
     assert len(fits) == len(names)

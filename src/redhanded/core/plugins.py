@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import TypeVar
 
 from redhanded.errors import one_line
@@ -34,24 +34,20 @@ class Table(MutableMapping[str, Row]):
             self._complete = True  # first, because what is loaded may look into the table
             for point in sorted(_entry_points().select(group=self._group), key=lambda point: point.name):
                 try:
-                    self._ours[point.name] = self._load(point)
+                    if point.name in self._ours:
+                        raise ValueError("expected a name of its own, found one that is taken")
+                    row = point.load()
+                    if not isinstance(row, self._type):
+                        raise TypeError(f"expected a row of the type {self._type.__name__}, found {type(row).__name__}")
+                    if self._name_of(row) != point.name:
+                        raise ValueError(f"expected an entry point of its row's name, {self._name_of(row)!r}")
+                    self._ours[point.name] = row
                 except Exception as error:  # another package's import may raise anything
                     package = point.dist.name if point.dist else "an unknown package"
                     reason = str(error) or type(error).__name__
                     message = f"{self._group}: left out {point.name!r} of {package} ({point.value}): {reason}"
                     warnings.warn(one_line(message), PluginWarning, stacklevel=4)
         return self._ours
-
-    def _load(self, point: EntryPoint) -> Row:
-        if point.name in self._ours:
-            raise ValueError("expected a name of its own, found one that is taken")
-        row = point.load()
-        if not isinstance(row, self._type):
-            raise TypeError(f"expected a row of the type {self._type.__name__}, found {type(row).__name__}")
-        name = self._name_of(row)
-        if name != point.name:
-            raise ValueError(f"expected an entry point of its row's name, {name!r}")
-        return row
 
     def __getitem__(self, name: str) -> Row:
         return self._rows[name]

@@ -2,7 +2,6 @@
 
 import io
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redhanded.data.folders import EVIDENCE_LIMITS, bad_data, read_members, reading
+from redhanded.data.folders import EVIDENCE_LIMITS, bad_data, read_npz, reading
 from redhanded.errors import DataError
 
 MOST_IMAGES = 10_000  # of one archive
@@ -51,9 +50,8 @@ def _read_npy(name: str, data: bytes) -> list[NDArray]:
 def _read_npz(name: str, data: bytes) -> list[NDArray]:
     if data.count(b"PK\x01\x02") > MOST_MEMBERS:  # the mark of an entry, counted before they are all read
         raise bad_data(name, f"an archive of at most {MOST_MEMBERS:,} arrays", "more", _REMEDY_NPZ)
-    expected = f"an archive with the array '{_KEY}'"
-    with reading(name, expected), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        (images,) = read_members(name, archive, [(_KEY,)], expected, EVIDENCE_LIMITS)
+    wanted = f"an archive with the array '{_KEY}'"
+    (images,) = read_npz(name, io.BytesIO(data), [(_KEY,)], EVIDENCE_LIMITS, wanted)
     if images.ndim != 4 or not 0 < len(images) <= MOST_IMAGES:
         expected = f"'{_KEY}' of shape (n, c, h, w) or (n, h, w, c), n up to {MOST_IMAGES:,}"
         raise bad_data(name, expected, str(images.shape), _REMEDY_NPZ)

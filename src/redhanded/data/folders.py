@@ -118,7 +118,7 @@ def read_source(path: Path) -> list[np.ndarray]:
         if path.exists() and not is_folder and not path.is_file():  # a pipe would be waited for
             raise bad_data(path, "a file or a folder", "neither", "give the path of an .npz file or a folder")
     if not is_folder:
-        return _read_npz(path, [SOURCE_KEYS], SOURCE_LIMITS)
+        return read_npz(path, path, [SOURCE_KEYS], SOURCE_LIMITS)
     splits = [_class_folders(path / "train"), _class_folders(path / "test")]
     train, test = ([folder.name for folder in folders] for folders in splits)
     if train != test:
@@ -145,7 +145,7 @@ def read_images(path: Path) -> UserImages:
             return _read_images_of_folder(path)
         if not path.is_file():  # a pipe would be waited for
             raise bad_data(path, expected, "neither", "check the path")
-    images, labels = _read_npz(path, IMAGE_KEYS, ATTACK_LIMITS)
+    images, labels = read_npz(path, path, IMAGE_KEYS, ATTACK_LIMITS)
     pixels = _channels_first(images) if images.dtype == np.uint8 else images
     if pixels.dtype not in (np.uint8, np.float32) or pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
         expected = "images as uint8 NHW or NHWC, or as float32 NCHW, with 1 or 3 channels"
@@ -265,24 +265,19 @@ def _channels_first(images: np.ndarray) -> np.ndarray:
     return images.transpose(0, 3, 1, 2) if images.ndim == 4 else images
 
 
-def _read_npz(path: Path, choices: Sequence[Sequence[str]], limits: Limits) -> list[np.ndarray]:
-    with reading(path, NPZ), zipfile.ZipFile(path) as archive:
-        expected = f"the arrays {' or '.join(', '.join(keys) for keys in choices)}"
-        return read_members(path, archive, choices, expected, limits)
-
-
-def read_members(
-    where: object, archive: zipfile.ZipFile, choices: Sequence[Sequence[str]], expected: str, limits: Limits
+def read_npz(
+    where: object, file: Path | io.BytesIO, choices: Sequence[Sequence[str]], limits: Limits, wanted: str = ""
 ) -> list[np.ndarray]:
     """The arrays of an `.npz` file under the first of these choices of names that it has whole; raises DataError.
 
-    where: names the file in messages; expected: names the arrays there.
+    where: names the file in messages; wanted: says there what it must have, where its arrays alone do not.
     """
-    names = [name.removesuffix(".npy") for name in archive.namelist()]
-    with reading(where, NPZ):
-        keys = next((keys for keys in choices if {f"{key}.npy" for key in keys} <= set(archive.namelist())), None)
+    with reading(where, wanted or NPZ), zipfile.ZipFile(file) as archive, reading(where, NPZ):
+        names = archive.namelist()
+        keys = next((keys for keys in choices if {f"{key}.npy" for key in keys} <= set(names)), None)
         if keys is None:
-            found = some_names(names)[:80] or "an empty archive"
+            expected = wanted or f"the arrays {' or '.join(', '.join(keys) for keys in choices)}"
+            found = some_names([name.removesuffix(".npy") for name in names])[:80] or "an empty archive"
             raise bad_data(where, expected, found, "save them with numpy.savez under these names")
         members = [archive.getinfo(f"{key}.npy") for key in keys]
         size = sum(member.file_size for member in members)

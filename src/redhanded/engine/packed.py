@@ -44,10 +44,7 @@ def read_run_records(run: Path) -> RunRecords:
         return [validate_record(kind, raw[path], f"{where}/{path}") for path in paths]
 
     return RunRecords(
-        victims=read(VictimCard, "victims"),
-        sets=read(SetCard, "sets"),
-        results=read(Result, "questions"),
-        unknown=read(Unknown, "unknown"),
+        read(VictimCard, "victims"), read(SetCard, "sets"), read(Result, "questions"), read(Unknown, "unknown")
     )
 
 

@@ -34,7 +34,8 @@ def show_progress(steps: Sequence[Step], done: Sequence[Step], console: Console)
 
         yield write_line
         return
-    columns = (
+    totals, completed = Counter(step.stage for step in steps), Counter(step.stage for step in done)
+    with Progress(
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description:<16}"),
         BarColumn(),
@@ -42,9 +43,8 @@ def show_progress(steps: Sequence[Step], done: Sequence[Step], console: Console)
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[last]}", justify="left"),
-    )
-    totals, completed = Counter(step.stage for step in steps), Counter(step.stage for step in done)
-    with Progress(*columns, console=console) as progress:
+        console=console,
+    ) as progress:
         bars = {
             stage: progress.add_task(stage, total=total, completed=completed[stage], last="")
             for stage, total in totals.items()

@@ -168,24 +168,19 @@ class AskQuestion(Step):
 
     @property
     def specification(self) -> object:
-        question = self.question
+        question = self.images.question
         place = [self.study, self.source, question.item, question.row, question.column]
         return [place, self.images.specification, self.attributor]
 
     @property
-    def question(self) -> Question:
-        """What is asked."""
-        return self.images.question
-
-    @property
     def item(self) -> str:
         """The table or figure it belongs to."""
-        return self.question.item
+        return self.images.question.item
 
     @property
     def id(self) -> str:
         """How `--only` names it."""
-        return self.question.id
+        return self.images.question.id
 
     @property
     def title(self) -> str:
@@ -203,7 +198,7 @@ class AskQuestion(Step):
         return folder.asked_record("questions", self.id, self.attributor, self.images.pixels, self.images.seed)
 
     def run(self, folder: RunFolder) -> Result:
-        started, images, question = time.monotonic(), self.images, self.question
+        started, images, question = time.monotonic(), self.images, self.images.question
         knowledge = ATTRIBUTORS[self.attributor].attributor.knowledge
         classes, picked = images.pick(folder)
         scores, attempts = Scores("too few images"), 0
