@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from redhanded.attacks import FGSM, Clean
+from redhanded.attacks import FGSM, Clean, LogUniform
 from redhanded.errors import RunError
 from redhanded.sets import SET_EXPORTS, AdversarialSet, read_column, read_provenance, read_set, write_png, write_shard
 from redhanded.sets.adversarial_set import COLUMNS, column_names
 from redhanded.sets.export import export_npz, export_png
 
-ATTACK = FGSM(norm="l2", eps=1.0)
+ATTACK = FGSM(norm="l2", eps=LogUniform(0.5, 2))
 TOTAL, SHARD = 22, 5  # the last shard is not full
-MEASURED = ["prediction_float32", "success_float32", "prediction_uint8", "success_uint8"]
+MEASURED = ["prediction_float32", "success_float32", "prediction_uint8", "success_uint8", "parameter_eps"]
 PROVENANCE = {"attack": str(ATTACK), "victim": "a", "shard_images": SHARD}
 
 
@@ -33,7 +33,8 @@ def whole_set(channels: int = 3) -> AdversarialSet:
     images = torch.rand(TOTAL, channels, 16, 16, generator=generator)
     predictions = {pixels: torch.randint(0, 3, (TOTAL,), generator=generator) for pixels in ("float32", "uint8")}
     draw |= {"images": images, "index": torch.randperm(TOTAL, generator=generator) + 100}
-    return AdversarialSet(attack=ATTACK, **draw, predictions=predictions)
+    parameters = {"eps": torch.rand(TOTAL, generator=generator, dtype=torch.float64)}
+    return AdversarialSet(attack=ATTACK, **draw, predictions=predictions, parameters=parameters)
 
 
 def write(path: Path, whole: AdversarialSet, starts: list[int]) -> None:
@@ -53,7 +54,7 @@ def assert_same(one: AdversarialSet, other: AdversarialSet) -> None:
 
 def test_the_columns_are_the_fields_and_what_was_measured() -> None:
     names = [field.name for field in dataclasses.fields(AdversarialSet)]
-    assert names == ["attack", *COLUMNS, "predictions"]
+    assert names == ["attack", *COLUMNS, "predictions", "parameters"]
     assert list(whole_set().columns()) == [*COLUMNS, *MEASURED]
 
 

@@ -7,6 +7,7 @@ from .fgsm import FGSM
 from .fmn import FMN
 from .parse import make_attack, parse_attack
 from .pgd import BIM, MIFGSM, PGD
+from .ranges import Choice, LogUniform, Range, Uniform
 from .spec import AttackFunction, AttackKind, AttackOutput, AttackSpec, ToolchainName, check_batch, default_text
 from .square import Square
 from .table import ATTACKS, title_of
@@ -28,12 +29,16 @@ __all__ = [
     "AttackSpec",
     "CarliniWagner",
     "CarliniWagnerLinf",
+    "Choice",
     "Clean",
     "DeepFool",
     "GaussianNoise",
+    "LogUniform",
+    "Range",
     "SaltAndPepper",
     "Square",
     "ToolchainName",
+    "Uniform",
     "UniformNoise",
     "check_batch",
     "default_text",

@@ -1,6 +1,5 @@
 """Carlini & Wagner in L2: the nearest image that is wrong by a margin, found by Adam in tanh space."""
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.deepfool import DeepFool, deepfool
 from redhanded.attacks.ops.tanh_space import to_image, to_tanh_space
+from redhanded.attacks.ops.values import most, numbers
 from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.core import norm_of, per_image
 
@@ -111,20 +111,22 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
     result, used = images.clone(), torch.zeros_like(labels)
     adam = _adam_table(attack, images)
     state = _start(model, images, labels, attack)
-    between_checks = max(1, attack.steps // 10) if attack.abort_early else attack.steps
+    steps, searches = numbers(attack.steps, labels), numbers(attack.binary_search_steps, labels)  # (n,)
+    checks = (steps // 10).clamp_min(1) if attack.abort_early else steps  # every so many iterations
+    confidence = numbers(attack.confidence, images)
     while len(state.row):
         # Every image restarts by itself, so the batch stays full until the last searches; nothing but the
         # checks, which are as far apart for all, needs the host to know where an image stands.
-        until_check = torch.minimum(between_checks - state.step % between_checks, attack.steps - state.step)
-        for _ in range(int(until_check.min())):
-            loss = _iterate(model, state, attack.confidence, adam)
-        due = state.step % between_checks == 0
+        every, last = checks[state.row], steps[state.row]
+        for _ in range(int(torch.minimum(every - state.step % every, last - state.step).min())):
+            loss = _iterate(model, state, confidence[state.row], adam)
+        due = state.step % every == 0
         stalled = due & ~(loss <= _PROGRESS * state.checked)  # written so that NaN has stalled
         state = state._replace(checked=torch.where(due, loss, state.checked))
-        over = stalled | (state.step == attack.steps)
+        over = stalled | (state.step == last)
         if over.any():
-            state = _restart(state, over, attack.binary_search_steps)
-        finished = state.search == attack.binary_search_steps
+            state = _restart(state, over, searches[state.row])
+        finished = state.search == searches[state.row]
         if finished.any():
             result[state.row[finished]] = state.nearest[finished]
             used[state.row[finished]] = state.used[finished]
@@ -134,6 +136,7 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWag
 
 def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagner) -> _State:
     label, anchor = labels[:, None], to_image(to_tanh_space(images))
+    confidence = numbers(attack.confidence, images)
     beginning, used, unit = images, torch.zeros_like(labels), torch.ones(())  # the unit of the constant
     if attack.init == "deepfool":
         # The rivals of a near boundary are the likely classes: more of them cost more than the search itself.
@@ -141,13 +144,13 @@ def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagn
         lead = _hinge(model(anchor), label, 0.0)
         slope = lead / norm_of(fooled.images - images, "l2")  # NaN or inf where DeepFool found nothing
         # Where the hinge falls evenly, |x' - x|^2 + c * hinge is least where it reaches 0 for this c.
-        unit = 2 * (lead + attack.confidence) / slope.square()
+        unit = 2 * (lead + confidence) / slope.square()
         beginning, used, unit = fooled.images, fooled.steps, torch.where(unit > 0, unit, 1)
     origin = to_tanh_space(beginning)
     point = to_image(origin)
-    hinge = _hinge(model(point), label, attack.confidence).clamp_min(0)
+    hinge = _hinge(model(point), label, confidence).clamp_min(0)
     distance = norm_of(point - anchor, "l2").square()
-    const = (torch.full_like(hinge, attack.initial_const) * unit).clamp_max(_CEILING)
+    const = (numbers(attack.initial_const, hinge) * unit).clamp_max(_CEILING)
     zeros = torch.zeros_like(hinge)
     return _State(
         row=torch.arange(len(images), device=images.device),
@@ -174,7 +177,7 @@ def _start(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagn
     )
 
 
-def _iterate(model: nn.Module, state: _State, confidence: float, adam: Tensor) -> Tensor:
+def _iterate(model: nn.Module, state: _State, confidence: Tensor, adam: Tensor) -> Tensor:
     """One iteration for every image, in place; returns the loss at the point it started from, (n,)."""
     image = to_image(state.w)
     hinge, gradient = _hinge_gradient(model, image, state, confidence)
@@ -191,7 +194,7 @@ def _iterate(model: nn.Module, state: _State, confidence: float, adam: Tensor) -
     return distance + state.const * hinge.clamp_min(0)
 
 
-def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: float) -> tuple[Tensor, Tensor]:
+def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: Tensor) -> tuple[Tensor, Tensor]:
     """The hinge, (n,), and the gradient of `const * max(0, hinge)`, (n, c, h, w).
 
     Behind the boundary the hinge is flat and the gradient zero, and there most iterations are: such an image needs
@@ -204,13 +207,13 @@ def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: 
     behind = (~likely).nonzero().flatten()
     behind = behind[: len(behind) // _ROWS * _ROWS]
     if len(behind):
-        hinge[behind] = _hinge(model(image[behind]), state.label[behind], confidence)
+        hinge[behind] = _hinge(model(image[behind]), state.label[behind], confidence[behind])
     rows = (hinge >= 0).nonzero().flatten()
     rows = torch.cat([rows, rows[:1].expand(-len(rows) % _ROWS)])  # the first one again
     if len(rows):
         with torch.enable_grad():
             x = image[rows].requires_grad_()
-            answer = _hinge(model(x), state.label[rows], confidence)
+            answer = _hinge(model(x), state.label[rows], confidence[rows])
             (gradient[rows],) = torch.autograd.grad((state.const[rows] * answer.clamp_min(0)).sum(), x)
         hinge[rows] = answer.detach()
     state.hinge_before.copy_(state.hinge)
@@ -218,40 +221,40 @@ def _hinge_gradient(model: nn.Module, image: Tensor, state: _State, confidence: 
     return hinge, gradient
 
 
-def _hinge(logits: Tensor, label: Tensor, confidence: float) -> Tensor:
+def _hinge(logits: Tensor, label: Tensor, confidence: float | Tensor) -> Tensor:
     """`z_label - max other z + confidence`, below 0 for a success, (n,)."""
     others = logits.scatter(1, label, -torch.inf)  # (n, k)
     return logits.gather(1, label).squeeze(1) - others.amax(1) + confidence
 
 
 def _adam_table(attack: CarliniWagner, like: Tensor) -> Tensor:
-    """Adam's step `t` is `w -= mean / (a_t * sqrt(square) + b_t)`; (steps, 2): a_t and b_t.
+    """Adam's step `t` is `w -= mean / (a_t * sqrt(square) + b_t)`; (n, steps, 2): each image's a_t and b_t.
 
     `mean` and `square` are those of half the gradient, as `_iterate` gives it.
     """
-    rates = [attack.learning_rate / (1 - _BETA1**t) for t in range(1, attack.steps + 1)]
-    roots = [1 / math.sqrt(1 - _BETA2**t) for t in range(1, attack.steps + 1)]
-    rows = [(root / rate, _EPSILON / 2 / rate) for rate, root in zip(rates, roots, strict=True)]
-    return torch.tensor(rows, dtype=like.dtype, device=like.device)
+    steps = range(1, most(attack.steps) + 1)
+    means, squares = (like.new_tensor([1 - beta**t for t in steps], dtype=torch.float64) for beta in (_BETA1, _BETA2))
+    rate = torch.as_tensor(attack.learning_rate, dtype=torch.float64, device=like.device).reshape(-1, 1) / means
+    table = torch.stack([1 / squares.sqrt() / rate, _EPSILON / 2 / rate], 2)
+    return table.to(like.dtype).expand(len(like), -1, -1)
 
 
 def _adam_step(state: _State, gradient: Tensor, adam: Tensor) -> None:
     state.mean.lerp_(gradient, 1 - _BETA1)
     state.square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-    scale, floor = (per_image(column, gradient) for column in adam[state.step].unbind(1))
+    scale, floor = (per_image(column, gradient) for column in adam[state.row, state.step].unbind(1))
     state.w.addcdiv_(state.mean, state.square.sqrt().mul_(scale).add_(floor), value=-1)
     state.step.add_(1)
     state.used.add_(1)
 
 
-def _restart(state: _State, over: Tensor, searches: int) -> _State:
+def _restart(state: _State, over: Tensor, searches: Tensor) -> _State:
     """Move the constants of the images whose search step is over, and put them back to their origin."""
     # The smallest constant that succeeds is searched: by factors of ten until one does, then by bisection.
     upper = torch.where(over & state.succeeded, state.const, state.upper)
     lower = torch.where(over & ~state.succeeded, state.const, state.lower)
     const = torch.where(upper < _CEILING, (lower + upper) / 2, state.const * 10).clamp_max(_CEILING)
-    if searches >= _REPEAT_FROM:
-        const = torch.where(state.search + 2 == searches, upper, const)
+    const = torch.where((searches >= _REPEAT_FROM) & (state.search + 2 == searches), upper, const)
     const = torch.where(over, const, state.const)
     whole = per_image(over, state.w)
     return state._replace(

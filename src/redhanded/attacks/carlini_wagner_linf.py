@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ops.gradients import margin
 from redhanded.attacks.ops.tanh_space import to_image, to_tanh_space
+from redhanded.attacks.ops.values import numbers
 from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.core import norm_of, per_image
 
@@ -87,15 +88,20 @@ class _State(NamedTuple):
 def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> AttackOutput:
     result, used = images.clone(), torch.zeros_like(labels)
     state = _start(images, labels, attack)
+    rate, shrink, grow, largest = (
+        numbers(value, images)
+        for value in (attack.learning_rate, attack.decrease_factor, attack.const_factor, attack.largest_const)
+    )
+    steps = numbers(attack.steps, labels)
     while len(state.row):
         state, loss, gradient = _look(model, state)
         solved = (loss < _SOLVED * state.const) & attack.abort_early
-        state = _adam_step(state, gradient, ~solved, attack.learning_rate)
-        over = solved | (state.step == attack.steps)
+        state = _adam_step(state, gradient, ~solved, rate[state.row])
+        over = solved | (state.step == steps[state.row])
         if not over.any():
             continue
-        state = _restart(state, over, attack)
-        finished = (state.bound <= _FINEST) | (state.const >= attack.largest_const)
+        state = _restart(state, over, shrink[state.row], grow[state.row])
+        finished = (state.bound <= _FINEST) | (state.const >= largest[state.row])
         result[state.row[finished]] = state.nearest[finished]
         used[state.row[finished]] = state.used[finished]
         state = _State(*(tensor[~finished] for tensor in state))
@@ -113,7 +119,7 @@ def _start(images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> _State:
         square=torch.zeros_like(images),
         nearest=images,
         distance=one,
-        const=one * attack.initial_const,
+        const=one * numbers(attack.initial_const, images),
         bound=one,
         succeeded=one < 0,
         step=count,
@@ -142,24 +148,24 @@ def _look(model: nn.Module, state: _State) -> tuple[_State, Tensor, Tensor]:
     return state, loss.detach(), gradient
 
 
-def _adam_step(state: _State, gradient: Tensor, moves: Tensor, learning_rate: float) -> _State:
+def _adam_step(state: _State, gradient: Tensor, moves: Tensor, learning_rate: Tensor) -> _State:
     step = state.step + 1
     mean = _BETA1 * state.mean + (1 - _BETA1) * gradient
     square = _BETA2 * state.square + (1 - _BETA2) * gradient**2
     size, scale = (per_image(1 - beta ** step.to(gradient.dtype), gradient) for beta in (_BETA1, _BETA2))
-    w = state.w - learning_rate / size * mean / ((square / scale).sqrt() + _EPSILON)
+    w = state.w - per_image(learning_rate, gradient) / size * mean / ((square / scale).sqrt() + _EPSILON)
     w = torch.where(per_image(moves, w), w, state.w)
     return state._replace(w=w, mean=mean, square=square, step=step, used=state.used + 1)
 
 
-def _restart(state: _State, over: Tensor, attack: CarliniWagnerLinf) -> _State:
+def _restart(state: _State, over: Tensor, shrink: Tensor, grow: Tensor) -> _State:
     """Move the bound or the constant of the images whose search step is over; Adam forgets them."""
     success, failure, whole = over & state.succeeded, over & ~state.succeeded, per_image(over, state.w)
-    tighter = attack.decrease_factor * torch.minimum(state.bound, state.distance)
+    tighter = shrink * torch.minimum(state.bound, state.distance)
     return state._replace(
         mean=state.mean.masked_fill(whole, 0),
         square=state.square.masked_fill(whole, 0),
-        const=torch.where(failure, attack.const_factor * state.const, state.const),
+        const=torch.where(failure, grow * state.const, state.const),
         bound=torch.where(success, tighter, state.bound),
         succeeded=state.succeeded & ~over,
         step=state.step.masked_fill(over, 0),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ops.draws import generators, normal, uniform
 from redhanded.attacks.ops.gradients import unit
+from redhanded.attacks.ops.values import column, numbers
 from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
 from redhanded.data import through_jpeg
 from redhanded.errors import AttackError
@@ -100,7 +101,7 @@ def _add_noise(
     outputs = []
     for attack in attacks:
         noise = draw(generators(images, attack), images.shape[1:], images)
-        noisy = (images.detach() + attack.eps * unit(noise)).clamp_(0, 1)
+        noisy = (images.detach() + column(attack.eps, images) * unit(noise)).clamp_(0, 1)
         outputs.append(AttackOutput(noisy, torch.zeros_like(labels)))
     return outputs
 
@@ -116,7 +117,8 @@ def salt_and_pepper(
     for attack in attacks:
         rngs = generators(images, attack)
         order = uniform(rngs, (pixels,), images).argsort(1).argsort(1)  # (n, h * w) a random rank for each pixel
-        hit = (order < round(attack.amount * pixels)).reshape(shape)
+        count = (numbers(attack.amount, images, torch.float64) * pixels).round()  # (n,)
+        hit = (order < count[:, None]).reshape(shape)
         grains = uniform(rngs, (pixels,), images).round_().reshape(shape)
         outputs.append(AttackOutput(torch.where(hit, grains, images.detach()), torch.zeros_like(labels)))
     return outputs
@@ -152,4 +154,5 @@ def jpeg(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[JPE
     """
     if images.shape[1] not in (1, 3):
         raise AttackError(f"expected images of 1 or 3 channels for jpeg, found {images.shape[1]}")
-    return [AttackOutput(through_jpeg(images.detach(), attack.quality), torch.zeros_like(labels)) for attack in attacks]
+    qualities = (numbers(attack.quality, labels).tolist() for attack in attacks)
+    return [AttackOutput(through_jpeg(images.detach(), each), torch.zeros_like(labels)) for each in qualities]

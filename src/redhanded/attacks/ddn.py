@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.ops.gradients import cosine_decay, cross_entropy, logits_and_gradient, unit
+from redhanded.attacks.ops.values import column, going, most, numbers
 from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.core import norm_of, per_image
 
@@ -61,18 +62,23 @@ def ddn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[DDN]
 @torch.no_grad()
 def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DDN) -> AttackOutput:
     farthest = norm_of(torch.maximum(images, 1 - images), "l2")  # (n,) to the corner of the box
-    radius = torch.full_like(farthest, attack.init_norm)
-    x, nearest, distance = images, images.clone(), farthest
-    for step in range(attack.steps):
-        offset = x - images
-        logits, _, gradient = logits_and_gradient(model, x, cross_entropy(labels))
-        fools, size = logits.argmax(1) != labels, norm_of(offset, "l2")
-        nearer = fools & (size < distance)
-        nearest = torch.where(per_image(nearer, x), x, nearest)
-        distance = torch.where(nearer, size, distance)
-        radius = torch.minimum(radius * torch.where(fools, 1 - attack.gamma, 1 + attack.gamma), farthest)
-        offset = offset + cosine_decay(_FIRST, _LAST, step, attack.steps) * unit(gradient)
-        x = (images + offset * per_image(radius / norm_of(offset, "l2").clamp_min(_TINY), offset)).clamp_(0, 1)
+    radius = numbers(attack.init_norm, images).clone()
+    shrink, grow = numbers(1 - attack.gamma, images), numbers(1 + attack.gamma, images)
+    x, nearest, distance = images.clone(), images.clone(), farthest.clone()
+    for step in range(most(attack.steps)):
+        rows = going(attack.steps, step)
+        here, offset = x[rows], x[rows] - images[rows]
+        logits, _, gradient = logits_and_gradient(model, here, cross_entropy(labels[rows]))
+        fools, size = logits.argmax(1) != labels[rows], norm_of(offset, "l2")
+        nearer = fools & (size < distance[rows])
+        nearest[rows] = torch.where(per_image(nearer, here), here, nearest[rows])
+        distance[rows] = torch.where(nearer, size, distance[rows])
+        radius[rows] = torch.minimum(radius[rows] * torch.where(fools, shrink[rows], grow[rows]), farthest[rows])
+        pace = column(cosine_decay(_FIRST, _LAST, step, attack.steps), images)
+        offset = offset + pace[rows] * unit(gradient)
+        size = radius[rows] / norm_of(offset, "l2").clamp_min(_TINY)
+        moved = (images[rows] + offset * per_image(size, offset)).clamp_(0, 1)
         if attack.levels is not None:
-            x = (x * (attack.levels - 1)).round_() / (attack.levels - 1)
-    return AttackOutput(nearest, torch.full_like(labels, attack.steps))
+            moved = (moved * (attack.levels - 1)).round_() / (attack.levels - 1)
+        x[rows] = moved
+    return AttackOutput(nearest, numbers(attack.steps, labels).clone())

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from redhanded.attacks.ops.values import column, most, numbers
 from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.core import Norm, dual_norm_of, norm_of, per_image
 from redhanded.errors import AttackError
@@ -77,22 +78,23 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: DeepFool) 
         raise AttackError(f"expected a model of two or more classes, found {logits.shape[1]}")
     ranked = logits.detach().scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     rivals = ranked[:, : (attack.candidates or logits.shape[1]) - 1]  # (n, candidates - 1); the own class is last
-    path = torch.zeros_like(images)
-    for step in range(attack.steps):
+    path, lengthened = torch.zeros_like(images), 1 + column(attack.overshoot, images)
+    for step in range(most(attack.steps)):
         inside = attack.box_from is not None and step >= attack.box_from
-        holds = logits.argmax(1) == labels[active]
+        holds = (logits.argmax(1) == labels[active]) & (step < numbers(attack.steps, labels)[active])
         # Letting images go costs the rest another forward pass; keeping them costs a backward pass a rival.
         staying = int(holds.sum())
         if (len(holds) - staying) * rivals.shape[1] > staying:
-            result[active[~holds]] = x[~holds]
+            done = (logits.argmax(1) != labels[active]).nonzero().flatten()
+            result[active[done]] = x[done]
             active, path, x, holds = active[holds], path[holds], x[holds], holds[holds]
             if not len(active):
                 return AttackOutput(result, used)
             x, logits = _forward(model, x)
         if attack.box_from is not None:
-            path = (x - images[active]) / (1 + attack.overshoot)
+            path = (x - images[active]) / lengthened[active]
         path += _step(x, logits, labels[active], rivals[active], attack.norm, inside)
-        moved = (images[active] + (1 + attack.overshoot) * path).clamp_(0, 1)
+        moved = (images[active] + lengthened[active] * path).clamp_(0, 1)
         used[active] += holds
         # An image that is done but still in the batch does not move.
         x, logits = _forward(model, torch.where(per_image(holds, x), moved, x))

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from redhanded.attacks.ops.gradients import cross_entropy, direction, logits_and_gradient
+from redhanded.attacks.ops.values import column
 from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
 
 
@@ -45,7 +46,7 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FGS
     directions = {norm: direction(gradient, norm) for norm in {attack.norm for attack in attacks}}
     return [
         AttackOutput(
-            (images + attack.eps * directions[attack.norm]).clamp_(0, 1).detach(),
+            (images + column(attack.eps, images) * directions[attack.norm]).clamp_(0, 1).detach(),
             torch.ones(len(images), dtype=torch.int64, device=images.device),
         )
         for attack in attacks

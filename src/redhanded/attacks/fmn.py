@@ -1,6 +1,7 @@
 """FMN: gradient steps in a ball whose radius follows the estimated distance to the boundary."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ops.ball import project
 from redhanded.attacks.ops.gradients import cosine_decay, logits_and_gradient, margin, unit
+from redhanded.attacks.ops.values import column, going, most, numbers
 from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.core import dual_norm_of, norm_of, per_image
 
@@ -61,19 +63,23 @@ def fmn(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FMN]
 def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: FMN) -> AttackOutput:
     farthest = norm_of(torch.maximum(images, 1 - images), attack.norm)  # (n,) to the corner of the box
     radius, fooled_before = torch.full_like(farthest, torch.inf), torch.zeros_like(labels, dtype=torch.bool)
-    x, nearest, distance = images, images.clone(), farthest
-    for step in range(attack.steps):
-        offset = x - images
-        _, ahead, slope = logits_and_gradient(model, x, lambda logits: margin(logits, labels))
+    x, nearest, distance = images.clone(), images.clone(), farthest.clone()
+    for step in range(most(attack.steps)):
+        rows = going(attack.steps, step)
+        here, offset = x[rows], x[rows] - images[rows]
+        _, ahead, slope = logits_and_gradient(model, here, partial(margin, labels=labels[rows]))
         fools, size = ahead > 0, norm_of(offset, attack.norm)
-        fooled_before = fooled_before | fools
-        nearer = fools & (size < distance)
-        nearest = torch.where(per_image(nearer, x), x, nearest)
-        distance = torch.where(nearer, size, distance)
+        fooled_before[rows] |= fools
+        nearer = fools & (size < distance[rows])
+        nearest[rows] = torch.where(per_image(nearer, here), here, nearest[rows])
+        distance[rows] = torch.where(nearer, size, distance[rows])
         gamma = cosine_decay(attack.gamma, _LAST_GAMMA, step, attack.steps)
+        grow, shrink = numbers(1 + gamma, images)[rows], numbers(1 - gamma, images)[rows]
         boundary = size + ahead.abs() / dual_norm_of(slope, attack.norm).clamp_min(_TINY)
-        outside = torch.where(fooled_before, radius * (1 + gamma), boundary)
-        radius = torch.where(fools, torch.minimum(radius * (1 - gamma), distance), outside).minimum(farthest)
+        outside = torch.where(fooled_before[rows], radius[rows] * grow, boundary)
+        inside = torch.minimum(radius[rows] * shrink, distance[rows])
+        radius[rows] = torch.where(fools, inside, outside).minimum(farthest[rows])
         pace = cosine_decay(attack.step_size, attack.step_size * _SHRINKS_TO, step, attack.steps)
-        x = (images + project(offset + pace * unit(slope), attack.norm, radius)).clamp_(0, 1)
-    return AttackOutput(nearest, torch.full_like(labels, attack.steps))
+        offset += column(pace, images)[rows] * unit(slope)
+        x[rows] = (images[rows] + project(offset, attack.norm, radius[rows])).clamp_(0, 1)
+    return AttackOutput(nearest, numbers(attack.steps, labels).clone())

@@ -8,6 +8,7 @@ from redhanded.attacks.table import ATTACKS
 from redhanded.errors import AttackError, expected_one_of
 
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*")
+_COMMA = re.compile(r",(?![^()]*\))")  # those of a range do not part parameters
 _PARAMETER = re.compile(r"\s*(\w+)\s*=\s*(\S+)\s*")
 
 
@@ -22,7 +23,7 @@ def parse_attack(text: str) -> AttackSpec:
         raise AttackError(f"expected an attack such as 'deepfool(norm=l2, overshoot=0.02)', found {text!r}")
     family, inside = call.group(1), (call.group(2) or "").strip()
     parameters: dict[str, Any] = {}
-    for part in inside.split(",") if inside else []:
+    for part in _COMMA.split(inside) if inside else []:
         parameter = _PARAMETER.fullmatch(part)
         if parameter is None:
             raise AttackError(f"expected name=value in the attack {text!r}, found {part.strip()!r}")

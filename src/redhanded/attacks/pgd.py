@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from redhanded.attacks.ops.ball import point_in_ball, project
 from redhanded.attacks.ops.draws import generators, normal, uniform
 from redhanded.attacks.ops.gradients import cross_entropy, direction, logits_and_gradient
+from redhanded.attacks.ops.values import Rows, column, going, most, numbers
 from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec, Rule
 from redhanded.core import dual_norm_of, per_image
 
@@ -31,19 +32,22 @@ def ascend(
     labels: Tensor,
     attack: AscentSpec,
     start: Tensor,
-    follow: Callable[[Tensor, Tensor], Tensor] = lambda followed, gradient: gradient,
+    follow: Callable[[Tensor, Tensor, Rows], Tensor] = lambda followed, gradient, rows: gradient,
 ) -> AttackOutput:
     """Run `g <- follow(g, dJ/dx)`, `x <- clip(x0 + project(x + step_size * direction(g) - x0), 0, 1)` from `start`.
 
-    `g` is zero at first; the default follows the gradient alone. Returns the last point.
+    `g` is zero at first; the default follows the gradient alone, and `follow` is told the rows of the images that
+    still have steps. Returns the last point.
     """
-    radius = torch.full_like(labels, attack.eps, dtype=images.dtype)  # (n,)
-    x, followed = start, torch.zeros_like(images)
-    for _ in range(attack.steps):
-        followed = follow(followed, logits_and_gradient(model, x, cross_entropy(labels))[-1])
-        offset = x + attack.step_size * direction(followed, attack.norm) - images
-        x = (images + project(offset, attack.norm, radius)).clamp_(0, 1)
-    return AttackOutput(x, torch.full_like(labels, attack.steps))
+    radius, step_size = numbers(attack.eps, images), column(attack.step_size, images)
+    x, followed = start.clone(), torch.zeros_like(images)
+    for step in range(most(attack.steps)):
+        rows = going(attack.steps, step)
+        gradient = logits_and_gradient(model, x[rows], cross_entropy(labels[rows]))[-1]
+        followed[rows] = follow(followed[rows], gradient, rows)
+        offset = x[rows] + step_size[rows] * direction(followed[rows], attack.norm) - images[rows]
+        x[rows] = (images[rows] + project(offset, attack.norm, radius[rows])).clamp_(0, 1)
+    return AttackOutput(x, numbers(attack.steps, labels).clone())
 
 
 class PGD(AscentSpec):
@@ -121,9 +125,9 @@ def _start(images: Tensor, attack: PGD) -> Tensor:
         return images
     rngs, shape = generators(images, attack), images.shape[1:]
     if attack.norm == "linf":
-        offset = attack.eps * (2 * uniform(rngs, shape, images) - 1)
+        offset = column(attack.eps, images) * (2 * uniform(rngs, shape, images) - 1)
     else:
-        offset = point_in_ball(normal(rngs, shape, images), uniform(rngs, (), images), attack.eps)
+        offset = point_in_ball(normal(rngs, shape, images), uniform(rngs, (), images), numbers(attack.eps, images))
     return torch.clamp(images + offset, 0, 1)
 
 
@@ -163,11 +167,11 @@ def mi_fgsm(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[
     """
     images = images.detach()
 
-    def momentum(decay: float) -> Callable[[Tensor, Tensor], Tensor]:
-        def follow(followed: Tensor, gradient: Tensor) -> Tensor:
+    def momentum(decay: Tensor) -> Callable[[Tensor, Tensor, Rows], Tensor]:
+        def follow(followed: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
             size = dual_norm_of(gradient, "linf").clamp_min(_TINY)  # (n,) in L1
-            return decay * followed + gradient / per_image(size, gradient)
+            return decay[rows] * followed + gradient / per_image(size, gradient)
 
         return follow
 
-    return [ascend(model, images, labels, attack, images, momentum(attack.decay)) for attack in attacks]
+    return [ascend(model, images, labels, attack, images, momentum(column(attack.decay, images))) for attack in attacks]

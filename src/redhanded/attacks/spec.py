@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
+from redhanded.attacks.ranges import Range, read_range
+from redhanded.core import seed_for
 from redhanded.errors import AttackError, expected_one_of
 
 ToolchainName = Literal["redhanded", "foolbox", "art", "torchattacks", "advlib", "cleverhans"]
@@ -29,6 +32,9 @@ class AttackSpec(BaseModel):
     recover beside the norm; `shortcut_names` are those that leave the reference algorithm when they are not at
     their defaults. `toolchain` is the library whose code runs the attack.
 
+    A parameter that is a number may also be a `Range`, from which each image draws a value of its own, or a tensor of
+    one value an image; a default that depends on it is then each image's own as well.
+
     Raises AttackError, in one line, for an unknown parameter, a missing one, and a value out of range.
     """
 
@@ -45,6 +51,16 @@ class AttackSpec(BaseModel):
         for name in parameters:
             if name not in fields:
                 raise AttackError(expected_one_of(f"the parameter of {self.family}", name, fields))
+        parameters = {name: read_range(value) for name, value in parameters.items()}
+        spread = {name: value for name, value in parameters.items() if isinstance(value, Range | Tensor)}
+        ruled = {name: field.default_factory for name, field in fields.items() if name not in parameters}
+        for name, value in spread.items():
+            if name not in self.spreadable():
+                raise AttackError(f"expected one value of {name} for all images of {self.family}, found {value}")
+        if spread:
+            # Whatever every end allows, all between them do.
+            low, _ = (self._at_ends(parameters, end) for end in (0, 1))
+            parameters = {name: getattr(low, name) for name in fields}
         try:
             super().__init__(**parameters)
         except ValidationError as error:
@@ -54,6 +70,68 @@ class AttackSpec(BaseModel):
                 raise AttackError(f"expected the parameter {where} of {self.family}, found none") from None
             reason = first["msg"].removeprefix("Input should be ")
             raise AttackError(f"expected {where} of {self.family} to be {reason}, found {first['input']!r}") from None
+        if spread:
+            known = {name: value for name, value in parameters.items() if name not in spread}
+            self.__dict__.update(spread)
+            self.__dict__.update(
+                (name, rule) for name, rule in ruled.items() if isinstance(rule, Rule) and rule.needs_more(known)
+            )
+
+    @classmethod
+    def spreadable(cls) -> list[str]:
+        """The parameters that may differ from image to image: all numbers but the seed of the draws."""
+        return [name for name, field in cls.model_fields.items() if field.annotation in (int, float) and name != "seed"]
+
+    @classmethod
+    def _at_ends(cls, parameters: dict[str, Any], end: Literal[0, 1]) -> Self:
+        """The specification with the lowest, or the highest, value of everything that is spread."""
+        parameters = dict(parameters)
+        relative = {}
+        for name, value in parameters.items():
+            if isinstance(value, Range) and value.times is not None:
+                relative[name] = value
+            elif isinstance(value, Range):
+                parameters[name] = value.bounds[end]
+            elif isinstance(value, Tensor):
+                if value.ndim != 1 or not len(value):
+                    raise AttackError(f"expected {name} as a number or (n,) values, found shape {tuple(value.shape)}")
+                parameters[name] = (value.max() if end else value.min()).item()
+        whole = cls(**{name: value for name, value in parameters.items() if name not in relative})
+        for name, value in relative.items():
+            if value.times not in cls.spreadable() or value.times in relative:
+                units = ", ".join(other for other in cls.spreadable() if other not in relative)
+                raise AttackError(f"expected {name} of {cls.family} in units of {units}, found {value.times!r}")
+            parameters[name] = value.bounds[end] * getattr(whole, value.times)
+        return cls(**parameters) if relative else whole
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The parameters of which each image draws a value of its own."""
+        return {name: value for name, value in self if isinstance(value, Range)}
+
+    def drawn(self, index: Tensor, seed: int) -> Self:
+        """The specification with one value an image in place of each range: itself where it has none.
+
+        index: (n,) int64, where each image stands in its source; seed: of the set. Each value depends on the image's
+        own index, the seed, the specification and the parameter alone.
+        """
+        values: dict[str, Any] = {}
+        for name, value in sorted(self.ranges.items(), key=lambda item: item[1].times is not None):
+            what = ("drawn", str(self), name, seed)
+            shares = np.array([seed_for(*what, place) / 2**63 for place in index.tolist()])
+            whole = type(self).model_fields[name].annotation is int
+            numbers = torch.from_numpy(value.at(shares, whole)).to(torch.int64 if whole else torch.float64)
+            unit = 1 if value.times is None else values.get(value.times, getattr(self, value.times))
+            values[name] = numbers * unit
+        for name, value in self:
+            if isinstance(value, Rule):
+                values[name] = value(dict(self) | values)
+        return self.model_copy(update=values) if values else self
+
+    def of_image(self, place: int) -> Self:
+        """The specification of one image of a batch: that with the image's own values as numbers."""
+        values = {name: value[place].item() for name, value in self if isinstance(value, Tensor)}
+        return self.model_copy(update=values) if values else self
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> AttackOutput:
         """Run the attack on a batch, with the code of its toolchain; success is not measured.
@@ -65,6 +143,7 @@ class AttackSpec(BaseModel):
 
         Returns:
             What the row of `ATTACKS` for this family makes: the images and how often the model was asked for each.
+            Of a range each image draws the value that `drawn(torch.arange(n), 0)` tells.
 
         Raises AttackError, in one line, for inputs of another form, for a family without a row, and where the
         toolchain lacks the attack or is not installed.
@@ -87,7 +166,11 @@ class AttackSpec(BaseModel):
             raise AttackError(
                 f"expected labels of 0 or more, found {labels.min()}; number the classes as the model does"
             )
-        return attack_function(self)(model, images, labels, [self])[0]
+        drawn = self.drawn(torch.arange(len(images)), 0)
+        for name, value in drawn:
+            if isinstance(value, Tensor) and len(value) != len(images):
+                raise AttackError(f"expected {name} for each of {len(images)} images, found {len(value)} values")
+        return attack_function(self)(model, images, labels, [drawn])[0]
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -95,17 +178,25 @@ class AttackSpec(BaseModel):
         return {name: getattr(self, name) for name in self.setting_names}
 
     @property
+    def recorded_setting(self) -> dict[str, float | str]:
+        """The same as JSON values: of a range its text."""
+        return {name: str(value) if isinstance(value, Range) else value for name, value in self.setting.items()}
+
+    @property
     def label(self) -> str:
         """One word for tables and files, e.g. `fgsm-l2-eps=1.0`; shortcuts and another toolchain are named."""
         fields = type(self).model_fields
         shortcuts = [name for name in self.shortcut_names if getattr(self, name) != fields[name].default]
-        named = (f"{name}={getattr(self, name)}" for name in (*self.setting_names, *shortcuts))
+        values = ((name, getattr(self, name)) for name in (*self.setting_names, *shortcuts))
+        named = (f"{name}={value.label if isinstance(value, Range) else value}" for name, value in values)
         toolchain = () if self.toolchain == "redhanded" else (self.toolchain,)
         return "-".join([self.family, self.norm, *named, *toolchain])
 
     def __str__(self) -> str:
         """The specification in full, e.g. `fgsm(norm=l2, eps=1.0)`; `toolchain` is left out where it is ours."""
-        parameters = {name: value for name, value in self if (name, value) != ("toolchain", "redhanded")}
+        parameters = {name: value for name, value in self if not isinstance(value, Rule)}
+        if self.toolchain == "redhanded":
+            del parameters["toolchain"]
         return f"{self.family}({', '.join(f'{name}={value}' for name, value in parameters.items())})"
 
 
@@ -139,6 +230,14 @@ class Rule:
     def __call__(self, parameters: dict[str, Any]) -> float:
         """Return the default that goes with valid parameters."""
         return self.value(parameters)
+
+    def needs_more(self, parameters: dict[str, Any]) -> bool:
+        """Whether these parameters are too few to decide the default."""
+        try:
+            self.value(parameters)
+        except KeyError:
+            return True
+        return False
 
 
 USUAL_EPS = Rule("8/255 (l2: 1.0)", lambda parameters: {"linf": 8 / 255, "l2": 1.0}[parameters["norm"]])

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from redhanded.attacks.ops.draws import generators, uniform
 from redhanded.attacks.ops.gradients import margin, unit
+from redhanded.attacks.ops.values import column, most, numbers
 from redhanded.attacks.ops.windows import corner, peak_at, window_at
 from redhanded.attacks.spec import USUAL_EPS, AttackOutput, AttackSpec
-from redhanded.core import norm_of
+from redhanded.core import norm_of, per_image
 
 _HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
 _SMALLEST = 3  # side of a window in l2
@@ -67,22 +68,27 @@ def square(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[S
 
 @torch.no_grad()
 def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) -> AttackOutput:
-    linf, rngs, (channels, height, width) = attack.norm == "linf", generators(images, attack), images.shape[1:]
+    linf, rngs, (channels, _, width) = attack.norm == "linf", generators(images, attack), images.shape[1:]
     if linf:
         stripes = _coin(uniform(rngs, (channels, 1, width), images))
-        result = (images + attack.eps * stripes).clamp(0, 1)
+        result = (images + column(attack.eps, images) * stripes).clamp(0, 1)
     else:
-        result = _tiles(images, attack.eps, rngs)
+        result = _tiles(images, column(attack.eps, images), rngs)
     lead, used = -margin(model(result), labels), torch.ones_like(labels)  # (n,) of the label
     # Beside one number a channel, a square has a corner; two windows have two, and a peak lies or stands.
-    numbers = uniform(rngs, (attack.steps - 1, (2 if linf else 5) + channels), images)
-    move = _set_square if linf else _move_windows
-    for query in range(attack.steps - 1):
-        active = (lead >= 0).nonzero().flatten()  # the rows of the batch still worked on
+    draws = uniform(rngs, (most(attack.steps) - 1, (2 if linf else 5) + channels), images)
+    move, steps = _set_square if linf else _move_windows, numbers(attack.steps, labels)
+    eps = per_image(numbers(attack.eps, images, torch.float64), images)
+    for query in range(most(attack.steps) - 1):
+        active = ((lead >= 0) & (query + 1 < steps)).nonzero().flatten()  # the rows of the batch still worked on
         if not len(active):
             break
-        side = _side(attack, query, height, width)
-        x = move(images[active], result[active], attack.eps, side, numbers[active, query])
+        sides = _sides(attack, query, images)[active]
+        x = images[active]
+        for side in sides.unique().tolist():
+            own = sides == side
+            rows = active[own]
+            x[own] = move(images[rows], result[rows], eps[rows], side, draws[rows, query])
         lead_there = -margin(model(x), labels[active])
         better = lead_there < lead[active]
         result[active[better]], lead[active[better]] = x[better], lead_there[better]
@@ -90,13 +96,14 @@ def _attack(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) ->
     return AttackOutput(result, used)
 
 
-def _side(attack: Square, query: int, height: int, width: int) -> int:
-    """The side of a square in pixels; a window in l2 is odd, so that it has a middle."""
-    place = 10_000 * query // attack.steps
-    share = attack.p_init / 2 ** sum(place > after for after in _HALVED_AT)
-    side = max(round((share * height * width) ** 0.5), 1 if attack.norm == "linf" else _SMALLEST)
-    side += attack.norm == "l2" and side % 2 == 0
-    return min(side, height, width)
+def _sides(attack: Square, query: int, images: Tensor) -> Tensor:
+    """The side of each image's square in pixels, (n,) int64; a window in l2 is odd, so that it has a middle."""
+    shape = images.shape[2:]
+    place = 10_000 * query // numbers(attack.steps, images, torch.int64)
+    halved = (place[:, None] > place.new_tensor(_HALVED_AT)).sum(1)
+    share = numbers(attack.p_init, images, torch.float64) / 2**halved
+    side = (share * shape.numel()).sqrt().round().long().clamp_min(1 if attack.norm == "linf" else _SMALLEST)
+    return (side + (attack.norm == "l2") * (side % 2 == 0)).clamp_max(min(shape))
 
 
 def _coin(numbers: Tensor) -> Tensor:
@@ -104,14 +111,14 @@ def _coin(numbers: Tensor) -> Tensor:
     return torch.where(numbers < 0.5, -1.0, 1.0).to(numbers)
 
 
-def _set_square(images: Tensor, x: Tensor, eps: float, side: int, numbers: Tensor) -> Tensor:
+def _set_square(images: Tensor, x: Tensor, eps: Tensor, side: int, numbers: Tensor) -> Tensor:
     shape = images.shape[2:]
     window = window_at(corner(numbers[:, :2], side, shape), side, shape)
     signs = _coin(numbers[:, 2:])[:, :, None, None]  # (n, c, 1, 1)
-    return torch.where(window, (images + eps * signs).clamp(0, 1), x)
+    return torch.where(window, (images + eps.to(x) * signs).clamp(0, 1), x)
 
 
-def _tiles(images: Tensor, eps: float, rngs: Sequence[np.random.Generator]) -> Tensor:
+def _tiles(images: Tensor, eps: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
     """Peaks on a grid in the middle of the image, each lying or standing, with a sign a channel, (n, c, h, w)."""
     (channels, *shape), change = images.shape[1:], torch.zeros_like(images)
     side = max(min(shape) // _TILES, 1)
@@ -126,16 +133,16 @@ def _tiles(images: Tensor, eps: float, rngs: Sequence[np.random.Generator]) -> T
     return (images + eps * unit(change)).clamp_(0, 1)
 
 
-def _move_windows(images: Tensor, x: Tensor, eps: float, side: int, numbers: Tensor) -> Tensor:
+def _move_windows(images: Tensor, x: Tensor, eps: Tensor, side: int, numbers: Tensor) -> Tensor:
     shape, change = images.shape[2:], x - images
     first, second = corner(numbers[:, :2], side, shape), corner(numbers[:, 2:4], side, shape)
     taken, given = window_at(first, side, shape), window_at(second, side, shape)
-    unused = (eps**2 - norm_of(change, "l2").square()).clamp_min(0)[:, None, None, None] / images.shape[1]
+    unused = (eps.square().to(x) - per_image(norm_of(change, "l2").square(), x)).clamp_min(0) / images.shape[1]
     size = (_size(change * (taken | given)).square() + unused).sqrt()  # (n, c, 1, 1)
     signs = _coin(numbers[:, 5:])[:, :, None, None]
     fresh = signs * peak_at(first, side, shape, numbers[:, 4]) + _unit(change * taken)
     moved = torch.where(taken, size * _unit(fresh), change.masked_fill(given, 0))
-    return (images + eps * unit(moved)).clamp_(0, 1)
+    return (images + eps.to(x) * unit(moved)).clamp_(0, 1)
 
 
 def _size(change: Tensor) -> Tensor:

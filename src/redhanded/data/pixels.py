@@ -1,7 +1,7 @@
 """Pixel protocols: what an image goes through between the attack and the attributor."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -33,15 +33,16 @@ def round_to_uint8(images: Tensor) -> Tensor:
     return (images * 255).round() / 255
 
 
-def through_jpeg(images: Tensor, quality: int) -> Tensor:
+def through_jpeg(images: Tensor, quality: int | Sequence[int]) -> Tensor:
     """Save each image as a baseline JPEG and decode it again, (n, c, h, w) float in [0, 1] -> the same in 256 levels.
 
-    c: 1 or 3; quality: Pillow's, 1 to 100; colour is subsampled as Pillow does it unless told. Wallace, "The JPEG
-    still picture compression standard", Communications of the ACM 34(4), 1991.
+    c: 1 or 3; quality: Pillow's, 1 to 100, of all images or of each; colour is subsampled as Pillow does it unless
+    told. Wallace, "The JPEG still picture compression standard", Communications of the ACM 34(4), 1991.
     """
     levels = (images * 255).round().to(torch.uint8).movedim(1, -1).cpu().numpy()  # (n, h, w, c)
     decoded = np.empty_like(levels)
-    for place, image in enumerate(levels):
+    qualities = [quality] * len(levels) if isinstance(quality, int) else quality
+    for place, (image, quality) in enumerate(zip(levels, qualities, strict=True)):
         file = io.BytesIO()
         Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(file, "JPEG", quality=quality)
         with Image.open(file, formats=["JPEG"]) as read:

@@ -5,7 +5,7 @@ written whole by one writer; whoever writes it records only afterwards that it i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ from redhanded.errors import RunError
 from redhanded.sets.card import SetCard
 
 # The arrays of every set and their types on disk; `images` has a shape of its own, the others are (n,). Beside them
-# stand `prediction_P` and `success_P` for each pixel protocol P under which success was measured.
+# stand `prediction_P` and `success_P` for each pixel protocol P under which success was measured, and `parameter_N` for
+# each parameter N of which every image drew a value of its own.
 COLUMNS: dict[str, str] = {
     "images": "float32",
     "index": "int64",
@@ -31,7 +32,7 @@ COLUMNS: dict[str, str] = {
     "linf": "float32",
     "steps": "int64",
 }
-MEASURED: dict[str, str] = {"prediction": "int64", "success": "bool"}
+PREFIXED: dict[str, str] = {"prediction": "int64", "success": "bool", "parameter": "float64"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class AdversarialSet:
     linf: Tensor  # (n,)
     steps: Tensor  # (n,) gradients used
     predictions: Mapping[Pixels, Tensor]  # (n,) the victim's class for the image under each pixel protocol
+    parameters: Mapping[str, Tensor] = field(default_factory=dict)  # (n,) what each image drew of the attack's ranges
 
     def __len__(self) -> int:
         return len(self.index)
@@ -66,7 +68,8 @@ class AdversarialSet:
             for pixels, prediction in self.predictions.items()
             for name, values in (("prediction", prediction), ("success", self.success(pixels)))
         }
-        return {name: getattr(self, name) for name in COLUMNS} | measured
+        drawn = {f"parameter_{name}": values.double() for name, values in self.parameters.items()}
+        return {name: getattr(self, name) for name in COLUMNS} | measured | drawn
 
 
 def succeeded(attacked: Tensor, linf: Tensor, prediction: Tensor, label: Tensor) -> Tensor:
@@ -89,7 +92,7 @@ def write_shard(
         for name, values in columns.items():
             if name not in group:
                 shape = values.shape[1:]
-                dtype = COLUMNS.get(name) or MEASURED[name.partition("_")[0]]
+                dtype = COLUMNS.get(name) or PREFIXED[name.partition("_")[0]]
                 group.create_array(name, shape=(total, *shape), chunks=(shard_size, *shape), dtype=dtype)
         group.attrs.update(provenance)
     for name, values in columns.items():
@@ -99,12 +102,15 @@ def write_shard(
 def read_set(path: Path, attack: AttackSpec) -> AdversarialSet:
     """Read a whole set into memory; raises RunError where there is none."""
     columns = {name: torch.from_numpy(read_column(path, name)) for name in COLUMNS}
-    predictions = {
-        name.removeprefix("prediction_"): torch.from_numpy(read_column(path, name))
-        for name in column_names(path)
-        if name.startswith("prediction_")
-    }
-    return AdversarialSet(attack=attack, **columns, predictions=predictions)
+    predictions, parameters = (
+        {
+            name.removeprefix(prefix): torch.from_numpy(read_column(path, name))
+            for name in column_names(path)
+            if name.startswith(prefix)
+        }
+        for prefix in ("prediction_", "parameter_")
+    )
+    return AdversarialSet(attack=attack, **columns, predictions=predictions, parameters=parameters)
 
 
 def column_names(path: Path) -> list[str]:
@@ -135,7 +141,7 @@ def describe_set(
         victim=victim,
         family=attack.family,
         norm=attack.norm,
-        setting=attack.setting,
+        setting=attack.recorded_setting,
         attack=str(attack),
         label=attack.label,
         split=split,

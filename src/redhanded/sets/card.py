@@ -27,7 +27,7 @@ class SetCard(Outcome):
     victim: str
     family: str
     norm: str
-    setting: dict[str, float]
+    setting: dict[str, float | str]  # of a range its text, e.g. log_uniform(0.004,0.25)
     attack: str  # the specification in full
     label: str
     split: Literal["train", "test"]

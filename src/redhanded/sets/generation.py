@@ -32,6 +32,7 @@ def generate(
     pixels: Sequence[Pixels] = MEASURED_UNDER,
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
+    seed: int = 0,
 ) -> list[AdversarialSet]:
     """Attack every image that the model classifies rightly, once with each attack.
 
@@ -39,7 +40,7 @@ def generate(
     images: (n, c, h, w) float32 in [0, 1]; labels: (n,) int64; index: (n,) int64, where the images stand in their
     source, 0 to n - 1 unless given; pixels: the protocols of `PIXELS` under which success is measured. An image that
     the model already gets wrong stays as it is and counts as no success. `on_batch` is told the number of images after
-    each batch of one attack function.
+    each batch of one attack function. `seed` decides, with an image's index, what it draws of an attack's ranges.
 
     Returns one set for each attack, in the order given. Raises AttackError where the inputs cannot be attacked or
     the model makes attacks meaningless, and gives a ModelWarning where it makes them doubtful (`check_model`).
@@ -47,7 +48,7 @@ def generate(
     check_batch(images, (torch.float32,), labels=labels, index=labels if index is None else index)
     check_model(model, images, labels, needs_gradient(attacks))
     index = torch.arange(len(images)) if index is None else index
-    return make_sets(model, images, labels, index, attacks, pixels, batch_size=batch_size, on_batch=on_batch)
+    return make_sets(model, images, labels, index, attacks, pixels, batch_size=batch_size, on_batch=on_batch, seed=seed)
 
 
 def make_sets(
@@ -60,11 +61,13 @@ def make_sets(
     *,
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
+    seed: int = 0,
 ) -> list[AdversarialSet]:
     """Make what `generate` does of a model and images that are known to be sound: nothing is checked."""
     clean = predict_classes(model, images, batch_size)
     rows = (clean == labels).nonzero().flatten()
-    outputs = run_attacks(model, images[rows], labels[rows], attacks, batch_size=batch_size, on_batch=on_batch)
+    own = images[rows], labels[rows]
+    outputs = run_attacks(model, *own, attacks, batch_size=batch_size, on_batch=on_batch, index=index[rows], seed=seed)
     sets = []
     for attack in attacks:
         # The others stay as they are. No attack's own word is taken for distance or success.
@@ -81,6 +84,7 @@ def make_sets(
             linf=norm_of(perturbation, "linf"),
             steps=torch.zeros(len(images), dtype=torch.int64).index_copy(0, rows, outputs[attack].steps),
             predictions=measured,
+            parameters={name: value for name, value in attack.drawn(index, seed) if isinstance(value, Tensor)},
         )
         sets.append(adversarial_set)
     return sets
@@ -94,13 +98,19 @@ def run_attacks(
     *,
     batch_size: int = BATCH,
     on_batch: Callable[[int], None] = lambda images: None,
+    index: Tensor | None = None,
+    seed: int = 0,
 ) -> dict[AttackSpec, AttackOutput]:
     """Run each attack on all the images, in batches; nothing is checked and nothing measured.
+
+    index: (n,) where the images stand in their source, 0 to n - 1 unless given; with `seed` it decides what an image
+    draws of an attack's ranges.
 
     Our own attacks run on a prepared copy of the model (`models.prepare`) and on images in channels-last memory; a
     toolchain's on the model itself and plain images, as its users run it.
     """
     outputs: dict[AttackSpec, AttackOutput] = {}
+    index = torch.arange(len(images)) if index is None else index
     with frozen(model):
         device = device_of(model)
         prepared = model
@@ -110,9 +120,11 @@ def run_attacks(
             ours, function = together[0].toolchain == "redhanded", attack_function(together[0])
             layout = torch.channels_last if ours else torch.contiguous_format
             parts: list[list[AttackOutput]] = []  # for each batch what each attack made of it
-            for batch, batch_labels in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+            batches = zip(*(column.split(batch_size) for column in (images, labels, index)), strict=True)
+            for batch, batch_labels, batch_index in batches:
                 batch = batch.to(device).contiguous(memory_format=layout)
-                parts.append(function(prepared if ours else model, batch, batch_labels.to(device), together))
+                drawn = [attack.drawn(batch_index, seed) for attack in together]
+                parts.append(function(prepared if ours else model, batch, batch_labels.to(device), drawn))
                 on_batch(len(batch))
             for attack, own_parts in zip(together, zip(*parts, strict=True), strict=True):
                 outputs[attack] = AttackOutput(

@@ -20,8 +20,10 @@ def project(offset: Tensor, norm: Norm, radius: Tensor) -> Tensor:
     return offset * per_image(factor, offset)
 
 
-def point_in_ball(normal: Tensor, uniform: Tensor, radius: float) -> Tensor:
+def point_in_ball(normal: Tensor, uniform: Tensor, radius: Tensor) -> Tensor:
     """A point drawn uniformly from the l2 ball, (n, ...), from normal draws (n, ...) and a uniform one an image (n,).
+
+    radius: (n,), one an image.
 
     The direction of normal draws is uniform on the sphere, and the share of the ball within `r` of
     its centre is `(r / radius) ** d` in d dimensions.

@@ -19,7 +19,10 @@ def generators(images: Tensor, attack: AttackSpec) -> list[np.random.Generator]:
     # numpy's generators use all bits of a seed, torch's on the CPU no more than 32.
     values = images.detach().cpu().double().numpy()
     digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in values)
-    return [np.random.default_rng(seed_for("attack", str(attack), digest)) for digest in digests]
+    return [
+        np.random.default_rng(seed_for("attack", str(attack.of_image(place)), digest))
+        for place, digest in enumerate(digests)
+    ]
 
 
 def uniform(rngs: Sequence[np.random.Generator], shape: Sequence[int], like: Tensor) -> Tensor:

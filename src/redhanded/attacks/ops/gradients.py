@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from redhanded.core import Norm, norm_of, per_image
+
+Value: TypeAlias = float | Tensor  # of all images, or (n,) one an image
 
 _TINY = 1e-12  # keeps a gradient of zero at zero instead of NaN
 
@@ -46,6 +49,13 @@ def direction(gradient: Tensor, norm: Norm) -> Tensor:
     return gradient.sign() if norm == "linf" else unit(gradient)
 
 
-def cosine_decay(first: float, last: float, step: int, steps: int) -> float:
-    """A value that falls from `first` at step 0 towards `last` at step `steps` along half a cosine."""
-    return last + (first - last) * (1 + math.cos(math.pi * step / steps)) / 2
+def cosine_decay(first: Value, last: Value, step: int, steps: int | Tensor) -> Value:
+    """A value that falls from `first` at step 0 towards `last` at step `steps` along half a cosine.
+
+    A number, or (n,) where one of the others is one value an image; an image whose steps are over stays at `last`.
+    """
+    if isinstance(steps, Tensor):
+        cosine: Value = (math.pi * (step / steps.double()).clamp_max(1)).cos()
+    else:
+        cosine = math.cos(math.pi * step / steps)
+    return last + (first - last) * (1 + cosine) / 2

@@ -1,6 +1,7 @@
 """Adapters from a library's attacks to our calling convention: check limits, call, guard the result."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -43,21 +44,26 @@ class Adapter:
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, specifications: Sequence[AttackSpec]
     ) -> list[AttackOutput]:
-        """Run the specifications one after the other; `steps` is 0 for every image."""
-        for attack in specifications:
-            self.check(attack)
+        """Run the specifications one after the other; `steps` is 0 for every image.
+
+        A library takes numbers alone: where a parameter is one value an image, the images of each value are a batch.
+        """
         if images.dtype != torch.float32:
             raise AttackError(
                 f"expected torch.float32 images for an attack library, found {images.dtype}; convert the images"
             )
         outputs = []
         for attack in specifications:
-            adversarial = images.clone()
-            if len(images):
+            adversarial, batches = images.clone(), defaultdict[AttackSpec, list[int]](list)
+            for place in range(len(images)):
+                batches[attack.of_image(place)].append(place)
+            for alike in batches or [attack]:
+                self.check(alike)
+            for alike, rows in batches.items():
                 with untouched_model(model), untouched_random_state(images.device), torch.enable_grad():
                     # Copies, since a library may write into what it is given.
-                    returned = self.attack(model, images.detach().clone(), labels.clone(), attack)
-                adversarial = guard(returned, images)
+                    returned = self.attack(model, images[rows].detach(), labels[rows].clone(), alike)
+                adversarial[rows] = guard(returned, images[rows])
             outputs.append(AttackOutput(adversarial, torch.zeros_like(labels)))
         return outputs
 

@@ -11,7 +11,7 @@ import torch
 from redhanded.attacks import ATTACKS, AttackSpec
 from redhanded.attacks.toolchains import TOOLCHAINS, toolchain_version
 from redhanded.attributors import Knowledge
-from redhanded.core import Outcome, digest, read_record
+from redhanded.core import Outcome, digest, read_record, seed_for
 from redhanded.data import PIXELS, Pixels
 from redhanded.engine.step import Step
 from redhanded.engine.steps.victims import TrainVictim, open_source
@@ -89,7 +89,8 @@ class MakeShard(Step):
         split = source.split(sets.split)
         images = torch.from_numpy(split.images[index]).float() / 255
         labels = torch.from_numpy(split.labels[index])
-        outputs = make_sets(victim.network, images, labels, torch.from_numpy(index), sets.attacks, pixels=())
+        places, draw_seed = torch.from_numpy(index), seed_for("drawn", sets.victim.key, sets.split, sets.seed)
+        outputs = make_sets(victim.network, images, labels, places, sets.attacks, pixels=(), seed=draw_seed)
         seconds = (time.monotonic() - started) / len(outputs)
         for output in outputs:
             attack = output.attack
