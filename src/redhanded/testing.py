@@ -1,4 +1,4 @@
-"""What every attack and every attributor must keep, as laws that can be checked: ours are, and so can yours be.
+"""Contract tests: the laws that every attack and every attributor must keep, ours and other packages'.
 
 Each law is a function of a dict, its name the sentence that must hold; it raises an AssertionError of one line.
 """
@@ -48,8 +48,7 @@ def _hold(what: str, laws: Mapping[str, Callable[[Case], None]], case: Case) -> 
         except AssertionError as error:
             raise AssertionError(f"{what}: {name}; {error}") from None
         except Exception as error:
-            problem = f"expected no error, found {type(error).__name__}: {error}"
-            raise AssertionError(f"{what}: {name}; {problem}") from error
+            raise AssertionError(f"{what}: {name}; expected no error, found {type(error).__name__}: {error}") from error
 
 
 def _expect(holds: bool | Tensor, expected: str) -> None:
@@ -64,17 +63,17 @@ def _equal(one: Tensor, other: Tensor, expected: str, tolerance: float = 0.0) ->
     _expect(off <= tolerance, f"{expected}, found a difference of {off:.3g}")  # NaN fails too
 
 
-def _refusal(kind: type[Exception], action: Callable[..., object], *given: object) -> str | None:
-    """The text of the error of this kind that an action raises, or None where it raises none."""
+def _refusal(error_type: type[Exception], action: Callable[..., object], *given: object) -> str | None:
+    """Return the text of the error of this type that an action raises, or None where it raises none."""
     try:
         action(*given)
-    except kind as error:
+    except error_type as error:
         return str(error)
     return None
 
 
 def small_network(dtype: torch.dtype = torch.float64) -> nn.Module:
-    """A network with batch normalisation, buffers and parameters that ask for gradients: (n, 3, 8, 8) -> (n, 4)."""
+    """Make a network with batch normalisation, buffers and trainable parameters: (n, 3, 8, 8) -> (n, 4)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         layers = (
@@ -87,7 +86,7 @@ def small_network(dtype: torch.dtype = torch.float64) -> nn.Module:
 
 
 def small_batch(n: int = 7, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    """Images (n, 3, 8, 8), some of whose pixels are exactly 0 or 1, and the classes that `small_network` gives them."""
+    """Make images (n, 3, 8, 8), some of whose pixels are 0 or 1, and the classes that `small_network` gives them."""
     generator = torch.Generator().manual_seed(11)
     images = (torch.rand(n, 3, 8, 8, generator=generator, dtype=torch.float64) * 1.2 - 0.1).clamp(0, 1).to(dtype)
     with torch.no_grad():
@@ -102,7 +101,7 @@ class AttackCase:
     kind: AttackKind
 
     def run(self, model: nn.Module, *batch: Tensor, spec: AttackSpec | None = None) -> AttackOutput:
-        """Run it on a batch (images, labels), `small_batch` unless given, with its specification or another."""
+        """Run the attack on a batch (images, labels), `small_batch` unless given, and its specification or another."""
         images, labels = batch or small_batch()
         outputs = self.kind.run(model, images, labels, [spec or self.spec])
         _expect(len(outputs) == 1, f"one output for one specification, found {len(outputs)}")
@@ -283,7 +282,7 @@ ATTACK_LAWS: dict[str, Callable[[AttackCase], None]] = {
 
 
 def two_classes() -> tuple[Tensor, Tensor]:
-    """Images (240, 1, 16, 16) that are bright in the left or the right half, and labels 0 and 1 that say which."""
+    """Make images (240, 1, 16, 16) that are bright in the left or the right half, and labels 0 and 1 that say which."""
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(240) % 2
     images = 0.3 * torch.rand(240, 1, 16, 16, generator=generator)
@@ -293,7 +292,7 @@ def two_classes() -> tuple[Tensor, Tensor]:
 
 
 def two_class_samples() -> Samples:
-    """The images of `two_classes` with two victims; their bright half was added, more of it in the second class."""
+    """Take the images of `two_classes`, their bright half added, more of it in the second class, and two victims."""
     images, labels = two_classes()
     added = (images > 0.5) * (0.05 + 0.1 * labels)[:, None, None, None]
     victims = {}
@@ -323,7 +322,7 @@ class AttributorCase:
         return self.make(seed).fit(samples)
 
     def answers(self) -> Tensor:
-        """What the fitted one says of the samples, (240, 2)."""
+        """Ask the fitted one for the samples' log probabilities, (240, 2)."""
         return self.fitted.predict_log_proba(self.samples)
 
 

@@ -95,7 +95,7 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
 
 
 def _best_results(folder: RunFolder, without_victims: bool) -> list[Result]:
-    """For each pixel protocol and knowledge the whole attributor and seed that names families best."""
+    """Take for each pixel protocol and knowledge the whole attributor and seed that names families best."""
     best: dict[tuple[str, str], Result] = {}
     for result in read_run_records(folder.root).results:
         ranked = result.question == _RANKED_BY and result.status == "measured" and ATTRIBUTORS[result.attributor].whole
@@ -155,7 +155,7 @@ def _measure(marginal: Marginal, answers: Mapping[str, Prediction]) -> Measured 
 
 
 def _pack_examples(folder: RunFolder, study: Study, victims: list[VictimCard], out: Path) -> list[Example]:
-    """The first test images of each attack's sets that fool their victim after rounding, uint8."""
+    """Write the first test images of each attack's sets that fool their victim after rounding, as uint8."""
     images: list[Tensor] = []
     examples: list[Example] = []
     for victim in victims:

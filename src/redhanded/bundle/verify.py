@@ -43,7 +43,7 @@ class BundleError(RedhandedError):
 
 
 def bad_bundle(where: object, expected: str, found: str, remedy: str = _REMEDY) -> BundleError:
-    """A BundleError of one printable line: the place, what was expected, what was found, what to do."""
+    """Make a BundleError of one printable line: the place, what was expected, what was found, what to do."""
     return BundleError(one_line(f"{where}: expected {expected}, found {found[:_LONGEST]}; {remedy}"))
 
 
@@ -145,11 +145,11 @@ def _check_numbers(path: Path) -> None:
 
 def check_attributor(folder: Path, part: Part) -> None:
     """Check the cards, weights and held-out answers of an attributor, of each part where it joins several."""
-    kind = ATTRIBUTORS.get(part.attributor)
-    if kind is None or not kind.whole:
-        known = ", ".join(name for name, row in ATTRIBUTORS.items() if row.whole)
+    row = ATTRIBUTORS.get(part.attributor)
+    if row is None or not row.whole:
+        known = ", ".join(name for name, known_row in ATTRIBUTORS.items() if known_row.whole)
         raise bad_bundle(folder, f"an attributor of {known}", part.attributor)
-    inner = {folder / name: name for name in kind.parts} or {folder: part.attributor}
+    inner = {folder / name: name for name in row.parts} or {folder: part.attributor}
     features = []
     for place, name in inner.items():
         card = read_record(AttributorCard, place / "card.json")

@@ -30,7 +30,6 @@ LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
 DOTS = 120  # an inch of a PNG: lettering of 13 pixels
 COLOURS = 128  # of a PNG's palette: no eye sees the difference, and the file is a third as large
 TRAININGS_APART = 0.22  # of a line
-_CLEAN = "clean"
 _ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "borderaxespad": 0.2}
 _MARKS = ((OURS, "o"), (PAPER, "s"), (INK, "^"))  # of families
 STYLE: dict[Any, Any] = {
@@ -55,7 +54,7 @@ def row_shares(confusion: Sequence[Sequence[int]]) -> list[list[float]]:
 
 
 def cell_texts(confusion: Sequence[Sequence[int]]) -> list[list[str]]:
-    """Per cent of the row as whole numbers; empty below 10 %."""
+    """Write each count as per cent of its row, a whole number; empty below 10 %."""
     return [[f"{100 * share:.0f}" if share >= BLANK_BELOW else "" for share in row] for row in row_shares(confusion)]
 
 
@@ -123,7 +122,7 @@ def draw_comparison(section: Section) -> Figure:
 
 
 def _dots(axes: Axes, y: int, cells: Sequence[Cell]) -> None:
-    """cells: of one place, which share all but the training; their dots stand below one another on its line."""
+    """Draw the cells of one place, which share all but the training: their dots below one another on its line."""
     chance, paper = cells[0].result.chance, cells[0].paper
     axes.axhline(y, color=LINE, linewidth=0.5, zorder=0)
     axes.plot([chance], [y], "|", color=MUTED, markersize=8, markeredgewidth=1.2)
@@ -178,7 +177,7 @@ def draw_reliability(panels: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
 @_style()
 def draw_attacked(attacked: Gallery) -> Figure:
     """Draw the image under each attack; below it what was added, around grey and as large as it can be shown."""
-    columns = {_CLEAN: attacked.clean, **attacked.images}
+    columns = {"clean": attacked.clean, **attacked.images}
     figure = Figure(figsize=(1.75 * len(columns), 3.9), layout="constrained", facecolor=SURFACE)
     axes = figure.subplots(2, len(columns), squeeze=False)
     for upper, (name, image) in zip(axes[0], columns.items(), strict=True):
@@ -193,7 +192,7 @@ def draw_attacked(attacked: Gallery) -> Figure:
 
 
 def _show(axes: Axes, image: Tensor) -> None:
-    """image: (c, h, w) in [0, 1], of one channel or three."""
+    """Show an image, (c, h, w) in [0, 1], of one channel or three."""
     pixels = image.clamp(0, 1).permute(1, 2, 0).squeeze(2).numpy()
     axes.imshow(pixels, cmap="gray", interpolation="nearest", vmin=0, vmax=1)
     axes.set_axis_off()
@@ -278,7 +277,7 @@ def figure2(attacked: Gallery) -> Drawing:
 
 
 def pictures(table: Table) -> list[Drawing]:
-    """The figures that belong to a table, all of the first measured seed of each place, in the table's order."""
+    """Draw the figures that belong to a table, all of the first measured seed of each place, in its order."""
     firsts = [cell for cells in table.places for cell in [one for one in cells if one.measured][:1]]
     item, drawings = table.item, []
     if item.confusion:

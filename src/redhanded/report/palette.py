@@ -25,7 +25,7 @@ THEMED = {
 
 
 def inline_svg(svg: bytes, prefix: str) -> str:
-    """A drawing as an element of a page: colours by variable, ids of its own, nothing that points outside."""
+    """Turn an SVG into an element of a page: colours by variable, ids of its own, nothing that points outside."""
     text = svg.decode("utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -55,10 +55,10 @@ def printed_numbers(source: str) -> dict[str, Printed]:
     }
     model = {f"victim/{ATTACK_IDS[key]}": Printed(value, {}) for key, value in paper["table4_model"][family].items()}
     setting = {
-        f"{kind}/{ATTACK_IDS[key]}/{victim}": Printed(value, {})
+        f"{question}/{ATTACK_IDS[key]}/{victim}": Printed(value, {})
         for key, row in tables["hyperparameter"].items()
         for victim, value in row.items()
-        for kind in SETTING_KINDS.get(key, ("setting",))
+        for question in SETTING_KINDS.get(key, ("setting",))
     }
     norm = {
         f"norm/{attack}/{victim}": Printed(**cell)

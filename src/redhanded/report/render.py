@@ -1,4 +1,4 @@
-"""What both renderings of a report are made of, and the writing of its files."""
+"""The rendering of a report as Markdown and HTML, and the writing of its files."""
 
 import gzip
 import shutil

@@ -17,7 +17,7 @@ from redhanded.studies import Result, Unknown, rows_by_item
 
 @dataclass(frozen=True)
 class Records:
-    """Everything that a report is made of."""
+    """The records of a run, everything that a report is made of."""
 
     run: RunCard
     victims: list[VictimCard]

@@ -16,7 +16,7 @@ NOT_IN_CSV = ("top3", "ece")
 
 
 def load_results(run: Path | str) -> "pd.DataFrame":
-    """The results of a live or kept run as a tidy frame: a row for each question, attributor, pixel protocol and seed.
+    """Load the results of a live or kept run as a tidy frame, a row for each question, attributor, pixels and seed.
 
     Shares are between 0 and 1: accuracy with its 95 % Wilson interval, chance, top3, ece (expected calibration error).
     p_value is the exact binomial test's against chance, p_holm the same corrected over the table of the report that

@@ -3,7 +3,6 @@
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ SMALL = "quick"  # a scale whose numbers show that all works, and are not compar
 
 
 class Place(NamedTuple):
-    """One place of a table: an attributor's answers to one question, a training seed each."""
+    """An attributor's answers to one question, a training seed each: one place of a table."""
 
     row: str
     column: str
@@ -36,14 +35,14 @@ class Place(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How one attributor does on one table of one source under one pixel protocol."""
+    """The accuracy of one attributor on one table of one source under one pixel protocol."""
 
     table: Table
     places: dict[tuple[str, str], Place]  # by row and column
     numbers: dict[str, float | None]  # as they stand in summary.json; without_number: places that the mean leaves out
     printed: int  # places that stand beside a printed number
     of_one_size: float | None  # accuracy on test images whose classes have one distribution of sizes
-    pooled: float | None  # share of actors, a few images each, that are named rightly
+    pooled: float | None  # accuracy on actors of a few images each
 
 
 class Comparison(NamedTuple):
@@ -56,7 +55,7 @@ class Comparison(NamedTuple):
     n_test: int  # test images a class, of the place that has the fewest
 
     def of(self, attributor: str) -> Standing | None:
-        """How an attributor does; None where it was not asked."""
+        """The standing of an attributor; None where it was not asked."""
         return next((one for one in self.leaderboard if one.table.protocol.attributor == attributor), None)
 
 
@@ -100,7 +99,7 @@ def write_summary(folder: Path) -> Path:
 
 
 def _standings(records: Records, keys: Sequence[str] = ()) -> list[Standing]:
-    """Every attributor's standing on some items, the paper's tables unless named, in the order of a report."""
+    """Compute every attributor's standing on some items, the paper's tables unless named, in a report's order."""
     items = rows_by_item()
     keys = keys or [item for item in items if item.startswith("table")]
     tables = [table for section in build_sections(records) for table in section.tables if table.key in keys]
@@ -147,13 +146,13 @@ def _standing(table: Table) -> Standing:
 
 
 def _share(counts: Iterable[tuple[int, int]]) -> float | None:
-    """Accuracy over all counts (right, total), or None without images."""
-    right, total = map(sum, zip(*((0, 0), *counts), strict=True))
-    return right / total if total else None
+    """Accuracy over all counts (correct, total), or None without images."""
+    correct, total = map(sum, zip(*((0, 0), *counts), strict=True))
+    return correct / total if total else None
 
 
 def _compare(leaderboard: Iterable[Standing]) -> list[Comparison]:
-    """The comparison of each source, table and pixel protocol."""
+    """Compare the attributors on each source, table and pixel protocol."""
     groups: dict[tuple[str, str, Pixels], list[Standing]] = {}
     for one in leaderboard:
         groups.setdefault((one.table.protocol.source, one.table.key, one.table.protocol.pixels), []).append(one)
@@ -174,7 +173,7 @@ def _compare(leaderboard: Iterable[Standing]) -> list[Comparison]:
 
 
 def _all_at_once(results: Iterable[Result]) -> list[tuple[Result, float, float]]:
-    """What was asked over all sets: algorithm, norm and victim at once, and each dimension, controls included.
+    """Average what was asked over all sets: algorithm, norm and victim at once; each dimension, controls included.
 
     For each question and attributor the result of the first training seed, and over the seeds the mean accuracy and
     the mean share of images whose true name is among the three likeliest.
@@ -191,15 +190,18 @@ def _all_at_once(results: Iterable[Result]) -> list[tuple[Result, float, float]]
 
 
 def _transfers(results: Iterable[Result]) -> list[tuple[list[Result], dict[str, tuple[Spread, Spread]]]]:
-    """How the attributors name the architecture behind an attack, in checkpoints that they learned from and in others.
+    """Compare accuracies on the architecture behind an attack, in checkpoints that were learned from and in others.
 
     For each source, pixel protocol and attack all its results, and by attributor the spread where every checkpoint was
     seen, and where the tested one was held out, each in turn.
     """
-    lines: dict[tuple[str, Pixels, str], list[Result]] = {}
+    lines: dict[tuple[str, Pixels, str], tuple[list[Result], dict[str, tuple[list[Result], list[Result]]]]] = {}
     for result in sorted(results, key=lambda result: rank(result.attributor, ATTRIBUTORS)):
         if result.item == "architecture":
-            lines.setdefault((result.source, result.pixels, result.row), []).append(result)
+            line, answers = lines.setdefault((result.source, result.pixels, result.row), ([], {}))
+            line.append(result)
+            seen, unseen = answers.setdefault(result.attributor, ([], []))
+            (seen if result.column == SEEN else unseen).append(result)
 
     def spread(answers: list[Result]) -> Spread:
         accuracies = [result.accuracy or 0.0 for result in answers]
@@ -207,23 +209,13 @@ def _transfers(results: Iterable[Result]) -> list[tuple[list[Result], dict[str, 
         return (fmean(accuracies), min(accuracies), max(accuracies)) if measured else None
 
     return [
-        (
-            line,
-            {
-                name: (
-                    spread([result for result in own if result.column == SEEN]),
-                    spread([result for result in own if result.column != SEEN]),
-                )
-                for name, group in groupby(line, key=lambda result: result.attributor)
-                for own in [list(group)]
-            },
-        )
-        for _, line in sorted(lines.items(), key=lambda line: line[0])
+        (line, {name: (spread(seen), spread(unseen)) for name, (seen, unseen) in answers.items()})
+        for _, (line, answers) in sorted(lines.items(), key=lambda entry: entry[0])
     ]
 
 
 def _numbers(leaderboard: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
-    """What summary.json holds: for each source its tables, detectors of unknown families, and calibration."""
+    """Collect for summary.json the tables, detectors of unknown families and calibration of each source."""
     numbers: dict[str, Any] = {}
     for one in leaderboard:
         pixels, source, attributor, _ = one.table.protocol

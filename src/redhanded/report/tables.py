@@ -1,4 +1,4 @@
-"""Records as tables: pure, no text, no drawing."""
+"""The tables of a report, made from its records without text or drawing."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ LEVEL = 0.05
 
 
 class Protocol(NamedTuple):
-    """What results must share to stand in one table."""
+    """The protocol that results must share to stand in one table."""
 
     pixels: Pixels
     source: str
@@ -33,7 +33,7 @@ class ClassLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """One result with what it is compared to."""
+    """A result with what it is compared to."""
 
     result: Result
     p_holm: float | None  # None where there is no test: collapsed or too few images
@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def measured(self) -> bool:
-        """Whether there is a number to show."""
+        """Whether the result has a number to show."""
         return self.result.status == "measured"
 
     @property
@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's; no test stands behind it."""
+        """Our accuracy less the paper's; no test stands behind it."""
         accuracy = self.result.accuracy if self.measured else None
         return None if accuracy is None or self.paper is None else accuracy - self.paper
 
@@ -104,7 +104,7 @@ class Section:
 
 
 def build_sections(records: Records) -> list[Section]:
-    """Sections by pixel protocol, source, attributor and knowledge; protocols and tables in the order of their rows."""
+    """Build sections by pixel protocol, source, attributor and knowledge, protocols and tables in the order of rows."""
     items = rows_by_item()
     groups: dict[Protocol, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in records.results:

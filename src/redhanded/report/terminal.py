@@ -14,7 +14,7 @@ from redhanded.studies import rows_by_item
 
 
 def main_table(run: Path) -> RichTable:
-    """The table of the first kind of question that was asked, under the first protocol it was asked under."""
+    """Make the table of the first kind of question that was asked, under the first protocol it was asked under."""
     items = rows_by_item()
     tables = [table for section in build_sections(read_run(run)) for table in section.tables]
     table = min(tables, key=lambda table: rank(table.key, items))

@@ -1,4 +1,4 @@
-"""Numbers and words as the pages of a report have them."""
+"""Numbers and words as a report writes them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,23 +8,23 @@ ABSENT = "—"
 
 
 def percent(share: float | None) -> str:
-    """`0.8132` as `81.3`."""
+    """Write a share in per cent: `0.8132` as `81.3`."""
     return ABSENT if share is None else f"{100 * share:.1f}"
 
 
 def bounds(interval: tuple[float, float] | None) -> str:
-    """`(0.781, 0.842)` as `78.1–84.2`."""
+    """Write an interval in per cent: `(0.781, 0.842)` as `78.1–84.2`."""
     return ABSENT if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
 
 
 def signed(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign: `+11.3`, `−2.0`."""
+    """Write a difference of shares in percentage points, with its sign: `+11.3`, `−2.0`."""
     points = round(100 * difference, 1)
     return f"{'−' if points < 0 else '+'}{abs(points):.1f}"
 
 
 def p_text(p: float | None) -> str:
-    """A corrected p-value: `p < 0.001` or `p = 0.012`; rounding never carries it to the level of the test."""
+    """Write a corrected p-value: `p < 0.001` or `p = 0.012`; rounding never carries it to the level of the test."""
     if p is None:
         return ABSENT
     if p < 0.001:
@@ -33,22 +33,22 @@ def p_text(p: float | None) -> str:
 
 
 def minutes(seconds: float) -> str:
-    """Seconds as minutes: `4.2 min`."""
+    """Write seconds as minutes: `4.2 min`."""
     return f"{seconds / 60:.1f} min"
 
 
 def short(value: float) -> str:
-    """Three significant digits."""
+    """Write a number with three significant digits."""
     return f"{value:.3g}"
 
 
 def count(number: int) -> str:
-    """A whole number with thousands apart."""
+    """Write a whole number with its thousands apart: `1,234`."""
     return f"{number:,}"
 
 
 def flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """A nested setting as rows `(path, value)`, in the order given; the innermost settings share a row."""
+    """Flatten a nested setting to rows `(path, value)`, in the order given; the innermost settings share a row."""
     if isinstance(value, Mapping):
         if path and not any(isinstance(inner, Mapping) for inner in value.values()):
             return [(path, ", ".join(f"{key} {inner}" for key, inner in value.items()))] if value else []
@@ -59,18 +59,18 @@ def flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
 
 
 def sentence(text: str) -> str:
-    """The text with its first letter in upper case, and a full stop."""
+    """Write a text with its first letter in upper case, and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def listed(names: Iterable[str]) -> str:
-    """`a, b and c`."""
+    """Join names: `a, b and c`."""
     names = list(names)
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def escape_markdown(value: object) -> str:
-    """One line, with everything that Markdown, a table or HTML would read as markup taken as written."""
+    """Write a value in one line, with everything that Markdown, a table or HTML would read as markup escaped."""
     text = " ".join(str(value).split())
     text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)

@@ -51,7 +51,7 @@ DIMENSIONS: dict[str, Dimension] = {
 
 
 def told_apart(sets: Mapping[str, SetEntry]) -> dict[str, dict[str, list[str]]]:
-    """The classes (name -> its sets) of every dimension that has two or more attacks' names to tell apart."""
+    """Find the classes (name -> its sets) of every dimension that has two or more attacks' names to tell apart."""
     dimensions: dict[str, dict[str, list[str]]] = {}
     for dimension, row in DIMENSIONS.items():
         classes: dict[str, list[str]] = {}  # in order of first appearance

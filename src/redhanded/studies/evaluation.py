@@ -1,4 +1,4 @@
-"""Question x attributor x pixel protocol -> result."""
+"""Evaluation: the images that a question is put with, and the scores of an attributor's answers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -25,7 +25,7 @@ Classes = Mapping[str, Sequence[SetRef]]
 
 
 class Picked(NamedTuple):
-    """Which images a question is put with; `counts` are images a class."""
+    """The images that a question is put with; `counts` are images a class."""
 
     design: Design
     counts: dict[Split, int]
@@ -74,7 +74,7 @@ def pick_images(
 
 
 def _eligible_images(classes: Classes, read: ReadColumn, split: Split) -> list[NDArray[np.bool_]]:
-    """For each class (its sets, source images): whether the set's image of that source image is eligible."""
+    """Read for each class (its sets, source images) whether the set's image of that source image is eligible."""
     columns = [[read(ref, split, "eligible", None) for ref in refs] for refs in classes.values()]
     longest = max(map(len, chain(*columns)))
     return [np.stack([np.pad(column, (0, longest - len(column))) for column in own]) for own in columns]
@@ -97,7 +97,7 @@ def labels_of(picked: Picked, split: Split) -> Tensor:
 
 
 def column_of(classes: Classes, picks: Sequence[Pick], read: ReadColumn, split: Split, name: str) -> NDArray:
-    """The picked rows of an array, class by class, one set at a time so that no set has to stay in memory."""
+    """Read the picked rows of an array, class by class, one set at a time so that no set has to stay in memory."""
     parts = [
         read(ref, split, name, pick.rows[pick.sets == number])
         for refs, pick in zip(classes.values(), picks, strict=True)
@@ -124,7 +124,7 @@ def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: in
 def score_answers(
     log_proba: Tensor, labels: Tensor, classes: Sequence[str], *, collapsed: bool = False, temperature: float = 1.0
 ) -> Scores:
-    """Test accuracy with its interval, the exact test against chance, the confusion matrix and the calibration.
+    """Measure accuracy with its interval, the exact test against chance, the confusion matrix and the calibration.
 
     log_proba: (n, classes) natural logarithms of probabilities that `temperature` is already part of; labels: (n,).
     Collapsed is an attributor that did so in validation, or that names one class for every test image.
@@ -161,7 +161,7 @@ def score_by_size(
 def size_matched_bins(
     l2: NDArray[np.floating], labels: NDArray[np.int64], right: NDArray[np.bool_], seed: int
 ) -> list[SizeBin]:
-    """Accuracy on images of one size, in bins of equal counts from the smallest to the largest size.
+    """Measure accuracy on images of one size, in bins of equal counts from the smallest to the largest size.
 
     l2, labels, right: (n,) size of the perturbation, class, and whether the class was named. Of each class a random
     part stays in a bin, as large as that of its smallest; a bin in which a class is absent is left out. All bins
@@ -182,7 +182,7 @@ def size_matched_bins(
 
 
 def score_pooled(log_proba: Tensor, picked: Picked, images: int = ACTOR) -> Pooled:
-    """Score actors: the class that is named where the log-likelihoods of so many test images of one set are added.
+    """Measure pooled accuracy: actors are named from the added log-likelihoods of so many test images of one set.
 
     The classes are equally likely beforehand, so that adding log-probabilities adds log-likelihoods. Images that are
     left over in a set take no part.
@@ -198,7 +198,7 @@ def score_pooled(log_proba: Tensor, picked: Picked, images: int = ACTOR) -> Pool
 
 
 def project_features(features: NDArray[np.floating], seed: int) -> list[tuple[float, float]]:
-    """t-SNE of standardised features, (n, f) with n >= 4 -> n points, the widest axis from -1 to 1.
+    """Project standardised features by t-SNE, (n, f) with n >= 4 -> n points, the widest axis from -1 to 1.
 
     Van der Maaten, Hinton, "Visualizing data using t-SNE", 2008.
     """

@@ -18,7 +18,7 @@ SEEN = "every checkpoint seen"
 
 
 class Selector(NamedTuple):
-    """Which sets belong to a class: every part that is given must agree; controls belong where they are asked for."""
+    """A selection of sets: every part that is given must agree; controls belong where they are asked for."""
 
     victim: str | tuple[str, ...] | None = None  # one, or any of some
     family: str | None = None
@@ -27,7 +27,7 @@ class Selector(NamedTuple):
     control: bool = False
 
     def pool(self, sets: Iterable[SetRef]) -> list[SetRef]:
-        """The sets that could belong, before one setting is chosen."""
+        """List the sets that could belong, before one setting is chosen."""
         victims = (self.victim,) if isinstance(self.victim, str) else self.victim
         fixed = () if isinstance(self.setting, str) else self.setting
         return [
@@ -41,7 +41,7 @@ class Selector(NamedTuple):
         ]
 
     def select(self, sets: Iterable[SetRef], chosen: Mapping[tuple[str, str], Choice]) -> list[SetRef]:
-        """The sets that belong, given the setting chosen for each (family, norm)."""
+        """List the sets that belong, given the setting chosen for each (family, norm)."""
         pool = self.pool(sets)
         if self.setting != "chosen":
             return pool
@@ -66,12 +66,12 @@ class Question:
         return not self.held_out or (victim in self.held_out) == (split == "test")
 
     def chosen(self, sets: Sequence[SetRef]) -> list[tuple[str, str]]:
-        """Each (family, norm) of which one setting is chosen, in the order of `sets`."""
+        """List each (family, norm) of which one setting is chosen, in the order of `sets`."""
         selectors = [selector for selector in self.classes.values() if selector.setting == "chosen"]
         return list(dict.fromkeys((ref.attack.family, ref.attack.norm) for one in selectors for ref in one.pool(sets)))
 
     def pool(self, sets: Sequence[SetRef]) -> list[SetRef]:
-        """Every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
+        """List every set that the answer can depend on, in the order of `sets`; a choice looks at all victims."""
         selectors = self.classes.values()
         wider = [one._replace(victim=None) if one.setting == "chosen" else one for one in selectors]
         needed = {ref for selector in wider for ref in selector.pool(sets)}
@@ -79,7 +79,7 @@ class Question:
 
 
 class Grid(NamedTuple):
-    """What the questions of a study are built from."""
+    """The victims, attacks and controls that the questions of a study are built from."""
 
     victims: Sequence[str]
     attacks: Sequence[AttackSpec]
@@ -122,11 +122,11 @@ def victim(grid: Grid, item: str) -> Iterator[Question]:
 def architecture(grid: Grid, item: str) -> Iterator[Question]:
     """Ask which architecture, where each has several checkpoints: all of them seen, then one of each held out."""
     checkpoints: dict[str, list[str]] = {}
-    for name, kind in grid.architectures.items():
-        checkpoints.setdefault(kind, []).append(name)
+    for name, layers in grid.architectures.items():
+        checkpoints.setdefault(layers, []).append(name)
     turns = min(map(len, checkpoints.values()), default=0)
     for family, norm in grid.attack_norms if turns > 1 else ():
-        classes = {kind: Selector(tuple(names), family, norm) for kind, names in checkpoints.items()}
+        classes = {layers: Selector(tuple(names), family, norm) for layers, names in checkpoints.items()}
         place, row = f"architecture/{family}-{norm}", title(family, norm)
         yield Question(f"{place}/seen", item, row, SEEN, classes)
         for turn in range(turns):
@@ -211,7 +211,7 @@ def _exactly(victim: str, spec: AttackSpec, parameters: Sequence[str]) -> Select
 
 
 class QuestionKind(NamedTuple):
-    """A row of `QUESTIONS`: all that is known of a kind of question, and what a report draws beside its accuracies."""
+    """A row of `QUESTIONS`: its builder, its texts, and what a report draws beside its accuracies."""
 
     build: Callable[[Grid, str], Iterator[Question]]
     title: str  # of its table where it is none of the paper's
@@ -296,14 +296,14 @@ QUESTIONS: dict[str, QuestionKind] = {  # in the order of a report
 
 
 def build_questions(kinds: Sequence[str], grid: Grid, paper: str | None) -> list[Question]:
-    """The questions of some kinds over a grid; `paper` is the paper's source whose tables they are numbered by.
+    """Build the questions of some kinds over a grid; `paper` is the paper's source whose tables number them.
 
     What a grid leaves no choice about (the victim, where there is one) is not asked.
     """
     return [
         question
-        for kind in kinds
-        for question in QUESTIONS[kind].build(grid, QUESTIONS[kind].items.get(paper or "", kind))
+        for name in kinds
+        for question in QUESTIONS[name].build(grid, QUESTIONS[name].items.get(paper or "", name))
         if len(question.classes) > 1
     ]
 
@@ -311,8 +311,8 @@ def build_questions(kinds: Sequence[str], grid: Grid, paper: str | None) -> list
 def rows_by_item() -> dict[str, QuestionKind]:
     """The row behind each `Question.item`, in the order of a report; the paper's items under their names there."""
     rows: dict[str, QuestionKind] = {}
-    for kind, row in QUESTIONS.items():
+    for name, row in QUESTIONS.items():
         for item in row.items.values():
             rows[item] = row._replace(title=re.sub(r"(?=\d)", " ", item, count=1).capitalize())  # table2: Table 2
-        rows[kind] = row
+        rows[name] = row
     return rows

@@ -12,7 +12,7 @@ Status = Literal["measured", "collapsed", "too few images"]
 
 
 class ClassScore(Record):
-    """One class of a question: how many of its images were named rightly."""
+    """The accuracy of one class of a question."""
 
     correct: int
     total: int
@@ -21,7 +21,7 @@ class ClassScore(Record):
 
 
 class SizeBin(Record):
-    """Test images whose perturbations are of one size, equally many of each class."""
+    """The accuracy on test images whose perturbations are of one size, equally many of each class."""
 
     low: float  # L2
     high: float
@@ -30,7 +30,7 @@ class SizeBin(Record):
 
 
 class Pooled(Record):
-    """Images of one actor: all of one set, their evidence added."""
+    """Actors named from several images of one set, whose log-likelihoods are added."""
 
     images: int  # of each actor
     n: int  # actors
@@ -38,7 +38,7 @@ class Pooled(Record):
 
 
 class Result(Outcome):
-    """One question, asked of one attributor under one pixel protocol."""
+    """The answers of one attributor to one question under one pixel protocol, measured."""
 
     study: str
     source: str
@@ -74,7 +74,7 @@ class Result(Outcome):
 
 
 class Unknown(Outcome):
-    """One family left out of the training of an attributor, and asked about all the same."""
+    """Open-set detection of a family that was left out of the training of an attributor."""
 
     study: str
     source: str

@@ -1,4 +1,4 @@
-"""Which setting stands for an attack where the paper uses one: chosen by code from what was measured."""
+"""The setting that stands for an attack where the paper uses one, chosen by code from what was measured."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -20,7 +20,7 @@ class Choice(Outcome):
 
 
 def choose_settings(cards: Sequence[SetCard], pixels: Pixels) -> dict[tuple[str, str], Choice]:
-    """One setting for each (family, norm): highest success, and among those the smallest perturbation.
+    """Choose a setting for each (family, norm): the highest success, and among equals the smallest perturbation.
 
     Success is the mean over the victims on the training split, in whole per cent (finer differences are noise);
     the size is the mean over the victims of the median L2.

@@ -43,7 +43,7 @@ class ImageCounts(Record):
 
 
 class Size(Record):
-    """The size of a study at one scale. Counts of images are upper bounds: a source may hold fewer."""
+    """The size of a study at one scale; counts of images are upper bounds, as a source may hold fewer."""
 
     train_images: int = Field(ge=1)  # source images that every attack is run on, and images a class of a question
     test_images: int = Field(ge=1)
@@ -114,23 +114,23 @@ class Study(StudyCommon):
         return self
 
     def images(self, family: str) -> dict[Split, int]:
-        """How many source images of each split the attacks of a family run on."""
+        """The number of source images of each split that the attacks of a family run on."""
         size = self.size
         counts = size.more_images.get(family) or ImageCounts(train=size.train_images, test=size.test_images)
         return {"train": counts.train, "test": counts.test}
 
     def with_seeds(self, count: int | None) -> "Study":
-        """The same with so many trainings of each attributor; unchanged without a number."""
+        """Copy the study with so many trainings of each attributor; without a number it is returned as it is."""
         return self if count is None else self.model_copy(update={"attributor_seeds": tuple(range(count))})
 
     @property
     def grid(self) -> Grid:
-        """What the questions are built from."""
+        """The grid that the questions are built from."""
         architectures = {name: row.architecture for name, row in self.victims.items()}
         return Grid(tuple(self.victims), self.attacks, self.source, self.controls, architectures)
 
     def victim_spec(self, name: str) -> VictimSpec:
-        """A victim's row and size together."""
+        """Make the specification of a victim from its row and its size."""
         row, size = self.victims[name], self.size.victims[name]
         return VictimSpec(name=name, seed=row.seed, **size.model_dump(), architecture=row.architecture)
 
@@ -143,7 +143,7 @@ class StudyFile(StudyCommon):
     scales: dict[str, Size] = Field(min_length=1)
 
     def resolve(self, scale: str | None = None) -> Study:
-        """The study at one scale, the first of the file unless named."""
+        """Resolve the study to one scale, the first of the file unless named."""
         chosen = scale or next(iter(self.scales))
         _known("scale", [chosen], self.scales)
         size = self.scales[chosen]
@@ -157,10 +157,16 @@ class StudyFile(StudyCommon):
 
 
 def load_study(name_or_path: str, scale: str | None = None) -> Study:
-    """A built-in study by its name, or one from a TOML file; raises StudyError in one line."""
-    text, where = _read(name_or_path)
+    """Load a built-in study by its name, or one from a TOML file; raises StudyError in one line."""
+    built_in = name_or_path in BUILT_IN
+    file = resources.files("redhanded.studies") / f"{name_or_path}.toml" if built_in else Path(name_or_path)
+    where = f"built-in study {name_or_path!r}" if built_in else str(file)
     try:
-        return StudyFile.model_validate(tomllib.loads(text)).resolve(scale)
+        return StudyFile.model_validate(tomllib.loads(file.read_text())).resolve(scale)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        expected = f"a study's name ({', '.join(BUILT_IN)}) or a TOML file"
+        raise StudyError(f"expected {expected}, found {file}: {reason}") from None
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"expected TOML in {where}, found: {error}") from None
     except ValidationError as error:
@@ -169,21 +175,8 @@ def load_study(name_or_path: str, scale: str | None = None) -> Study:
         raise StudyError(f"{where}: {error}") from None
 
 
-def _read(name_or_path: str) -> tuple[str, str]:
-    if name_or_path in BUILT_IN:
-        file = resources.files("redhanded.studies").joinpath(f"{name_or_path}.toml")
-        return file.read_text(), f"built-in study {name_or_path!r}"
-    path = Path(name_or_path)
-    try:
-        return path.read_text(), str(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        expected = f"a study's name ({', '.join(BUILT_IN)}) or a TOML file"
-        raise StudyError(f"expected {expected}, found {path}: {reason}") from None
-
-
 def _expand(row: dict[str, Any], budgets: dict[str, dict[str, Any]]) -> Iterable[AttackSpec]:
-    """One specification for each combination of the row's lists."""
+    """Make one specification for each combination of the row's lists."""
     if "family" not in row:
         raise StudyError(f"expected 'family' in each row of [[attacks]], found only {', '.join(row) or 'nothing'}")
     family = row["family"]
@@ -206,7 +199,7 @@ def _known(what: str, names: Iterable[str], table: Iterable[str]) -> None:
 
 
 def _first_problem(error: ValidationError, model: type[BaseModel] = StudyFile) -> str:
-    """The first thing wrong with a study, in one line; an unknown key comes with a suggestion."""
+    """Say the first thing that is wrong with a study in one line; an unknown key comes with a suggestion."""
     problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
