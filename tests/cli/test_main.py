@@ -23,7 +23,7 @@ from redhanded.cli.main import main
 from redhanded.core import read_record
 from redhanded.engine import RunCard, RunFolder
 from redhanded.sets import read_column
-from redhanded.sets.adversarial_set import COLUMNS, MEASURED
+from redhanded.sets.adversarial_set import COLUMNS
 from redhanded.studies.spec import BUILT_IN
 from support.processes import PATIENCE, on_terminal, wait_for
 from support.tiny_study import write_source, write_study
@@ -364,7 +364,7 @@ def test_an_exported_npz_holds_every_array(
     with np.load(tmp_path / name, allow_pickle=False) as arrays:
         assert arrays.keys() == {
             *COLUMNS,
-            *(f"{what}_{pixels}" for what in MEASURED for pixels in ("float32", "uint8")),
+            *(f"{what}_{pixels}" for what in ("prediction", "success") for pixels in ("float32", "uint8")),
         }
         for column in arrays:
             stored = read_column(adversarial_set, column)
