@@ -1,21 +1,22 @@
-"""What several test files share."""
+"""What several test files share.
 
+What computes is imported where it is used: the process that hands the tests out to others starts without it.
+"""
+
+import gc
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from filelock import FileLock
 from hypothesis import settings
-from torch import Tensor
 
-from redhanded.report import write_report
-from redhanded.testing import two_classes
-from support.report_run import make_run
-from support.tiny_bundle import BUNDLE, KnownImages, check_format, read_test_sets
-from support.tiny_bundle import make_run as make_tiny_run
+if TYPE_CHECKING:
+    from torch import Tensor
 
-torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
+    from support.tiny_bundle import KnownImages
+
 settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
 settings.load_profile("no clock")
 
@@ -30,15 +31,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _at_work() -> None:
+    """What every process that tests does first."""
+    import torch
+
+    torch.set_num_threads(1)  # the tests run side by side; more threads each would only make them wait
+    gc.freeze()  # modules are no garbage: to look through them again takes a third of a second each time
+
+
 @pytest.fixture(scope="session")
-def separable() -> tuple[Tensor, Tensor]:
+def separable() -> "tuple[Tensor, Tensor]":
     """Images (240, 1, 16, 16) that are bright in the left or the right half, and labels 0 and 1 that say which."""
+    from redhanded.testing import two_classes
+
     return two_classes()
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic run with its report."""
+    from redhanded.report import write_report
+    from support.report_run import make_run
+
     path = make_run(tmp_path_factory.mktemp("whole") / "run")
     assert write_report(path) == path / "report" / "report.html"
     return path
@@ -47,26 +62,34 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """A run of two victims and one kind of question."""
+    from support.report_run import make_run
+
     return make_run(tmp_path / "run", names=["alexnet", "vgg16"], kinds=["norm"])
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the kept bundle; not to be changed."""
+    from support.tiny_bundle import BUNDLE, check_format
+
     check_format()
     return shutil.copytree(BUNDLE, tmp_path_factory.mktemp("tiny") / "bundle")
 
 
 @pytest.fixture(scope="session")
-def known() -> dict[str, KnownImages]:
+def known() -> "dict[str, KnownImages]":
     """Test images of each set of the kept bundle."""
+    from support.tiny_bundle import read_test_sets
+
     return read_test_sets()
 
 
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A real run, made once for all test processes, not to be changed: how good it came out, no test may ask."""
+    from support.tiny_bundle import make_run
+
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "trained"
     with FileLock(folder.with_suffix(".lock")):
-        return folder / "run" if folder.exists() else make_tiny_run(folder)
+        return folder / "run" if folder.exists() else make_run(folder)

@@ -95,7 +95,8 @@ class AttackClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, images: ArrayLike | Tensor) -> NDArray:
         """The likeliest class of each image, (n,)."""
-        return self.classes_[self.predict_proba(images).argmax(1)]
+        likeliest = self.predict_proba(images).argmax(1)  # first: it says so where nothing was learned yet
+        return self.classes_[likeliest]
 
     def save(self, folder: Path | str) -> None:
         """Write weights (safetensors) and a JSON card; nothing in it can run code."""
