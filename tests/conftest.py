@@ -15,6 +15,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from support.report_run import Page
     from support.tiny_bundle import KnownImages
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
@@ -48,15 +49,41 @@ def separable() -> "tuple[Tensor, Tensor]":
     return two_classes()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic run with its report."""
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder for what is made once for all test processes, by whoever holds the lock in it."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def run(shared: Path) -> Path:
+    """A synthetic run with its report, not to be changed."""
     from redhanded.report import write_report
     from support.report_run import make_run
 
-    path = make_run(tmp_path_factory.mktemp("whole") / "run")
-    assert write_report(path) == path / "report" / "report.html"
-    return path
+    path = shared / "synthetic"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            assert write_report(make_run(path)) == path / "report" / "report.html"
+        return path
+
+
+@pytest.fixture(scope="session")
+def page(run: Path) -> "Page":
+    """The page of that report."""
+    from support.report_run import Page, html
+
+    return Page(html(run))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figure is drawn in a report, which takes longer than all the rest: for tests of its words alone."""
+    from redhanded.report.figures import Drawing
+
+    monkeypatch.setattr(Drawing, "png", b"")
+    monkeypatch.setattr(Drawing, "svg", b"<svg></svg>")
 
 
 @pytest.fixture
@@ -85,11 +112,10 @@ def known() -> "dict[str, KnownImages]":
 
 
 @pytest.fixture(scope="session")
-def trained_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def trained_run(shared: Path) -> Path:
     """A real run, made once for all test processes, not to be changed: how good it came out, no test may ask."""
     from support.tiny_bundle import make_run
 
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "trained"
+    folder = shared / "trained"
     with FileLock(folder.with_suffix(".lock")):
         return folder / "run" if folder.exists() else make_run(folder)

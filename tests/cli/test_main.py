@@ -286,7 +286,7 @@ def test_a_mistake_is_told_in_one_line(
 
 @pytest.mark.parametrize("program", [(REDHANDED,), (sys.executable, "-m", "redhanded")], ids=["script", "module"])
 def test_a_mistake_in_a_process_of_its_own(program: Sequence[object]) -> None:
-    assert "expected a study's name" in redhanded("run", "nope", program=program).one_line()
+    assert "expected verdicts in nowhere" in redhanded("campaigns", "nowhere", program=program).one_line()
 
 
 def test_a_spawned_worker_does_not_start_the_command_again() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,6 +17,7 @@ from redhanded.cli.main import app
 from redhanded.core import read_record
 from redhanded.data import load_source
 from redhanded.engine import PACKED, RunCard, read_run_records
+from redhanded.engine.packed import RunRecords
 from redhanded.report.paper import printed_numbers
 from redhanded.sets import GALLERY_FILE
 from redhanded.studies import Study, build_questions
@@ -38,6 +40,12 @@ COLUMNS = {
     "joined": "**joined**, victims asked",
 }
 STAR = "\\*"
+
+
+@cache
+def records_of(run: Path) -> RunRecords:
+    """What is kept of a run."""
+    return read_run_records(run)
 
 
 def headline() -> str:
@@ -68,7 +76,7 @@ def percent(one: dict[str, Any]) -> str:
 
 def paper_mean(source: str, item: str) -> float:
     """Over the printed numbers that stand beside a question of ours."""
-    asked = {result.question for result in read_run_records(KEPT / source).results if result.item == item}
+    asked = {result.question for result in records_of(KEPT / source).results if result.item == item}
     printed = printed_numbers(source)
     return fmean(printed[question].accuracy for question in asked if question in printed)
 
@@ -84,7 +92,7 @@ def test_a_kept_run_answers_every_question(run: Path) -> None:
     assert card.finished != unfinished  # more seeds may be wanted than there are, and it is said
     study = Study.model_validate(card.study)
     made = len(study.victims) * len(study.attacks) + len(study.controls)
-    records = read_run_records(run)
+    records = records_of(run)
     assert len(records.sets) == 2 * made
     asked = build_questions(study.questions, study.grid, study.paper)
     wanted = {(question.id, pixels) for question in asked for pixels in study.pixels}

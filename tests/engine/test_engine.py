@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -48,6 +47,7 @@ from redhanded.sets.adversarial_set import COLUMNS
 from redhanded.studies import QUESTIONS, Choice, Question, Result, Study, Unknown, build_questions
 from redhanded.studies.questions import Grid
 from support.processes import PATIENCE, wait_for
+from support.steps import Write
 from support.tiny_study import TEST, TRAIN, InOrder, tiny_study, write_source, write_study
 
 SETTINGS = {  # of the tiny study, by family and norm: the labels of its sets
@@ -89,13 +89,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     folder = tmp_path_factory.mktemp("tiny")
     write_source(folder / "bars.npz")
     return Tiny(folder)
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder for what is made once for all test processes, by whoever holds the lock in it."""
-    base = tmp_path_factory.getbasetemp()
-    return base if worker_id == "master" else base.parent
 
 
 @pytest.fixture(scope="session")
@@ -617,35 +610,6 @@ redhanded.run_study(study, {str(tmp_path / "run")!r}, sources={{"bars": Path({st
 
 
 # --- the executor, on steps of its own
-
-
-@dataclass(frozen=True)
-class Write(Step):
-    """Check that all it needs is marked, then write a file."""
-
-    name: str
-    after: tuple["Write", ...] = ()
-    fails: bool = False
-    kind, version, stage = "write", 1, "writing"
-
-    @property
-    def specification(self) -> object:
-        return self.name
-
-    @property
-    def title(self) -> str:
-        return self.name
-
-    @property
-    def needs(self) -> tuple[Step, ...]:
-        return self.after
-
-    def run(self, folder: RunFolder) -> Outcome:
-        for need in self.after:
-            read_record(Outcome, folder.mark(need.key))
-        if self.fails:
-            raise ZeroDivisionError
-        return Outcome(seconds=time.monotonic())
 
 
 def test_needs_come_first_and_each_step_once() -> None:

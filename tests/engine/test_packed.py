@@ -18,6 +18,7 @@ from redhanded.errors import RunError
 from redhanded.report import keep_run, write_report
 from redhanded.sets import GALLERY_FILE
 from redhanded.studies import Unknown
+from support.report_run import make_run
 
 UNKNOWN = Unknown(
     study="first",
@@ -35,31 +36,39 @@ UNKNOWN = Unknown(
 )
 
 
-@pytest.fixture
-def live(small: Path) -> Path:
-    """A run with every kind of record."""
-    unknown, fit = small / "results" / "unknown", small / "results" / "fits" / "all" / "forensic-float32-0.json"
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every kind of record and its report, not to be changed."""
+    run = make_run(tmp_path_factory.mktemp("live") / "run", names=["alexnet", "vgg16"], kinds=["norm"])
+    unknown, fit = run / "results" / "unknown", run / "results" / "fits" / "all" / "forensic-float32-0.json"
     write_record(UNKNOWN, unknown / "fgsm" / "forensic-float32-0.json")
     write_record(UNKNOWN, unknown / "fgsm-late" / "a.json")  # as text before the other, as a path after it
     fit.parent.mkdir(parents=True)
     fit.write_text('{"seconds": 0.1}')
-    return small
-
-
-@pytest.fixture
-def packed(live: Path, tmp_path: Path) -> Path:
-    """The packed records of that run alone."""
-    run = tmp_path / "packed"
-    run.mkdir()
-    (run / PACKED).write_bytes(pack_records(live))
+    write_report(run)
     return run
 
 
+@pytest.fixture(scope="module")
+def archive(live: Path) -> bytes:
+    """The packed records of that run."""
+    return pack_records(live)
+
+
 @pytest.fixture
-def kept(live: Path, tmp_path: Path) -> Path:
-    """All that is kept of that run."""
-    keep_run(live, tmp_path / "kept")
-    return tmp_path / "kept"
+def packed(archive: bytes, tmp_path: Path) -> Path:
+    """A run of these records alone."""
+    run = tmp_path / "packed"
+    run.mkdir()
+    (run / PACKED).write_bytes(archive)
+    return run
+
+
+@pytest.fixture(scope="module")
+def kept(live: Path) -> Path:
+    """All that is kept of that run, not to be changed."""
+    keep_run(live, live.with_name("kept"))
+    return live.with_name("kept")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -82,17 +91,15 @@ def test_every_record_is_kept_as_it_was(live: Path, packed: Path) -> None:
     assert [len(kind) for kind in records] == [2, 2 * 2 * 21, 8, 2]
 
 
-def test_a_report_from_packed_records_is_that_from_loose_ones(live: Path, kept: Path) -> None:
-    write_report(live)
-    shutil.copytree(kept, kept.with_name("again"), ignore=shutil.ignore_patterns("report"))
-    write_report(kept.with_name("again"))
+def test_a_report_from_packed_records_is_that_from_loose_ones(live: Path, kept: Path, tmp_path: Path) -> None:
+    shutil.copytree(kept, tmp_path / "again", ignore=shutil.ignore_patterns("report"))
+    write_report(tmp_path / "again")
     loose = tree(live / "report")
-    assert tree(kept.with_name("again") / "report") == loose
+    assert tree(tmp_path / "again" / "report") == loose
     assert len(loose) == 9
 
 
 def test_what_is_kept_is_the_card_the_records_figure_2_and_a_small_report(live: Path, kept: Path) -> None:
-    write_report(live)
     loose, found = tree(live), tree(kept)
     figures = [name for name in loose if name.startswith("report/figures/") and name.endswith(".png")]
     numbers, page = found.pop("report/results.csv.gz"), found.pop("report/report.md")
@@ -101,15 +108,16 @@ def test_what_is_kept_is_the_card_the_records_figure_2_and_a_small_report(live: 
     assert page == loose["report/report.md"].replace(b"results.csv", b"results.csv.gz")
 
 
-def test_a_kept_run_is_kept_again_in_its_place(kept: Path) -> None:
-    before = tree(kept)
-    (kept / "report" / "report.md").write_text("an older page")
-    (kept / "report" / "report.html").write_text("too large")
-    keep_run(kept, kept)
-    assert tree(kept) == before
-    assert not kept.with_name("kept.part").exists()
+def test_a_kept_run_is_kept_again_in_its_place(kept: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(kept, tmp_path / "again")
+    (again / "report" / "report.md").write_text("an older page")
+    (again / "report" / "report.html").write_text("too large")
+    keep_run(again, again)
+    assert tree(again) == tree(kept)
+    assert not again.with_name("again.part").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_keeps_a_run(small: Path) -> None:
     out = small.parent / "of" / "some" / "name"
     done = CliRunner().invoke(app, ["keep", str(small), "--out", str(out)])
@@ -195,8 +203,8 @@ def test_lines_may_stand_in_any_order(packed: Path) -> None:
 
 
 def test_a_run_in_both_forms_is_refused(live: Path, packed: Path) -> None:
-    shutil.copy(packed / PACKED, live)
-    told_in_one_line(live, "found both; delete the one that is out of date")
+    shutil.copytree(live / "results", packed / "results")
+    told_in_one_line(packed, "found both; delete the one that is out of date")
 
 
 def told_in_one_line(run: Path, message: str) -> None:

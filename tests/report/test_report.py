@@ -37,8 +37,8 @@ def holm_by_hand(values: list[float]) -> list[float]:
     return adjusted
 
 
-def test_every_number_stands_in_all_three(run: Path) -> None:
-    page, text = Page(html(run)), markdown(run)
+def test_every_number_stands_in_all_three(run: Path, page: Page) -> None:
+    text = markdown(run)
     rows = {(row["question"], row["pixels"]): row for row in sheet(run)}
     results = read_run_records(run).results
     assert len(rows) == len(results) == 86
@@ -60,14 +60,13 @@ def test_every_number_stands_in_all_three(run: Path) -> None:
         assert re.search(rf"\*\*{shown[0]}\*\* (✓|n\.s\.) \({shown[1]}\)", text), result.question
 
 
-def test_without_a_number_there_is_a_word(run: Path) -> None:
+def test_without_a_number_there_is_a_word(run: Path, page: Page) -> None:
     rows = {(row["question"], row["pixels"]): row["status"] for row in sheet(run)}
     assert rows[COLLAPSED] == "collapsed"
     assert rows[TOO_FEW] == "too few images"
-    assert "collapsed weak" not in Page(html(run)).cells("Table 6:", "float32")
-    assert re.search(
-        r"collapsed paper 49\.0 · chance 33\.3 n 200 paired \|", Page(html(run)).cells("Table 6:", "float32")
-    )
+    cells = page.cells("Table 6:", "float32")
+    assert "collapsed weak" not in cells
+    assert "collapsed paper 49.0 · chance 33.3 n 200 paired |" in cells
     assert "**collapsed**<br>paper 49.0, chance 33.3<br>n 200 paired |" in markdown(run)
 
 
@@ -83,6 +82,7 @@ def test_holm_is_recomputed_over_each_table(run: Path) -> None:
         assert [row["above_chance"] for row in rows] == [str(p < 0.05) for p in expected]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_mark_follows_the_p_value(small: Path) -> None:
     for question in ("norm/deepfool/alexnet", "norm/deepfool/vgg16", "norm/fgsm/alexnet", "norm/fgsm/vgg16"):
         change(small, question, lambda record: record.update(p_value=0.9))
@@ -95,20 +95,21 @@ def test_the_mark_follows_the_p_value(small: Path) -> None:
     assert marks == [0, 1]
 
 
-def test_protocols_are_never_mixed(run: Path) -> None:
+def test_protocols_are_never_mixed(run: Path, page: Page) -> None:
     for section in build_sections(read_run(run)):
         for table in section.tables:
             for cell in table.cells:
                 result = cell.result
                 found = (result.pixels, result.source, result.attributor, result.knowledge)
                 assert found == tuple(table.protocol) == tuple(section.protocol)
-    captions = [table["caption"] for table in Page(html(run)).tables if "attributor" in table["caption"]]
+    captions = [table["caption"] for table in page.tables if "attributor" in table["caption"]]
     assert len(captions) == 22  # seven items, two of them per class too, two with counts; two protocols
     for caption in captions:
         assert ("float32" in caption) != ("uint8" in caption)
         assert "attributor cnn6, blind" in caption
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_knowledge_protocols_stand_apart(small: Path) -> None:
     path = small / QUESTIONS_BELOW / "float32" / "norm" / "fgsm" / "vgg16.json"
     record = json.loads(path.read_text()) | {"knowledge": "oracle"}
@@ -180,6 +181,7 @@ def test_per_class_norms_are_not_swapped(tmp_path: Path) -> None:
     assert {line.name: line.paper for line in one.classes} == {"l2": 0.4, "linf": 1.0}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_source_outside_the_paper_stands_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", source="fashion", names=["alexnet", "vgg16"], kinds=["algorithm"])
     assert printed_numbers("fashion") == {}
