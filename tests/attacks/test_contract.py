@@ -58,8 +58,10 @@ CHEAP: list[AttackSpec] = [
     CarliniWagner(
         learning_rate=0.02, confidence=0.3, steps=30, binary_search_steps=2, initial_const=1.0, init="deepfool"
     ),
-    CarliniWagnerLinf(learning_rate=0.05, steps=15, initial_const=0.5, decrease_factor=0.7),
-    CarliniWagnerLinf(learning_rate=0.05, steps=10, initial_const=2.0, decrease_factor=0.7, abort_early=False),
+    CarliniWagnerLinf(learning_rate=0.05, steps=15, initial_const=0.5, largest_const=5, decrease_factor=0.7),
+    CarliniWagnerLinf(
+        learning_rate=0.05, steps=10, initial_const=2.0, largest_const=5, decrease_factor=0.7, abort_early=False
+    ),
     PGD(norm="linf", eps=0.1, step_size=0.03, steps=6),
     PGD(norm="l2", eps=1.0, step_size=0.3, steps=6),
     BIM(norm="linf", eps=0.1, step_size=0.03, steps=6),
@@ -374,7 +376,7 @@ def test_a_default_specification_can_be_called_alone(family: str) -> None:
     assert getattr(redhanded.attacks, kind.__name__) is kind
     assert kind.__name__ in redhanded.attacks.__all__
     assert parse_attack(family) == kind()
-    spec = kind(steps=50) if getattr(kind(), "steps", 0) >= 1000 else kind()  # C&W's would take a minute
+    spec = kind(steps=20) if getattr(kind(), "steps", 0) >= 1000 else kind()  # C&W's would take a minute
     called, expected = spec(network(), images, labels), run(spec, network(), images, labels)
     assert isinstance(called, AttackOutput)
     assert torch.equal(called.images, expected.images)

@@ -292,7 +292,7 @@ def test_carlini_wagner_is_as_near_as_foolbox(
     victim: tuple[nn.Module, Tensor, Tensor], learning_rate: float, confidence: float
 ) -> None:
     model, images, labels = victim
-    shared = {"steps": 100, "binary_search_steps": 4, "confidence": confidence, "initial_const": 0.1}
+    shared = {"steps": 60, "binary_search_steps": 4, "confidence": confidence, "initial_const": 0.1}
     attack = foolbox.attacks.L2CarliniWagnerAttack(stepsize=learning_rate, **shared)
     theirs = attack(judge(model), images, labels, epsilons=None)[1]
     (ours,) = carlini_wagner(model, images, labels, [CarliniWagner(learning_rate=learning_rate, **shared)])

@@ -190,7 +190,7 @@ def outcome(step: Step, kept: Golden, store: RunFolder) -> tuple[dict[str, Any],
     if isinstance(step, MeasureSuccess):
         for name in (f"prediction_{step.pixels}", f"success_{step.pixels}"):
             arrays[name] = torch.from_numpy(step.column(store, name))
-    folder = _folder_of(step, store)
+    folder = folder_of(step, store)
     if folder is not None and (folder / "card.json").exists():
         found["card"] = _plain(json.loads((folder / "card.json").read_bytes()))
         for file in sorted(folder.glob("*.safetensors")):
@@ -212,7 +212,7 @@ def put(step: Step, kept: Golden, store: RunFolder) -> None:
             write_shard(path, step.start, sets.images, sets.shard_images, columns, records[attack.label])
     if isinstance(step, MeasureSuccess):
         _overwrite(step, store, **{name: values for name, values in arrays.items() if "/" not in name})
-    folder = _folder_of(step, store)
+    folder = folder_of(step, store)
     if folder is not None and "card" in records:
         folder.mkdir(parents=True)
         files = {name.partition("/")[0] for name in arrays} - {"given"}
@@ -234,7 +234,8 @@ def _overwrite(step: MeasureSuccess, store: RunFolder, **columns: Tensor) -> Non
         write_shard(sets.path(store, step.attack), start, sets.images, sets.shard_images, rows, {})
 
 
-def _folder_of(step: Step, store: RunFolder) -> Path | None:
+def folder_of(step: Step, store: RunFolder) -> Path | None:
+    """The folder of what a step trains."""
     if isinstance(step, TrainVictim):
         return step.folder(store)
     return store.attributor(step.key) if isinstance(step, FitOnAll | FitOnQuestion | JoinAttributors) else None
@@ -287,7 +288,7 @@ def keep(train: bool) -> Golden:
                 name: values.half().float() if name.endswith("/images") else values for name, values in arrays.items()
             }
             made.keys[label], made.records[label], made.arrays[label] = step.key, records, arrays
-            own = _folder_of(step, store)
+            own = folder_of(step, store)
             if own is not None:
                 shutil.rmtree(own, ignore_errors=True)
             put(step, made, store)  # what is kept is what the next ones read
