@@ -5,6 +5,8 @@ What computes is imported where it is used: the process that hands the tests out
 
 import gc
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +77,20 @@ def page(run: Path) -> "Page":
     from support.report_run import Page, html
 
     return Page(html(run))
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process: exit code and both streams."""
+    from redhanded.cli.main import main
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["redhanded", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import csv
 import hashlib
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import redhanded
 from redhanded.attacks import parse_attack
@@ -33,7 +32,7 @@ from redhanded.models import load_model
 from redhanded.models.user_code import weights_digest
 from redhanded.sets import BATCH, AdversarialSet, read_provenance, read_set
 from redhanded.sets import attack_folder as sets
-from support.processes import PATIENCE, on_terminal
+from support.processes import on_terminal
 
 REDHANDED = Path(sys.executable).with_name("redhanded")
 SIZE, CLASSES = 12, 3
@@ -199,13 +198,13 @@ def assert_measured(made: AdversarialSet, labels: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def two_sets(files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
-    """Two attacks on class folders, in a process of its own."""
+    """Two attacks on class folders."""
     out = tmp_path_factory.mktemp("made") / "deep" / "sets"
-    command = [str(REDHANDED), *words(files, "named", out, FGSM, DEEPFOOL), "--batch-size", "7"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | {"COLUMNS": "140"}
-    )
-    return Answer(done.returncode, done.stdout, done.stderr), out
+    asked = [*words(files, "named", out, FGSM, DEEPFOOL), "--batch-size", "7"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["redhanded", *asked])  # which the sets are to name
+        done = CliRunner().invoke(app, asked, env={"COLUMNS": "140"})
+    return Answer(done.exit_code, done.stdout, done.stderr), out
 
 
 NAMED_ORDER = sorted(range(24), key=lambda place: ((LABELS[place] + (place == 23)) % 3, place))

@@ -398,8 +398,13 @@ def test_digest_tells_every_array_apart_but_not_names(tmp_path: Path) -> None:
     assert len(others) == 5
 
 
-def test_mnist5k_is_real_balanced_and_stable() -> None:
-    kind, source = SOURCES["mnist5k"], load_source("mnist5k")
+@pytest.fixture(scope="module")
+def digits() -> Source:
+    return load_source("mnist5k")
+
+
+def test_mnist5k_is_real_balanced_and_stable(digits: Source) -> None:
+    kind, source = SOURCES["mnist5k"], digits
     check_invariants(source)
     assert (source.name, source.shape, source.classes) == ("mnist5k", kind.shape, 10)
     assert np.bincount(source.train.labels).tolist() == [400] * 10
@@ -411,12 +416,11 @@ def test_mnist5k_is_real_balanced_and_stable() -> None:
     assert source.digest == load_source("mnist5k").digest
 
 
-def test_mnist5k_labels_fit_their_images() -> None:
+def test_mnist5k_labels_fit_their_images(digits: Source) -> None:
     """Ridge regression on pixels reaches 0.8; with labels that are shuffled or shifted it would be 0.1."""
-    source = load_source("mnist5k")
-    train, test = (split.images.reshape(len(split), -1) / 255 for split in (source.train, source.test))
-    weights = np.linalg.solve(train.T @ train + np.eye(784), train.T @ np.eye(10)[source.train.labels])
-    assert ((test @ weights).argmax(1) == source.test.labels).mean() > 0.8
+    train, test = (split.images.reshape(len(split), -1) / 255 for split in (digits.train, digits.test))
+    weights = np.linalg.solve(train.T @ train + np.eye(784), train.T @ np.eye(10)[digits.train.labels])
+    assert ((test @ weights).argmax(1) == digits.test.labels).mean() > 0.8
 
 
 @pytest.mark.parametrize(("name", "hint"), [("cifar", "did you mean cifar10?"), ("zzz", "unknown source 'zzz';")])

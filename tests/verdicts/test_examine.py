@@ -20,7 +20,6 @@ from torch import Tensor
 import redhanded
 from redhanded.attributors import Attributor as Stored
 from redhanded.bundle import BundleError
-from redhanded.cli.main import main
 from redhanded.errors import DataError
 from redhanded.models import prepare
 from redhanded.sets import Samples
@@ -41,19 +40,6 @@ Cli = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def examiner(bundle: Path) -> redhanded.Examiner:
     return redhanded.Examiner.load(bundle)
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """The command line in this process: exit code and both streams."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["redhanded", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 def shares(verdict: Verdict, dimension: str) -> dict[str, float]:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")
 NOT_ATTACKED = ("control", "unknown", "without controls")
 
 Object = dict[str, Any]
+Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -475,13 +476,8 @@ def test_images_from_memory_have_no_line(verdicts: dict[str, Verdict], examiner:
 # The command
 
 
-def redhanded_attribute(*words: Path | str, before: str = "") -> subprocess.CompletedProcess[str]:
-    code = f"{before}from redhanded.cli.main import main; main()"
-    return subprocess.run([sys.executable, "-c", code, "attribute", *words], capture_output=True, text=True)
-
-
 def test_attribute_writes_every_export(
-    bundle: Path, examiner: redhanded.Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, bundle: Path, examiner: redhanded.Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("suspicious")
@@ -490,9 +486,9 @@ def test_attribute_writes_every_export(
         write_png(examiner.bundle.examples[place].numpy() / np.float32(255), folder / f"{place}.png")
     (folder / "broken.png").write_bytes(b"no picture")
     wanted = [word for name in EXPORTS for word in (f"--{name}", name)]
-    done = redhanded_attribute(folder, "--bundle", bundle, "--csv", *wanted)
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    code, _, errors = cli("attribute", folder, "--bundle", bundle, "--csv", *wanted)
+    assert code == 2, errors
+    assert len(errors.splitlines()) == 1
     count = len(list(folder.iterdir())) - 1
     assert stix_errors(Path("stix").read_text()) == []
     kinds = [one["type"] for one in json.loads(Path("stix").read_text())["objects"]]
@@ -510,16 +506,20 @@ def test_a_row_is_an_option(bundle: Path, tmp_path: Path) -> None:
     added = f"from redhanded.verdicts import EXPORTS, Export; EXPORTS['toy'] = {row}; "
     (tmp_path / "bad.png").write_bytes(b"no picture")
     words = (tmp_path / "bad.png", "--bundle", bundle, "--toy", tmp_path / "toy", "--manifest", tmp_path / "manifest")
-    redhanded_attribute(*words, before=added)
+    code = f"{added}from redhanded.cli.main import main; main()"
+    subprocess.run(
+        [sys.executable, "-c", code, "attribute", *words]
+    )  # the commands take the rows when they are imported
     assert (tmp_path / "toy").read_text() == (tmp_path / "manifest").read_text() != ""
 
 
-def test_stix_without_its_package_is_refused_before_anything_is_done(tmp_path: Path) -> None:
-    without = "import sys; sys.modules['stix2'] = None; "
-    done = redhanded_attribute("none.png", "--bundle", "nowhere", "--stix", tmp_path / "out.json", before=without)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+def test_stix_without_its_package_is_refused_before_anything_is_done(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "stix2", None)
+    code, out, errors = cli("attribute", "none.png", "--bundle", "nowhere", "--stix", tmp_path / "out.json")
+    assert (code, out) == (2, "")
+    (line,) = errors.splitlines()
     assert "pip install 'redhanded[intel]'" in line
 
 
