@@ -41,7 +41,7 @@ SETTINGS = """
 follow_imports = silent
 ignore_missing_imports = True
 
-[mypy-torch.*,numpy.*,zarr.*]
+[mypy-torch.*,numpy.*,zarr.*,typer.*,rich.*,PIL.*]
 follow_imports = skip
 """
 

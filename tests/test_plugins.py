@@ -62,22 +62,61 @@ for topic in ("attacks", "attributors"):
     except SystemExit as end:
         print("ended with", end.code)
 """
+IMPORTED = """
+import sys
+
+for first in ("faded", "redhanded.attacks", "redhanded.attributors", "redhanded.sets"):
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("faded", "redhanded")]:
+        del sys.modules[name]  # as in a new process, but that the libraries are there
+    __import__(first)
+    from redhanded.attacks import ATTACKS
+    from redhanded.attributors import ATTRIBUTORS
+    import faded
+    print(first, ATTACKS["blend"] is faded.BLEND, ATTRIBUTORS["quarters"] is faded.QUARTERS)
+"""
+CHECKED = """
+from redhanded.testing import check_attack, check_attributor
+from faded import BLEND, Blend
+check_attack(Blend(eps=0.25))
+training = {"epochs": 8, "batch_size": 32, "learning_rate": 0.05}
+check_attributor("quarters", {"training": training})
+try:
+    check_attack(Blend(), BLEND._replace(uses_gradient=True))
+except AssertionError as error:
+    print(error)
+"""
+NEXT = "\nprint('--- next')\n"
 
 
-def listed(site: Path) -> tuple[list[str], list[str]]:
-    """The first words of the lines of `redhanded list attacks` and `list attributors`, and the lines of the errors."""
-    ended = started(site, *PYTHON, LISTED)
-    assert ended.stdout.count("ended with 0\n") == 2, ended
-    return [line.split()[0] for line in ended.stdout.splitlines() if line[:1].strip()], ended.stderr.splitlines()
+@pytest.fixture(scope="module")
+def told(site: Path) -> dict[str, list[str]]:
+    """The lines that each script prints, one after the other in one process."""
+    parts = done(site, *PYTHON, NEXT.join([IMPORTED, LISTED, CHECKED])).split("--- next\n")
+    return {name: part.splitlines() for name, part in zip(("imported", "listed", "checked"), parts, strict=True)}
 
 
-def test_their_row_is_listed_after_ours(site: Path) -> None:
-    names, errors = listed(site)
-    assert errors == []
+def first_words(lines: list[str]) -> list[str]:
+    return [line.split()[0] for line in lines if line[:1].strip()]
+
+
+def test_whatever_is_imported_first_their_rows_are_there(told: dict[str, list[str]]) -> None:
+    names = ("faded", "redhanded.attacks", "redhanded.attributors", "redhanded.sets")
+    assert told["imported"] == [f"{first} True True" for first in names]
+
+
+def test_their_row_is_listed_after_ours(told: dict[str, list[str]]) -> None:
+    names = first_words(told["listed"])
     first, second = (place for place, name in enumerate(names) if name == "ended")
     assert (names[first - 1], names[second - 1]) == ("blend", "quarters")
     assert first > 5
     assert second - first > 5
+
+
+def test_their_rows_keep_our_laws_and_a_broken_one_is_told(told: dict[str, list[str]]) -> None:
+    assert told["checked"] == [
+        "blend(norm=linf, eps=0.3): gradients are asked for by those that say so alone; "
+        "expected uses_gradient=False in the row"
+    ]
 
 
 def test_their_attack_is_run_on_ones_own_model(site: Path, tmp_path: Path) -> None:
@@ -111,50 +150,13 @@ def test_a_study_asks_their_attributor_about_their_attack(site: Path, tmp_path: 
     assert "Blend" in (tmp_path / "run" / "report" / "report.md").read_text()
 
 
-CHECKED = """
-from redhanded.testing import check_attack, check_attributor
-from faded import BLEND, Blend
-check_attack(Blend(eps=0.25))
-training = {"epochs": 8, "batch_size": 32, "learning_rate": 0.05}
-check_attributor("quarters", {"training": training})
-try:
-    check_attack(Blend(), BLEND._replace(uses_gradient=True))
-except AssertionError as error:
-    print(error)
-"""
-
-
-IMPORTED = """
-import sys
-
-for first in ("faded", "redhanded.attacks", "redhanded.attributors", "redhanded.sets"):
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("faded", "redhanded")]:
-        del sys.modules[name]  # as in a new process, but that the libraries are there
-    __import__(first)
-    from redhanded.attacks import ATTACKS
-    from redhanded.attributors import ATTRIBUTORS
-    import faded
-    print(first, ATTACKS["blend"] is faded.BLEND, ATTRIBUTORS["quarters"] is faded.QUARTERS)
-"""
-
-
-def test_whatever_is_imported_first_their_rows_are_there(site: Path) -> None:
-    names = ("faded", "redhanded.attacks", "redhanded.attributors", "redhanded.sets")
-    assert done(site, *PYTHON, IMPORTED).splitlines() == [f"{first} True True" for first in names]
-
-
-def test_their_rows_keep_our_laws_and_a_broken_one_is_told(site: Path) -> None:
-    assert done(site, *PYTHON, CHECKED) == (
-        "blend(norm=linf, eps=0.3): gradients are asked for by those that say so alone; "
-        "expected uses_gradient=False in the row\n"
-    )
-
-
 def test_what_cannot_be_used_is_left_out_with_a_line_each(tmp_path: Path) -> None:
     site = install(tmp_path / "packages", "odd", UNUSABLE | {"redhanded.attributors": POINTS["redhanded.attributors"]})
-    names, errors = listed(site)
+    ended = started(site, *PYTHON, LISTED)
+    assert ended.stdout.count("ended with 0") == 2
+    names = first_words(ended.stdout.splitlines())
     start = "redhanded: warning: redhanded.attacks: left out"
-    assert errors == [
+    assert ended.stderr.splitlines() == [
         f"{start} 'bland' of odd (faded:BLEND): expected an entry point of its row's name, 'blend'",
         f"{start} 'fgsm' of odd (faded:BLEND): expected a name of its own, found one that is taken",
         f"{start} 'gone' of odd (no_such_module:ROW): No module named 'no_such_module'",

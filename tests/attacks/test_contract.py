@@ -52,11 +52,11 @@ CHEAP: list[AttackSpec] = [
     DeepFool(norm="linf", overshoot=0.02, steps=20),
     DeepFool(norm="l2", overshoot=0.1, steps=20, candidates=3, box_from=1),
     DeepFool(norm="linf", overshoot=0.1, steps=20, box_from=0),
-    CarliniWagner(learning_rate=0.05, confidence=0.1, steps=30, binary_search_steps=3, initial_const=0.1),
+    CarliniWagner(learning_rate=0.05, confidence=0.1, steps=20, binary_search_steps=2, initial_const=0.5),
     # Checks that do not divide the steps, so that they are due at different times for different images.
-    CarliniWagner(learning_rate=0.05, confidence=0.2, steps=25, binary_search_steps=3, initial_const=1.0),
+    CarliniWagner(learning_rate=0.05, confidence=0.2, steps=25, binary_search_steps=2, initial_const=1.0),
     CarliniWagner(
-        learning_rate=0.02, confidence=0.3, steps=30, binary_search_steps=2, initial_const=1.0, init="deepfool"
+        learning_rate=0.02, confidence=0.3, steps=20, binary_search_steps=2, initial_const=1.0, init="deepfool"
     ),
     CarliniWagnerLinf(learning_rate=0.05, steps=15, initial_const=0.5, largest_const=5, decrease_factor=0.7),
     CarliniWagnerLinf(
@@ -72,8 +72,8 @@ CHEAP: list[AttackSpec] = [
     DDN(steps=20, gamma=0.1, levels=256),
     FMN(norm="l2", steps=20),
     FMN(norm="linf", steps=20),
-    Square(norm="linf", eps=0.1, steps=40),
-    Square(norm="l2", eps=1.0, steps=40),
+    Square(norm="linf", eps=0.1, steps=25),
+    Square(norm="l2", eps=1.0, steps=25),
     GaussianNoise(eps=1.0),
     UniformNoise(eps=1.0),
     SaltAndPepper(amount=0.1),

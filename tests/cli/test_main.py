@@ -284,9 +284,14 @@ def test_a_mistake_is_told_in_one_line(
     assert not (tmp_path / "sub").exists()
 
 
-@pytest.mark.parametrize("program", [(REDHANDED,), (sys.executable, "-m", "redhanded")], ids=["script", "module"])
-def test_a_mistake_in_a_process_of_its_own(program: Sequence[object]) -> None:
-    assert "expected verdicts in nowhere" in redhanded("campaigns", "nowhere", program=program).one_line()
+def test_a_mistake_in_a_process_of_its_own() -> None:
+    assert "expected verdicts in nowhere" in redhanded("campaigns", "nowhere").one_line()
+
+
+def test_the_module_is_the_command() -> None:
+    answer = redhanded("list", "victims", program=(sys.executable, "-m", "redhanded"))
+    assert (answer.code, answer.err) == (0, "")
+    assert "alexnet" in answer.out
 
 
 def test_a_spawned_worker_does_not_start_the_command_again() -> None:

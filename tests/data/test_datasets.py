@@ -413,7 +413,7 @@ def test_mnist5k_is_real_balanced_and_stable(digits: Source) -> None:
     train, test = ({image.tobytes() for image in split.images} for split in (source.train, source.test))
     assert (len(train), len(test)) == (4000, 1000)
     assert train.isdisjoint(test)
-    assert source.digest == load_source("mnist5k").digest
+    assert source.digest[:16] == "2131f07f8d193abe"  # as in the records that are kept of runs
 
 
 def test_mnist5k_labels_fit_their_images(digits: Source) -> None:
