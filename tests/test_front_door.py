@@ -83,6 +83,7 @@ def test_the_docstring_of_the_door_or_of_the_name_says_what_it_is(name: str) -> 
     assert len((getattr(redhanded, name).__doc__ or "").split()) > 4
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snippet = tmp_path / "use.py"
     snippet.write_text(USE)
