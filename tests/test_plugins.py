@@ -154,6 +154,7 @@ def test_a_study_asks_their_attributor_about_their_attack(site: Path, tmp_path: 
     assert "Blend" in (tmp_path / "run" / "report" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_used_is_left_out_with_a_line_each(tmp_path: Path) -> None:
     site = install(tmp_path / "packages", "odd", UNUSABLE | {"redhanded.attributors": POINTS["redhanded.attributors"]})
     ended = started(site, *PYTHON, COMMANDS, json.dumps(LISTS))

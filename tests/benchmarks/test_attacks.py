@@ -311,7 +311,25 @@ def test_missing_libraries_are_named_with_their_command(bench: AttackBench) -> N
     assert "- not installed: art (`pip install art`)" in attacks_page(bench.model_copy(update={"setup": setup}))
 
 
-def test_a_whole_study_is_made_twice(victims: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+class Here:
+    """An executor that starts no processes."""
+
+    def __init__(self, workers: int, **options: object) -> None:
+        pass
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    map = staticmethod(map)
+
+
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_whole_study_is_made_twice(victims: Request, monkeypatch: pytest.MonkeyPatch, processes: bool) -> None:
+    if not processes:
+        monkeypatch.setattr(study, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(study, "core_count", lambda: 1)  # more threads than there are cores would wait for one another
     made = bench_study(victims, ["foolbox", "advlib", "cleverhans"], QUIET)
     assert read_record(StudyBench, victims.out / "study.json") == made

@@ -578,13 +578,22 @@ def test_a_killed_worker_ends_the_run_in_one_line_and_it_goes_on(
 def test_a_pool_found_broken_when_a_step_is_handed_over_is_told_alike(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    submit = local.ProcessPoolExecutor.submit
+    class Broken:
+        """A pool one of whose processes has been there."""
 
-    def broken(pool: Any, *work: Any) -> NoReturn:
-        submit(pool, *work).result()  # so that a process has been there
-        raise BrokenProcessPool
+        def __init__(self, workers: int, context: Any, initializer: Any, initargs: Any) -> None:
+            initargs[0].set()
 
-    monkeypatch.setattr(local.ProcessPoolExecutor, "submit", broken)
+        def __enter__(self) -> "Broken":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def submit(self, *work: object) -> NoReturn:
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(local, "ProcessPoolExecutor", Broken)
     with pytest.raises(RunError, match="expected b to finish, found its process killed"):
         LocalExecutor(1).run([Write("b")], RunFolder(tmp_path), lambda step: None)
 

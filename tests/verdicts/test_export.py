@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -16,17 +17,20 @@ import pytest
 import rdflib
 import stix2
 import torch
+import typer
 from case_utils import case_validate
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from stix2validator import ValidationOptions, validate_string
+from typer.testing import CliRunner
 
 import redhanded
 from redhanded.attacks import ATTACKS
+from redhanded.cli import analyst
 from redhanded.errors import DataError
 from redhanded.sets import write_png
-from redhanded.verdicts import EXPORTS, Failure, Judgement, Verdict, check_exports, export_found
+from redhanded.verdicts import EXPORTS, Export, Failure, Judgement, Verdict, check_exports, export_found
 from redhanded.verdicts.atlas import ATLAS_VERSION, BLACK_BOX, CRAFTED, IMPLEMENTATION, TECHNIQUES, technique_of
 from redhanded.verdicts.evidence import read_files
 from redhanded.verdicts.export import ExportError
@@ -501,16 +505,16 @@ def test_attribute_writes_every_export(
     assert checked.stdout.count(": OK") == count + 1  # the broken one was received too
 
 
-def test_a_row_is_an_option(bundle: Path, tmp_path: Path) -> None:
-    row = "Export('Toy', 'Write a toy.', '.toy', 'text/plain', 'manifest:write_manifest')"
-    added = f"from redhanded.verdicts import EXPORTS, Export; EXPORTS['toy'] = {row}; "
+def test_a_row_is_an_option(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Export("Toy", "Write a toy.", ".toy", "text/plain", "manifest:write_manifest")
+    monkeypatch.setitem(EXPORTS, "toy", row)
+    app = typer.Typer()
+    app.command()(runpy.run_path(analyst.__file__)["attribute"])  # the command takes the rows when it is imported
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    words = (tmp_path / "bad.png", "--bundle", bundle, "--toy", tmp_path / "toy", "--manifest", tmp_path / "manifest")
-    code = f"{added}from redhanded.cli.main import main; main()"
-    subprocess.run(
-        [sys.executable, "-c", code, "attribute", *words]
-    )  # the commands take the rows when they are imported
-    assert (tmp_path / "toy").read_text() == (tmp_path / "manifest").read_text() != ""
+    toy, manifest = tmp_path / "toy", tmp_path / "manifest"
+    words = [tmp_path / "bad.png", "--bundle", bundle, "--toy", toy, "--manifest", manifest]
+    assert CliRunner().invoke(app, list(map(str, words))).exit_code == 2
+    assert toy.read_text() == manifest.read_text() != ""
 
 
 def test_stix_without_its_package_is_refused_before_anything_is_done(
