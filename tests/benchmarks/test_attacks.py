@@ -1,7 +1,7 @@
 """The benchmark: what it counts, what it calls as good, whom it lets go on, and its pages from real victims."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,14 @@ from redhanded.models import prepare
 from support.tiny_study import tiny_study, write_source
 
 QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_search_for_garbage() -> Iterator[None]:
+    """It takes longer than what is measured here, whose seconds nobody asks for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounds.gc, "collect", lambda: 0)
+        yield
 
 
 @pytest.fixture(scope="module")
