@@ -23,6 +23,7 @@ from redhanded.attributors import (
     Prediction,
     answering,
 )
+from redhanded.attributors.factored import FactoredSettings
 from redhanded.errors import RunError
 from redhanded.models import Training
 from redhanded.sets import Samples
@@ -36,6 +37,8 @@ CHEAP: dict[str, Any] = {
     "forensic_each": NetworkSettings(width=0.125, training=TRAINING),
     "forensic_heads": NetworkSettings(width=0.125, training=TRAINING),
     "oracle": NetworkSettings(width=0.25, training=TRAINING.model_copy(update={"epochs": 6, "learning_rate": 3e-3})),
+    "factored": FactoredSettings(width=0.5, training=TRAINING.model_copy(update={"epochs": 8})),
+    "factored_asked": FactoredSettings(width=0.5, training=TRAINING.model_copy(update={"epochs": 8})),
     "candidates": NetworkSettings(width=0.5, training=TRAINING.model_copy(update={"epochs": 8})),
     "magnitude": NetworkSettings(width=0.5, training=TRAINING),
 }
@@ -101,7 +104,7 @@ def refusal(folder: Path) -> str:
         ({"settings": {"widht": 1.0}}, "settings.widht"),
         ({"settings": {"width": -1}}, "settings.width"),
         ({"settings": {"width": 1.0}}, ("weights of this network", "settings.width")),
-        ({"classes": ["a", "b", "c"]}, ("weights of this network", "classes of its card")),
+        ({"classes": ["a", "b", "c"]}, ("weights of this network", "classes of its card", "layout of other classes")),
         ({"files": {"weights.safetensors": "0" * 64}}, "SHA-256"),
         ({"files": {}}, "SHA-256"),
         ({"seed": "x"}, "seed"),

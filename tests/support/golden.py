@@ -254,7 +254,9 @@ def given_weights(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     real: Callable[..., int] = training._fit
     given: dict[str, Tensor] = {}
 
-    def fit(network: nn.Module, images: Tensor, labels: Tensor, rest: Tensor, validation: Tensor, how: Any) -> int:
+    def fit(
+        network: nn.Module, images: Tensor, labels: Tensor, rest: Tensor, validation: Tensor, objective: Any, how: Any
+    ) -> int:
         if weights:
             learned = {name for name, _ in network.named_parameters()}
             norms = [
@@ -263,7 +265,7 @@ def given_weights(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
             learned |= {name for name in weights if name.rpartition(".")[0] in norms}
             network.load_state_dict({**network.state_dict(), **{name: weights[name] for name in learned}})
         else:
-            real(network, images, labels, rest, validation, how)
+            real(network, images, labels, rest, validation, objective, how)
         means = images.double().flatten(1).mean(1).float()
         given.update(means=means, labels=labels.clone(), rest=rest.clone(), validation=validation.clone())
         return int(how.epochs)

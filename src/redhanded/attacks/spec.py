@@ -174,13 +174,9 @@ class AttackSpec(BaseModel):
 
     @property
     def setting(self) -> dict[str, Any]:
-        """The parameters that the paper's grid varies, e.g. `{"eps": 1.0}`."""
-        return {name: getattr(self, name) for name in self.setting_names}
-
-    @property
-    def recorded_setting(self) -> dict[str, float | str]:
-        """The same as JSON values: of a range its text."""
-        return {name: str(value) if isinstance(value, Range) else value for name, value in self.setting.items()}
+        """The parameters that attribution must recover as JSON values, e.g. `{"eps": 1.0}`; of a range its text."""
+        values = {name: getattr(self, name) for name in self.setting_names}
+        return {name: str(value) if isinstance(value, Range) else value for name, value in values.items()}
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from .candidates import Candidates
 from .cnn6 import Cnn6
 from .conformal import Conformal
 from .estimator import AttackClassifier
+from .factored import Estimate, Factored, FactoredAsked
 from .fitting import fit
 from .forensic import Forensic, ForensicEach
 from .forensic_heads import ForensicHeads
@@ -33,6 +34,9 @@ __all__ = [
     "Candidates",
     "Cnn6",
     "Conformal",
+    "Estimate",
+    "Factored",
+    "FactoredAsked",
     "Forensic",
     "ForensicEach",
     "ForensicHeads",

@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor
 
 from redhanded.attributors.calibration_set import CalibrationSet
+from redhanded.attributors.layout import Layout
 from redhanded.core import Record, read_record, write_record
 from redhanded.errors import RunError, first_problem
 from redhanded.sets import Samples
@@ -28,6 +29,14 @@ class AttributorCard(Record):
     collapsed: bool
     files: dict[str, str]  # beside the card: name -> SHA-256
     powers: tuple[Annotated[float, Field(ge=0, le=100)], ...] = ()  # fitted for its parts, where it joins several
+    # What its classes are made of, where it knows; left out elsewhere, so that other cards are as they were.
+    layout: Layout | None = Field(None, exclude_if=lambda layout: layout is None)
+
+    @model_validator(mode="after")
+    def _layout_is_of_the_classes(self) -> Self:
+        if self.layout is not None and len(self.layout.attack_of) != len(self.classes):
+            raise ValueError("a layout of other classes")
+        return self
 
 
 class AttributorKind(NamedTuple):
@@ -62,6 +71,7 @@ class Attributor(ABC):
     attempts_: int
     collapsed_: bool
     held_out_: CalibrationSet
+    layout_: Layout | None = None
 
     @abstractmethod
     def fit(self, samples: Samples) -> Self:
@@ -83,6 +93,7 @@ class Attributor(ABC):
             attempts=self.attempts_,
             collapsed=self.collapsed_,
             powers=powers,
+            layout=self.layout_,
             files=files,
         )
         write_record(card, folder / "card.json")

@@ -18,6 +18,7 @@ from redhanded.models import SAMPLE, device_of, prepare
 from redhanded.sets import Samples
 
 _BATCH = 256
+NUMBERS = 15  # that a victim is asked for
 _SMALLEST = 1e-6  # keeps logarithms of zero finite
 _HIDDEN, _DROPOUT = 256, 0.2  # at width 1
 _OFFSET = 1e-4  # DeepFool's, which it adds to every step: about so far behind the boundary its small steps end
@@ -51,15 +52,30 @@ class Candidates(NetworkAttributor):
 def _numbers(victims: Sequence[nn.Module], images: Tensor) -> Tensor:
     """A batch, (n, c, h, w) in [0, 1] -> (n, 3 + 15 * victims) on the CPU."""
     images = as_float(images.to(device_of(victims[0])))
-    # Bends across both directions, 0 on what is smooth. Differences are taken one by one, for a convolution leaves
-    # rounding noise where nothing bends, and its sign is anything.
-    residual = -_bend(_bend(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 2), 3) / 4
-    # What lies between grey levels, in units of the image: all of a float's small perturbation.
-    apart = from_levels(images)
-    views = residual, apart.masked_fill(apart.abs() < DUST, 0) / LEVELS
+    views = _views(images)
     sizes = [_log(norm_of(view, "l2")) for view in views] + [_log(views[1].abs().flatten(1).mean(1))]
     asked = [number for victim in victims for number in _of_victim(victim, images, views)]
     return torch.stack(sizes + asked, 1).cpu()
+
+
+def ask_victim(victim: nn.Module, images: Tensor) -> Tensor:
+    """Fifteen numbers of a victim's margin and gradient at each image, (n, c, h, w) in [0, 1] -> (n, 15) on the CPU."""
+    if not len(images):
+        return torch.zeros(0, NUMBERS)
+    device = device_of(victim)
+    prepared = prepare(victim, images[:SAMPLE].to(device))
+    batches = (as_float(batch.to(device)) for batch in images.split(_BATCH))
+    return torch.cat([torch.stack(_of_victim(prepared, batch, _views(batch)), 1).cpu() for batch in batches])
+
+
+def _views(images: Tensor) -> tuple[Tensor, Tensor]:
+    """What a perturbation left to be seen, twice (n, c, h, w): high-pass residuals, and what lies between levels."""
+    # Bends across both directions, 0 on what is smooth. Differences are taken one by one, for a convolution leaves
+    # rounding noise where nothing bends, and its sign is anything.
+    residual = -_bend(_bend(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 2), 3) / 4
+    # In units of the image: all of a float's small perturbation.
+    apart = from_levels(images)
+    return residual, apart.masked_fill(apart.abs() < DUST, 0) / LEVELS
 
 
 def _of_victim(victim: nn.Module, images: Tensor, views: Sequence[Tensor]) -> list[Tensor]:

@@ -86,7 +86,7 @@ class NetworkAttributor(Attributor):
         attributor = cls(cls.settings_type.model_validate(card.settings), card.seed)
         attributor.classes_, attributor.shape_ = card.classes, card.shape
         attributor.attempts_, attributor.collapsed_ = card.attempts, card.collapsed
-        attributor.channels_ = card.channels
+        attributor.channels_, attributor.layout_ = card.channels, card.layout
         no_statistics = [0.0] * card.channels, [1.0] * card.channels  # the stored weights hold the real ones
         attributor.network_ = attributor.build(*no_statistics)
         load_weights(attributor.network_, folder, card.files.get(WEIGHTS, "none"))

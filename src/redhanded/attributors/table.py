@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from redhanded.attributors.base import Attributor, AttributorKind
 from redhanded.attributors.candidates import Candidates
 from redhanded.attributors.cnn6 import Cnn6
+from redhanded.attributors.factored import Factored, FactoredAsked, FactoredSettings
 from redhanded.attributors.forensic import Forensic, ForensicEach
 from redhanded.attributors.forensic_heads import ForensicHeads
 from redhanded.attributors.joined import Joined, JoinedSettings
@@ -40,6 +41,20 @@ _OURS: dict[str, AttributorKind] = {
         NetworkSettings,
         "fifteen numbers of each victim's margin and gradient at the image, three of the image",
         "none: ours",
+        whole=True,
+    ),
+    "factored": AttributorKind(
+        Factored,
+        FactoredSettings,
+        "statistics of residuals and of what lies between grey levels, a head for each part of an answer",
+        "none: ours; the residuals from Pevny, Bas and Fridrich 2010",
+        whole=True,
+    ),
+    "factored_asked": AttributorKind(
+        FactoredAsked,
+        FactoredSettings,
+        "factored, and fifteen numbers of each of any number of candidate victims",
+        "none: ours; the pooling from Zaheer et al. 2017",
         whole=True,
     ),
     "joined": AttributorKind(

@@ -160,6 +160,7 @@ def check_attributor(folder: Path, part: Part) -> None:
             raise bad_bundle(place, expected, f"{card.channels} and {len(card.classes)}")
         attributor: Any = make_attributor(card.kind, card.settings, card.seed)
         attributor.classes_, attributor.shape_, attributor.channels_ = card.classes, card.shape, card.channels
+        attributor.layout_ = card.layout
         with torch.device("meta"):  # shapes without memory
             network: nn.Module = attributor.build([0.0] * card.channels, [1.0] * card.channels)
         _check_weights(network, place / WEIGHTS)

@@ -1,7 +1,7 @@
 from .architectures import VICTIMS, ConvNorm, Normalise, build_network, channel_statistics, cnn6
 from .checks import MANY, check_model, spread_over
 from .inference import SAMPLE, prepare
-from .training import Training, device_of, pick_device, predict_logits, train
+from .training import Objective, Training, device_of, pick_device, predict_logits, train
 from .user_code import UserModel, load_model
 from .victims import VictimCard, VictimSpec, load_network, load_victim, save_victim, train_victim
 
@@ -11,6 +11,7 @@ __all__ = [
     "VICTIMS",
     "ConvNorm",
     "Normalise",
+    "Objective",
     "Training",
     "UserModel",
     "VictimCard",

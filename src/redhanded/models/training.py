@@ -54,6 +54,17 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+class Objective(NamedTuple):
+    """What a network is trained for, from its outputs (m, k) and the labels (m, ...) of a batch."""
+
+    loss: Callable[[Tensor, Tensor], Tensor]
+    named: Callable[[Tensor], Tensor]  # the class of each image, (m,), to see a collapse
+    truth: Callable[[Tensor], Tensor]  # and what it should be, from the labels
+
+
+CLASSES = Objective(functional.cross_entropy, lambda outputs: outputs.argmax(1), lambda labels: labels)
+
+
 def train(
     build: Callable[[], nn.Module],
     images: Tensor,
@@ -61,12 +72,13 @@ def train(
     training: Training,
     seed: int,
     groups: Tensor | None = None,
+    objective: Objective = CLASSES,
 ) -> Trained:
     """Train a network that `build` makes; while it collapses to one class, again from other weights and more gently.
 
-    images: (n, c, h, w), uint8 or float32 in [0, 1]; labels: (n,) int64; groups: (n,) int64, what must not be parted
-    by validation, such as the variants of one source image. Draws come from `seed` alone; the global generator is
-    left as it was.
+    images: (n, c, h, w), uint8 or float32 in [0, 1]; labels: (n,) int64, or what the objective takes; groups: (n,)
+    int64, what must not be parted by validation, such as the variants of one source image. Draws come from `seed`
+    alone; the global generator is left as it was.
     """
     started = time.monotonic()
     device = pick_device()
@@ -79,12 +91,13 @@ def train(
             torch.manual_seed(seed_for(seed, "attempt", attempt))
             network = build().to(device).to(memory_format=torch.channels_last)
             gentler = training.model_copy(update={"learning_rate": training.learning_rate / 3 ** (attempt - 1)})
-            epochs = _fit(network, images, labels, rest.to(device), validation.to(device), gentler)
-        predicted = predict_logits(network, images[validation.to(device)]).argmax(1)
-        collapsed = len(labels.unique()) > 1 and len(predicted.unique()) == 1
+            epochs = _fit(network, images, labels, rest.to(device), validation.to(device), objective, gentler)
+        predicted = objective.named(predict_logits(network, images[validation.to(device)]))
+        truth = objective.truth(labels)
+        collapsed = len(truth.unique()) > 1 and len(predicted.unique()) == 1
         if not collapsed:
             break
-    accuracy = (predicted == labels[validation.to(device)].cpu()).double().mean().item()
+    accuracy = (predicted == truth[validation.to(device)].cpu()).double().mean().item()
     return Trained(network.cpu(), attempt, collapsed, epochs, accuracy, validation, time.monotonic() - started)
 
 
@@ -105,7 +118,13 @@ def _hold_out(groups: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _fit(
-    network: nn.Module, images: Tensor, labels: Tensor, rest: Tensor, validation: Tensor, training: Training
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    rest: Tensor,
+    validation: Tensor,
+    objective: Objective,
+    training: Training,
 ) -> int:
     """Train in place with one-cycle; with patience, end early and keep the best epoch. Returns the epochs run."""
     batches = max(1, len(rest) // training.batch_size)
@@ -127,12 +146,12 @@ def _fit(
             batch = _augment(as_float(images[rows]), training.augment)
             with torch.autocast(batch.device.type, torch.bfloat16, enabled=training.bfloat16):
                 logits = network(batch)
-            functional.cross_entropy(logits.float(), labels[rows]).backward()
+            objective.loss(logits.float(), labels[rows]).backward()
             optimizer.step()
             schedule.step()
         if training.patience is None:
             continue
-        loss = functional.cross_entropy(predict_logits(network, images[validation]), labels[validation].cpu()).item()
+        loss = objective.loss(predict_logits(network, images[validation]), labels[validation].cpu()).item()
         waited = 0 if loss < best_loss else waited + 1
         if not waited:
             best_loss, best_state = loss, {name: value.clone() for name, value in network.state_dict().items()}

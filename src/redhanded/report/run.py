@@ -60,7 +60,8 @@ def read_run(run: Path, *, unfinished: bool = False) -> Records:
     _check(results, victims, sets, run)
 
     def set_order(card: SetCard) -> tuple[object, ...]:
-        return victim_rank(card.victim), card.family, card.norm, sorted(card.setting.items()), card.split
+        setting = sorted((name, isinstance(value, str), value) for name, value in card.setting.items())
+        return victim_rank(card.victim), card.family, card.norm, setting, card.split
 
     return Records(
         run=card,

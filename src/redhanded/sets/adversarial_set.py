@@ -141,7 +141,7 @@ def describe_set(
         victim=victim,
         family=attack.family,
         norm=attack.norm,
-        setting=attack.recorded_setting,
+        setting=attack.setting,
         attack=str(attack),
         label=attack.label,
         split=split,

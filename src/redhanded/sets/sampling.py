@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from redhanded.sets.card import SetRef
+
 Design = Literal["paired", "equal"]
 Split = Literal["train", "test"]
 
@@ -25,6 +27,8 @@ class Samples:
     index: Tensor | None = None  # (n,) int64: where the image stands in its source's split
     clean: Tensor | None = None  # (n, c, h, w) the source's own images; only oracles get them
     victims: Mapping[str, nn.Module] = field(default_factory=dict)  # by name; only a defender who owns them has them
+    sets: tuple[SetRef, ...] = ()  # what each class is, where the classes are adversarial sets
+    parameters: Mapping[str, Tensor] = field(default_factory=dict)  # (n,) what each image drew, NaN where it drew none
 
     @property
     def perturbations(self) -> Tensor:

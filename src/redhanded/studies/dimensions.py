@@ -24,7 +24,7 @@ class SetEntry(Record):
     victim: Name  # "none" of a control
     family: Name
     norm: Name
-    setting: dict[Name, float]
+    setting: dict[Name, float | Name]  # of a range its text
     label: Name  # of the attack, without the victim
     toolchain: Name
     control: bool

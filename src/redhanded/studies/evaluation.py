@@ -1,6 +1,7 @@
 """Evaluation: the images that a question is put with, and the scores of an attributor's answers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -118,7 +119,14 @@ def load_sets(refs: Sequence[SetRef], read: ReadColumn, pixels: Pixels, seed: in
     size = max(map(len, rows.values()), default=0)
     picks = [Pick(np.zeros(size, dtype=np.int64), np.resize(chosen, size)) for chosen in rows.values()]
     picked = Picked("equal", {"train": size}, {"train": picks})
-    return load_picked({ref.name: [ref] for ref in rows}, picked, read, pixels, "train")
+    samples = load_picked({ref.name: [ref] for ref in rows}, picked, read, pixels, "train")
+    drawn = dict.fromkeys(name for ref in rows for name in ref.attack.ranges)
+    parameters = {name: np.full((len(rows), size), np.nan) for name in drawn}
+    for place, (ref, pick) in enumerate(zip(rows, picks, strict=True)):
+        for name in ref.attack.ranges:
+            parameters[name][place] = read(ref, "train", f"parameter_{name}", pick.rows)
+    tensors = {name: torch.from_numpy(values).flatten() for name, values in parameters.items()}
+    return replace(samples, sets=tuple(rows), parameters=tensors)
 
 
 def score_answers(

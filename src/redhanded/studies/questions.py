@@ -146,7 +146,7 @@ def setting(grid: Grid, item: str) -> Iterator[Question]:
             shown = f"{row}, {len(specs)} settings" if several else row
             yield Question(f"setting/{family}-{norm}/{name}", item, shown, name, classes)
         for parameter in specs[0].setting_names if several else ():
-            values = {f"{parameter}={getattr(spec, parameter)}": spec for spec in specs}
+            values = {f"{parameter}={spec.setting[parameter]}": spec for spec in specs}
             for name in grid.victims:
                 classes = {value: _exactly(name, spec, (parameter,)) for value, spec in values.items()}
                 place, shown = f"{parameter.replace('_', '-')}/{family}-{norm}", parameter.replace("_", " ")
@@ -207,7 +207,7 @@ def dimension(grid: Grid, item: str) -> Iterator[Question]:
 
 
 def _exactly(victim: str, spec: AttackSpec, parameters: Sequence[str]) -> Selector:
-    return Selector(victim, spec.family, spec.norm, tuple((name, getattr(spec, name)) for name in parameters))
+    return Selector(victim, spec.family, spec.norm, tuple((name, spec.setting[name]) for name in parameters))
 
 
 class QuestionKind(NamedTuple):

@@ -13,7 +13,7 @@ class Choice(Outcome):
 
     family: str
     norm: str
-    setting: dict[str, float]
+    setting: dict[str, float | str]
     label: str
     success: float
     median_l2: float

@@ -154,7 +154,10 @@ class Panel:
                 entry = entries[one.name]
                 if (entry.family, entry.norm) == (best.family, best.norm) and parameter in entry.setting:
                     value = entry.setting[parameter]
-                    shares[value] = shares.get(value, 0.0) + one.probability
+                    if not isinstance(value, str):  # the text of a range is no number
+                        shares[value] = shares.get(value, 0.0) + one.probability
+            if not shares:
+                continue
             values = sorted(shares)
             weights = np.array([shares[value] for value in values])
             middles = (np.cumsum(weights) - weights / 2) / weights.sum() if weights.sum() else np.full(len(values), 0.5)
