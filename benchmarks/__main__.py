@@ -66,6 +66,26 @@ def study(
 
 
 @app.command()
+def drawn(
+    run: RunOption = None,
+    source: SourceOption = None,
+    victim: VictimOption = None,
+    images: ImagesOption = 128,
+    batch_size: BatchOption = 128,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
+    out: Annotated[Path, typer.Option(help="Where the record and the page go.")] = Path("runs/bench-drawn"),
+) -> None:
+    """Take the cost of a set whose images draw their settings, beside sets of one setting."""
+    from benchmarks.drawn import PAGE, bench_drawn
+    from benchmarks.run import Request
+    from redhanded.data import source_paths
+
+    request = Request(out, run, source_paths(source or []), victim or (), images, batch_size)
+    bench_drawn(request, rounds=rounds)
+    typer.echo(f"page: {out / PAGE}")
+
+
+@app.command()
 def attribute(
     bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
     images: Annotated[int, typer.Option(min=1, help="Asked one by one, and files of the folder.")] = 200,

@@ -257,6 +257,23 @@ class AttributeBench(Record):
     served: list[Served]
 
 
+class DrawnRow(Record):
+    """An attack of drawn settings on one victim, over sets of one setting; a value a round."""
+
+    victim: str
+    attack: str
+    label: str
+    rates: list[float] = Field(min_length=1)  # passes a second of CPU time, drawn over fixed
+    costs: list[float] = Field(min_length=1)  # CPU time, drawn over fixed
+    passes: float  # an image, drawn
+
+
+class DrawnBench(Setup):
+    """The record of `python -m benchmarks drawn`."""
+
+    rows: list[DrawnRow]
+
+
 class Started(Record):
     """What was measured of one row."""
 
