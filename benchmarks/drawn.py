@@ -124,11 +124,10 @@ def _page(bench: DrawnBench) -> Iterator[str]:
     yield from measured_on(bench)
     yield f"- {bench.images} images of {bench.source}, batches of {bench.batch_size}, {bench.threads} thread"
     yield ""
-    rounds = len(bench.rows[0].costs)
     yield "A set of which every image draws its own setting, beside the mean of five sets of one setting each, at the"
     yield "10th to the 90th percentile of the range. Passes are images through the network, forwards and backwards;"
-    yield "where steps end when an image fools, the setting decides how many there are, so both ratios are given. Medians"
-    yield f"of {rounds} rounds with the smallest and the largest."
+    yield "where steps end when an image fools, the setting decides how many there are, so both ratios are given."
+    yield f"Medians of {len(bench.rows[0].costs)} rounds with the smallest and the largest."
     yield ""
     cells = [
         [

@@ -174,7 +174,7 @@ def fitted() -> Factored:
 
 def test_numbers_that_no_set_has_are_estimated(fitted: Factored) -> None:
     fresh = samples_of(SETS, 100, 50)
-    estimate = fitted.estimates(fresh)["fgsm", "linf", "eps"]
+    estimate = fitted.estimates(fitted.answer(fresh).features)["fgsm", "linf", "eps"]
     rows = fresh.labels < 2
     truth = fresh.parameters["eps"][rows]
     assert ((estimate.value[rows] - truth).abs() / truth).median() < 0.3
@@ -204,9 +204,21 @@ def test_estimates_survive_the_disk(fitted: Factored, tmp_path: Path) -> None:
     back = Attributor.load(tmp_path)
     assert isinstance(back, Factored)
     fresh = samples_of(SETS, 5, 30)
-    for name, estimate in fitted.estimates(fresh).items():
-        for one, other in zip(estimate, back.estimates(fresh)[name], strict=True):
+    features = fitted.answer(fresh).features
+    for name, estimate in fitted.estimates(features).items():
+        for one, other in zip(estimate, back.estimates(features)[name], strict=True):
             assert torch.equal(one, other)
+
+
+def test_images_of_one_setting_are_surer_together(fitted: Factored) -> None:
+    images, _ = set_of(lattice(40, 60), FGSM(eps=0.03), 60)
+    features = fitted.answer(Samples(images, torch.zeros(40, dtype=torch.int64), fitted.classes_)).features
+    alone, (value, low, high) = (
+        fitted.estimates(features, together=together)["fgsm", "linf", "eps"] for together in (False, True)
+    )
+    assert len(value) == 1
+    assert (high - low).item() < (alone.high - alone.low).median()
+    assert abs(value.item() / 0.03 - 1) < 0.2
 
 
 def networks(count: int) -> dict[str, nn.Module]:

@@ -64,4 +64,7 @@ def test_a_study_of_ranges_goes_from_its_file_to_a_verdict(tmp_path: Path) -> No
     assert sorted((head.name, head.low, head.high) for head in layout.heads) == [("eps", 0.1, 0.4), ("eps", 2.0, 8.0)]
     image = np.random.default_rng(1).random((1, 1, 28, 28), np.float32)
     (verdict,) = redhanded.Examiner.load(bundle).attribute(image)
-    assert verdict.estimates == []  # a range is no grid of known settings
+    likeliest = verdict.findings["family"].ranked[0].name
+    for estimate in verdict.estimates:
+        low, high = {"fgsm": (0.1, 0.4), "bim": (2.0, 8.0)}[likeliest]
+        assert low <= estimate.low <= estimate.value <= estimate.high <= high

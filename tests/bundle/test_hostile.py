@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from redhanded.attributors import Attributor
 from redhanded.bundle import Bundle, BundleCard, BundleError, load_bundle
 from redhanded.bundle.verify import read_json
 from redhanded.cli.analyst import parse_prior
@@ -290,13 +291,15 @@ def test_a_prior_that_is_written_is_read(prior: dict[str, float]) -> None:
 def test_an_estimate_lies_among_the_known_settings(rivals: dict[float, float], zero: bool) -> None:
     shares = rivals | ({0.0: 0.5} if zero else {})
     common = {"victim": "v", "family": "fgsm", "norm": "l2", "toolchain": "redhanded", "control": False}
-    panel = Panel.__new__(Panel)  # an estimate needs no attributor
+    panel = Panel.__new__(Panel)
+    panel.attributor = cast(Attributor, None)  # an estimate among known settings needs none
     panel.sets = {str(value): SetEntry(setting={"eps": value}, label=str(value), **common) for value in shares}
     ranked = [Alternative(name=str(value), probability=share, words="") for value, share in shares.items()]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (estimate,) = panel.estimates(
-            Finding(ranked=ranked, prediction_set=[], coverage=0.9, likelihood_ratio=1.0, measured=None)
+            Finding(ranked=ranked, prediction_set=[], coverage=0.9, likelihood_ratio=1.0, measured=None),
+            torch.zeros(1, 0),
         )
     smallest, largest = min(shares) * (1 - 1e-9), max(shares) * (1 + 1e-9)
     assert smallest <= estimate.low <= estimate.value * (1 + 1e-9)

@@ -451,7 +451,7 @@ def test_a_setting_of_zero_has_an_estimate_too(examiner: redhanded.Examiner, mon
         for name, entry in panel.sets.items()
     }
     monkeypatch.setattr(panel, "sets", zeroed)
-    for estimate in panel.estimates(verdict.findings["setting"]):
+    for estimate in panel.estimates(verdict.findings["setting"], torch.zeros(1, 0)):
         assert 0 <= estimate.low <= estimate.value <= estimate.high <= 2
 
 

@@ -227,18 +227,25 @@ class Factored(NetworkAttributor):
         finally:
             hook.remove()
 
-    def estimates(self, samples: Samples) -> dict[tuple[str, str, str], Estimate]:
-        """What each parameter would be, given that the family and norm were those it belongs to; by all three names.
+    @torch.no_grad()
+    def estimates(self, features: Tensor, together: bool = False) -> dict[tuple[str, str, str], Estimate]:
+        """What each parameter would be, given that the family and norm are those it belongs to; by all three names.
 
-        The median of its density and the interval from 5 to 95 % of it.
+        features: (n, f) of an answer; the median of a parameter's density, and the interval from 5 to 95 % of it, for
+        each image or, `together`, once for images that were made with the same setting: then their densities are
+        multiplied.
         """
-        _, _, bins, _ = self.network_outputs(self._ask_network(self.view(samples))[0])
-        found = {}
-        for head, own in zip(self.layout_.heads, bins, strict=True):
-            density = own.log_softmax(1)
+        network: Any = self.network_
+        outputs = network.heads(features.to(network.heads.weight.device)).cpu()
+        sizes = [len(self.layout_.attacks), len(self.layout_.victims), *[BINS] * len(self.layout_.heads)]
+        estimates = {}
+        for head, logits in zip(self.layout_.heads, outputs.split(sizes, 1)[2:], strict=True):
+            density = logits.double().log_softmax(1)
+            if together:
+                density = density.sum(0, keepdim=True).log_softmax(1)
             low, value, high = (head.quantile(density, share) for share in (0.05, 0.5, 0.95))
-            found[(*self.layout_.attacks[head.attack], head.name)] = Estimate(value, low, high)
-        return found
+            estimates[(*self.layout_.attacks[head.attack], head.name)] = Estimate(value, low, high)
+        return estimates
 
 
 class FactoredAsked(Factored):

@@ -177,7 +177,7 @@ class Examiner:
                     unknown=unknown_reason(ood_quantile, knn_quantile, findings["family"]),
                     ood_quantile=ood_quantile,
                     findings=findings,
-                    estimates=panel.estimates(findings["setting"]) if "setting" in findings else [],
+                    estimates=panel.estimates(findings.get("setting"), answer.features[rows.start : rows.stop]),
                     fingerprints=fingerprints[rows[0]],
                     nearest=nearest[rows[0]],
                 )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import ACCEPTED, Attributor, Conformal, Gaussians, Marginal, Prediction
+from redhanded.attributors import ACCEPTED, Attributor, Conformal, Factored, Gaussians, Marginal, Prediction
 from redhanded.bundle import Part, bad_bundle, trusting_nothing
 from redhanded.studies import SetEntry, told_apart
 from redhanded.verdicts.statement import words_for
@@ -140,13 +140,25 @@ class Panel:
         weights = torch.tensor([within[name] for name in self.attributor.classes_])
         return weights.log(), torch.tensor(list(total.values())).double().log()
 
-    def estimates(self, finding: Finding) -> list[Estimate]:
-        """The parameters of the likeliest family and norm as numbers, from the distribution over settings.
+    def estimates(self, finding: Finding | None, features: Tensor) -> list[Estimate]:
+        """The parameters of the likeliest family and norm as numbers.
 
-        Quantiles, linear between the settings that are known, on a logarithmic scale where all of these have one.
+        finding: of the settings, where they are told apart; features: (n, f) of the images that it is of. Quantiles of
+        an attributor's own density where it has one; else from the distribution over settings, linear between the
+        settings that are known, on a logarithmic scale where all of these have one.
         """
+        if finding is None:
+            return []
         entries = {entry.label: entry for entry in self.sets.values()}
         best = entries[finding.ranked[0].name]
+        if isinstance(self.attributor, Factored):
+            with trusting_nothing(self._where):
+                numbers = self.attributor.estimates(features, together=True)
+                return [
+                    Estimate(parameter=name, value=value.item(), low=low.item(), high=high.item())
+                    for (family, norm, name), (value, low, high) in numbers.items()
+                    if (family, norm) == (best.family, best.norm)
+                ]
         estimates = []
         for parameter in best.setting:
             shares: dict[float, float] = {}
