@@ -18,6 +18,8 @@ from redhanded.studies import Result
 from support.plugin_package import POINTS, UNUSABLE, install
 from support.tiny_study import write_source, write_study
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 PYTHON = (sys.executable, "-c")
 REDHANDED = (sys.executable, "-m", "redhanded")
@@ -135,7 +137,6 @@ def test_their_attack_is_run_on_ones_own_model(told: dict[str, list[str]]) -> No
     assert "blend-linf-eps=0.25" in first_words(told["commands"])
 
 
-@pytest.mark.slow
 def test_a_study_asks_their_attributor_about_their_attack(site: Path, tmp_path: Path) -> None:
     source = write_source(tmp_path / "bars.npz")
     one_victim = ('other = { architecture = "alexnet", seed = 1 }\n', "")
@@ -154,7 +155,6 @@ def test_a_study_asks_their_attributor_about_their_attack(site: Path, tmp_path: 
     assert "Blend" in (tmp_path / "run" / "report" / "report.md").read_text()
 
 
-@pytest.mark.slow
 def test_what_cannot_be_used_is_left_out_with_a_line_each(tmp_path: Path) -> None:
     site = install(tmp_path / "packages", "odd", UNUSABLE | {"redhanded.attributors": POINTS["redhanded.attributors"]})
     ended = started(site, *PYTHON, COMMANDS, json.dumps(LISTS))

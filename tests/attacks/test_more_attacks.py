@@ -523,6 +523,7 @@ def test_square_takes_images_of_any_shape(norm: Any, shape: tuple[int, int]) -> 
     torch.testing.assert_close(norm_of(found - images, norm), torch.full((2,), 0.2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "theirs", "eps"), [("linf", "Linf", 0.08), ("l2", "L2", 1.1)])
 def test_square_succeeds_and_asks_as_often_as_torchattacks(victim: Problem, norm: Any, theirs: str, eps: float) -> None:
     model, images, labels = victim

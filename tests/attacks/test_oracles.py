@@ -287,6 +287,7 @@ def test_deepfool_is_foolbox(
     torch.testing.assert_close(ours.images, theirs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("learning_rate", "confidence"), [(0.01, 0.0), (0.05, 0.5), (0.01, 1.0)])
 def test_carlini_wagner_is_as_near_as_foolbox(
     victim: tuple[nn.Module, Tensor, Tensor], learning_rate: float, confidence: float

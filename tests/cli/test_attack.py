@@ -534,6 +534,7 @@ def test_what_breaks_off_leaves_nothing_half(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_bar_is_shown_and_ctrl_c_is_answered(files: Path, tmp_path: Path) -> None:
     slow = "square(eps=1e-6, steps=200000)"
     command = words(files, "flat", tmp_path / "set", slow)

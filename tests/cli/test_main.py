@@ -284,6 +284,7 @@ def test_a_mistake_is_told_in_one_line(
     assert not (tmp_path / "sub").exists()
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_process_of_its_own() -> None:
     assert "expected verdicts in nowhere" in redhanded("campaigns", "nowhere").one_line()
 

@@ -56,6 +56,7 @@ def test_a_verdict_waits_for_nothing_that_it_has_no_use_for(image: Path, bundle:
     assert those_of(found, (*NOT_FOR_A_VERDICT, "matplotlib")) == set()
 
 
+@pytest.mark.slow
 def test_matplotlib_comes_with_a_picture_alone(image: Path, bundle: Path, tmp_path: Path) -> None:
     found = imported([REDHANDED, "attribute", image, "--bundle", bundle, "--pictures", tmp_path / "pictures"])
     assert "matplotlib.figure" in found
@@ -104,6 +105,7 @@ def completed(*words: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_bash_completes_commands_options_and_choices() -> None:
     assert completed("redhanded", "attr") == ["attribute"]
     assert completed("redhanded", "list", "at") == ["attacks", "attributors"]

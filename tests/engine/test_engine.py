@@ -646,6 +646,7 @@ def test_the_plan_is_in_order(tiny: Tiny) -> None:
     }
 
 
+@pytest.mark.slow
 def test_execute_runs_each_step_once_after_its_needs(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     done_before = Write("before")

@@ -91,6 +91,7 @@ def test_every_record_is_kept_as_it_was(live: Path, packed: Path) -> None:
     assert [len(kind) for kind in records] == [2, 2 * 2 * 21, 8, 2]
 
 
+@pytest.mark.slow
 def test_a_report_from_packed_records_is_that_from_loose_ones(live: Path, kept: Path, tmp_path: Path) -> None:
     shutil.copytree(kept, tmp_path / "again", ignore=shutil.ignore_patterns("report"))
     write_report(tmp_path / "again")

@@ -26,6 +26,8 @@ from support.report_run import (
     sheet,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def holm_by_hand(values: list[float]) -> list[float]:
     """Adjusted p of the i-th smallest: the largest over j <= i of (m - j) p_j, at most 1."""

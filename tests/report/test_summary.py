@@ -20,6 +20,8 @@ from redhanded.report.paper import printed_numbers
 from redhanded.studies import Result
 from support.report_run import make_run
 
+pytestmark = pytest.mark.slow
+
 KEPT = Path(__file__).parents[2] / "docs" / "results"
 MADE = ("README.md", "summary.json")
 

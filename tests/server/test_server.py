@@ -326,6 +326,7 @@ def test_the_names_of_this_machine_are(server: Server, host: str) -> None:
     assert httpx.get(f"{server.url}/api/bundle", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.slow
 def test_elsewhere_than_on_loopback_a_token_is_asked_for(bundle: Path, png: bytes) -> None:
     with serving(bundle, "--host", "0.0.0.0") as server:  # noqa: S104 (that is what is tested)
         token = server.line().split()[1]
@@ -520,6 +521,7 @@ def test_a_hostile_request_is_refused_in_one_line(server: Server, png: bytes, na
     assert send(server, "/api/attribute", ("a.png", png)).status_code == 200
 
 
+@pytest.mark.slow
 def test_what_does_not_come_is_given_up(server: Server) -> None:
     """A body that is slow, three heads, a second head on a connection; all are waited for at the same time."""
     with ExitStack() as connections:

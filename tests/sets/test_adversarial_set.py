@@ -77,6 +77,7 @@ def write_every_other(path: Path, first: int, barrier: "multiprocessing.synchron
             write(path, whole, [start])
 
 
+@pytest.mark.slow
 def test_two_processes_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
