@@ -7,6 +7,8 @@ from torch import Tensor
 
 from redhanded.core import per_image
 
+_ROWS = 16  # batches of some of the images are multiples of this
+
 Rows: TypeAlias = Tensor | slice  # some images of a batch
 
 
@@ -26,5 +28,9 @@ def most(steps: int | Tensor) -> int:
 
 
 def going(steps: int | Tensor, step: int) -> Rows:
-    """The rows of the images that have a step of this number, counted from 0."""
-    return (steps > step).nonzero().flatten() if isinstance(steps, Tensor) else slice(None)
+    """The rows of the images that have a step of this number, counted from 0; the first may stand there again."""
+    if not isinstance(steps, Tensor):
+        return slice(None)
+    rows = (steps > step).nonzero().flatten()
+    # Libraries prepare a convolution anew for each size of batch that they have not met: only few sizes are used.
+    return torch.cat([rows, rows[:1].expand(-len(rows) % _ROWS)])
