@@ -78,7 +78,7 @@ def bench_drawn(request: Request, *, rounds: int = 5, thread_count: int = 1) -> 
         rows=rows,
     )
     write_record(bench, request.out / RECORD)
-    (request.out / PAGE).write_text("\n".join(_page(bench)) + "\n", encoding="utf-8", newline="\n")
+    (request.out / PAGE).write_text(drawn_page(bench), encoding="utf-8", newline="\n")
     return bench
 
 
@@ -117,6 +117,11 @@ def _cost(subject: Subject, spec: AttackSpec, batch_size: int) -> tuple[float, f
         run_attacks(subject.network, subject.images, subject.labels, [spec], batch_size=batch_size)
         seconds = time.process_time() - started
     return counts.forwards + counts.backwards, seconds
+
+
+def drawn_page(bench: DrawnBench) -> str:
+    """The page of a benchmark, from the record alone."""
+    return "\n".join(_page(bench)) + "\n"
 
 
 def _page(bench: DrawnBench) -> Iterator[str]:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from benchmarks import rounds, study
 from benchmarks.attribute_page import attribute_page
 from benchmarks.counting import counted, flops_of
+from benchmarks.drawn import drawn_page
 from benchmarks.outcomes import as_good, compare, judge, outcome
 from benchmarks.page import attacks_page, spread_text
 from benchmarks.peak import measure_peak
-from benchmarks.records import AttackBench, AttributeBench, Engine, Spread, StartBench, StudyBench, spread
+from benchmarks.records import AttackBench, AttributeBench, DrawnBench, Engine, Spread, StartBench, StudyBench, spread
 from benchmarks.rounds import CONTROL, attempt, take_rounds
 from benchmarks.run import Request, bench_attacks
 from benchmarks.scenarios import SCENARIOS, asked_of
@@ -392,6 +393,7 @@ PAGES: dict[str, tuple[type[Record], Callable[[Any], str]]] = {
     "attacks.json": (AttackBench, attacks_page),
     "study.json": (StudyBench, study_page),
     "attribute.json": (AttributeBench, attribute_page),
+    "drawn.json": (DrawnBench, drawn_page),
     "start.json": (StartBench, start_page),
 }
 

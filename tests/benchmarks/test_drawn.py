@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import drawn
-from benchmarks.drawn import DRAWN, _at, _measure, _page
+from benchmarks.drawn import DRAWN, _at, _measure, drawn_page
 from benchmarks.records import DrawnBench
 from redhanded.attacks import FGSM, PGD, LogUniform, Uniform
 from redhanded.testing import small_batch, small_network
@@ -41,6 +41,6 @@ def test_the_page_is_made_from_the_record(subject: Any, monkeypatch: pytest.Monk
         command="c", version="v", commit="c", started="s", images=16, batch_size=16, threads=1, source="toy", rows=[row]
     )
     monkeypatch.setattr(drawn, "measured_on", lambda bench: iter(["- machine"]))
-    page = "\n".join(_page(bench))
+    page = drawn_page(bench)
     assert "`fgsm(norm=linf, eps=log_uniform(0.01,0.2))`" in page
     assert "| 3 |" in page
