@@ -1,11 +1,13 @@
 """Networks against torchvision's."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 import torchvision.models
 from torch import nn
+from torchvision.models import DenseNet
 
 from redhanded.models import VICTIMS, Normalise, build_network, cnn6
 from redhanded.models.architectures import Builder, alexnet
@@ -15,7 +17,10 @@ TORCHVISION: dict[str, Callable[[], nn.Module]] = {
     "alexnet": torchvision.models.alexnet,
     "vgg16": torchvision.models.vgg16_bn,
     "resnet50": torchvision.models.resnet50,
+    "densenet": partial(DenseNet, growth_rate=32, block_config=(6, 6, 6), num_init_features=64),
+    "mobilenet": torchvision.models.mobilenet_v2,
 }
+EXACT = ("alexnet", "vgg16", "resnet50")  # but for the stride of a first 11x11
 every_network = pytest.mark.parametrize("name", BUILDERS)
 
 
@@ -49,12 +54,35 @@ def parameters(network: nn.Module) -> int:
     return sum(tensor.numel() for tensor in tensors)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", EXACT)
 def test_at_full_width_the_convolutions_are_torchvisions(name: str) -> None:
     with torch.device("meta"):  # shapes alone: nothing is drawn or kept
         ours, theirs = VICTIMS[name].build(1.0, 3, 1000), TORCHVISION[name]()
     assert stack(ours) == stack(theirs)
     assert parameters(ours) == parameters(theirs) > 2_000_000
+
+
+def sizes(network: nn.Module) -> list[tuple[object, ...]]:
+    """The stack without strides."""
+    return [row[:5] if row[0] == "convolution" else row for row in stack(network)]
+
+
+def test_densenets_layers_are_torchvisions_behind_the_stem() -> None:
+    """In place of a 7x7 with a normalisation stands a 3x3, and 18 dense layers in place of 58."""
+    with torch.device("meta"):
+        ours, theirs = VICTIMS["densenet"].build(1.0, 3, 1000), TORCHVISION["densenet"]()
+    assert stack(ours)[0] == ("convolution", 64, 3, 3, 3, (2, 2), 1)
+    assert stack(ours)[1:] == stack(theirs)[2:]
+
+
+def test_mobilenets_layers_are_torchvisions_but_for_two_strides() -> None:
+    with torch.device("meta"):
+        ours, theirs = VICTIMS["mobilenet"].build(1.0, 3, 1000), TORCHVISION["mobilenet"]()
+    assert sizes(ours) == sizes(theirs)
+    assert parameters(ours) == parameters(theirs) > 2_000_000
+    differ = [one for one, other in zip(stack(ours), stack(theirs), strict=True) if one != other]
+    assert len(differ) == 2
+    assert [row[-1] for row in stack(ours)] == [row[-1] for row in stack(theirs)]  # convolved channel by channel
 
 
 def test_every_victim_that_torchvision_has_is_compared() -> None:
@@ -89,7 +117,8 @@ def test_width_scales_the_channels(name: str) -> None:
         full = [row[1] for row in stack(BUILDERS[name](1.0, 3, 10)) if row[0] == "convolution"]
     assert [2 * channels for channels in half] == full  # type: ignore[operator]
     narrowest = [row[1] for row in stack(BUILDERS[name](1e-6, 3, 10)) if row[0] == "convolution"]
-    assert set(narrowest) <= {1, 4}  # ResNet's blocks widen fourfold
+    # ResNet's blocks widen fourfold, MobileNet's sixfold; DenseNet's channels add up.
+    assert set(narrowest) <= {"densenet": {1, 2, 4, 5}, "mobilenet": {1, 6}}.get(name, {1, 4})
 
 
 def test_cnn6_is_the_papers() -> None:

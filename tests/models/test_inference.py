@@ -73,13 +73,14 @@ def test_a_network_of_another_library_computes_the_same() -> None:
 def test_the_copy_has_fewer_operations(name: str) -> None:
     copy = prepare(built(name))
     kinds = [type(module) for module in copy.modules()]
-    assert nn.BatchNorm2d not in kinds
-    assert (StridedStem in kinds) == (name in {"alexnet", "resnet50"})  # the others' first stride is 1
+    # DenseNet normalises what several layers made, so there is no one convolution to fold it into.
+    assert (nn.BatchNorm2d in kinds) == (name == "densenet")
+    assert (StridedStem in kinds) == (name != "vgg16")  # whose first stride is 1
     assert isinstance(copy, Prepared)
     assert isinstance(copy.network, fx.GraphModule)
     nodes = list(copy.network.graph.nodes)
     named = dict(copy.network.named_modules())
-    relus = [node for node in nodes if isinstance(named.get(str(node.target)), nn.ReLU)]
+    relus = [node for node in nodes if isinstance(named.get(str(node.target)), nn.ReLU | nn.ReLU6)]
     assert relus
     assert not any(isinstance(named.get(str(user.target)), nn.MaxPool2d) for relu in relus for user in relu.users)
 

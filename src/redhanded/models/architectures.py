@@ -1,4 +1,4 @@
-"""AlexNet, VGG16 and ResNet50 for small images, and the paper's attribution network.
+"""AlexNet, VGG16, ResNet50, DenseNet and MobileNetV2 for small images, and the paper's attribution network.
 
 Every network takes images in [0, 1], (n, c, h, w) with h = w from 16 to 64, and gives logits, (n, classes). At
 width 1.0 the convolutions have torchvision's shapes; what differs is the stride of AlexNet's first layer (2 in
@@ -123,6 +123,72 @@ def resnet50(width: float, inputs: int, classes: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
+class _DenseLayer(nn.Module):
+    """DenseNet's layer: what it makes stands beside what it was given."""
+
+    def __init__(self, inputs: int, growth: int) -> None:
+        super().__init__()
+        self.made = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(),
+            ConvNorm(inputs, 4 * growth, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, inputs, h, w) -> (n, inputs + growth, h, w)."""
+        return torch.cat([features, self.made(features)], 1)
+
+
+def densenet(width: float, inputs: int, classes: int) -> nn.Sequential:
+    """DenseNet-BC (Huang 2017): a stem of stride 2, three blocks of six layers, growth 32 at width 1."""
+    growth = _channels(32, width)
+    count = 2 * growth
+    layers: list[nn.Module] = [nn.Conv2d(inputs, count, 3, 2, padding=1, bias=False)]
+    for block in range(3):
+        if block:
+            layers += [nn.BatchNorm2d(count), nn.ReLU(), nn.Conv2d(count, count // 2, 1, bias=False), nn.AvgPool2d(2)]
+            count //= 2
+        for _ in range(6):
+            layers.append(_DenseLayer(count, growth))
+            count += growth
+    layers += [nn.BatchNorm2d(count), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(count, classes))
+
+
+class _InvertedResidual(nn.Module):
+    """MobileNetV2's block: wide inside, convolved channel by channel, with a shortcut where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        wider = [ConvNorm(inputs, inner, 1), nn.ReLU6()] if expansion > 1 else []
+        each = nn.Conv2d(inner, inner, 3, stride, padding=1, groups=inner, bias=False)
+        self.residual = nn.Sequential(*wider, each, nn.BatchNorm2d(inner), nn.ReLU6(), ConvNorm(inner, outputs, 1))
+        self.same = stride == 1 and inputs == outputs
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
+        made = self.residual(features)
+        return features + made if self.same else made
+
+
+def mobilenet(width: float, inputs: int, classes: int) -> nn.Sequential:
+    """MobileNetV2 (Sandler 2018) for small images: a stem of stride 2, 17 inverted residuals, two of stride 2."""
+    count = _channels(32, width)
+    layers: list[nn.Module] = [ConvNorm(inputs, count, 3, 2), nn.ReLU6()]
+    rows = [(1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 1), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    for expansion, channels, repeats, stride in rows:
+        for block in range(repeats):
+            outputs = _channels(channels, width)
+            layers.append(_InvertedResidual(count, outputs, stride if not block else 1, expansion))
+            count = outputs
+    last = _channels(1280, width)
+    head = [ConvNorm(count, last, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(last, classes)]
+    return nn.Sequential(*layers, *head)
+
+
 def cnn6(width: float, inputs: int, classes: int) -> nn.Sequential:
     """The paper's attributor: six 3x3 convolutions, pooling after each pair, two fully connected layers."""
     layers: list[nn.Module] = []
@@ -150,6 +216,8 @@ VICTIMS: dict[str, NetworkKind] = {
     "alexnet": NetworkKind(alexnet, "5 convolutions, no normalisation", "Krizhevsky et al. 2012"),
     "vgg16": NetworkKind(vgg16, "13 convolutions of 3x3, batch normalisation", "Simonyan & Zisserman 2015"),
     "resnet50": NetworkKind(resnet50, "49 convolutions in 16 bottleneck blocks", "He et al. 2016"),
+    "densenet": NetworkKind(densenet, "18 dense layers in three blocks", "Huang et al. 2017"),
+    "mobilenet": NetworkKind(mobilenet, "17 inverted residuals, convolved channel by channel", "Sandler et al. 2018"),
 }
 
 
