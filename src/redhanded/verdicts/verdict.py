@@ -41,7 +41,7 @@ class Estimate(Record):
     """A parameter of the likeliest attack as a number."""
 
     parameter: str = Field(description='e.g. "eps"')
-    value: float = Field(description="the median of its distribution over the known settings, on a logarithmic scale")
+    value: float = Field(description="the median of its distribution, over the known settings or over a range")
     low: float = Field(description="90 % of the probability lies between")
     high: float
 
