@@ -28,7 +28,6 @@ from redhanded.attacks import (
     Square,
     Uniform,
 )
-from redhanded.attacks.spec import Rule
 from redhanded.core import command_line, commit, write_record
 from redhanded.sets import run_attacks
 
@@ -107,7 +106,8 @@ def _at(spec: AttackSpec, share: float) -> AttackSpec:
         whole = type(spec).model_fields[name].annotation is int
         value = drawn.at(np.array([share]), whole).item()
         values[name] = int(value) if whole else value
-    return type(spec)(**{name: value for name, value in values.items() if not isinstance(value, Rule)})
+    # What stands in place of a default that follows from a range is the function that makes it.
+    return type(spec)(**{name: value for name, value in values.items() if not callable(value)})
 
 
 def _cost(subject: Subject, spec: AttackSpec, batch_size: int) -> tuple[float, float]:
