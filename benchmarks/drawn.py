@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from statistics import median
 
 import numpy as np
 
 from benchmarks.counting import counted
-from benchmarks.machine import describe_machine, threads
+from benchmarks.machine import threads
 from benchmarks.page import measured_on, spread_text, table
 from benchmarks.records import DrawnBench, DrawnRow, spread
-from benchmarks.run import Request
+from benchmarks.run import Request, describe_setup
 from benchmarks.subjects import Subject
 from redhanded.attacks import (
     BIM,
@@ -28,7 +26,7 @@ from redhanded.attacks import (
     Square,
     Uniform,
 )
-from redhanded.core import command_line, commit, write_record
+from redhanded.core import write_record
 from redhanded.sets import run_attacks
 
 RECORD, PAGE = "drawn.json", "drawn.md"
@@ -57,25 +55,12 @@ def bench_drawn(request: Request, *, rounds: int = 5, thread_count: int = 1) -> 
     A set of one setting has for every range the same quantile, at five of them in turn; what is compared is the mean
     of the five. Raises RunError and DataError for what cannot be read.
     """
-    started = datetime.now(UTC).isoformat(timespec="seconds")
     trained = request.trained()
     subjects = request.subjects(trained)
+    setup = describe_setup(request, trained, subjects, thread_count)
     with threads(thread_count):
         rows = [_measure(subject, spec, rounds, request.batch_size) for subject in subjects for spec in DRAWN]
-    bench = DrawnBench(
-        command=command_line(),
-        version=version("redhanded"),
-        commit=commit(),
-        started=started,
-        machine=describe_machine(),
-        source=trained.source.name,
-        source_digest=trained.source.digest,
-        victims=[subject.record() for subject in subjects],
-        images=request.images,
-        batch_size=request.batch_size,
-        threads=thread_count,
-        rows=rows,
-    )
+    bench = DrawnBench(**dict(setup), rows=rows)
     write_record(bench, request.out / RECORD)
     (request.out / PAGE).write_text(drawn_page(bench), encoding="utf-8", newline="\n")
     return bench

@@ -11,7 +11,7 @@ from torch.nn import functional
 from redhanded.attributors.base import Knowledge
 from redhanded.attributors.network import NetworkAttributor
 from redhanded.attributors.perceptron import perceptron
-from redhanded.attributors.residuals import DUST, LEVELS, from_levels
+from redhanded.attributors.residuals import LEVELS, off_levels
 from redhanded.core import dual_norm_of, norm_of
 from redhanded.data import as_float
 from redhanded.models import SAMPLE, device_of, prepare
@@ -73,9 +73,7 @@ def _views(images: Tensor) -> tuple[Tensor, Tensor]:
     # Bends across both directions, 0 on what is smooth. Differences are taken one by one, for a convolution leaves
     # rounding noise where nothing bends, and its sign is anything.
     residual = -_bend(_bend(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 2), 3) / 4
-    # In units of the image: all of a float's small perturbation.
-    apart = from_levels(images)
-    return residual, apart.masked_fill(apart.abs() < DUST, 0) / LEVELS
+    return residual, off_levels(images) / LEVELS  # in units of the image: all of a float's small perturbation
 
 
 def _of_victim(victim: nn.Module, images: Tensor, views: Sequence[Tensor]) -> list[Tensor]:

@@ -13,11 +13,12 @@ from redhanded.attributors.calibration_set import CalibrationSet
 from redhanded.attributors.candidates import NUMBERS, ask_victim
 from redhanded.attributors.layout import BINS, Layout
 from redhanded.attributors.network import NetworkAttributor, NetworkSettings
+from redhanded.attributors.perceptron import layer
 from redhanded.attributors.statistics import image_statistics
 from redhanded.core import seed_for
 from redhanded.data import PIXELS, Pixels
 from redhanded.errors import RunError
-from redhanded.models import Objective, pick_device, predict_logits, train
+from redhanded.models import Objective, pick_device, train
 from redhanded.sets import Samples
 
 _HIDDEN, _ENCODED, _DROPOUT = 256, 64, 0.3  # at width 1
@@ -217,16 +218,6 @@ class Factored(NetworkAttributor):
         total = torch.zeros(len(density), len(set(pairs))).index_add(1, siblings, density.exp())
         return density - total.clamp_min(_TINY).log()[:, siblings]
 
-    def _ask_network(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The outputs and the features of the last hidden layer."""
-        features: list[Tensor] = []
-        network: Any = self.network_
-        hook = network.heads.register_forward_pre_hook(lambda layer, inputs: features.append(inputs[0].cpu()))
-        try:
-            return predict_logits(self.network_, seen), torch.cat(features)
-        finally:
-            hook.remove()
-
     @torch.no_grad()
     def estimates(self, features: Tensor, together: bool = False) -> dict[tuple[str, str, str], Estimate]:
         """What each parameter would be, given that the family and norm are those it belongs to; by all three names.
@@ -237,9 +228,9 @@ class Factored(NetworkAttributor):
         """
         network: Any = self.network_
         outputs = network.heads(features.to(network.heads.weight.device)).cpu()
-        sizes = [len(self.layout_.attacks), len(self.layout_.victims), *[BINS] * len(self.layout_.heads)]
+        _, _, bins, _ = self.network_outputs(outputs)
         estimates = {}
-        for head, logits in zip(self.layout_.heads, outputs.split(sizes, 1)[2:], strict=True):
+        for head, logits in zip(self.layout_.heads, bins, strict=True):
             density = logits.double().log_softmax(1)
             if together:
                 density = density.sum(0, keepdim=True).log_softmax(1)
@@ -284,7 +275,7 @@ class _Network(nn.Module):
         self.numbers = numbers_of_candidate
         self.statistics = len(mean) - self.numbers
         half, pooled = max(1, hidden // 2), 0
-        self.trunk = nn.Sequential(*_layer(self.statistics, hidden), *_layer(hidden, half))
+        self.trunk = nn.Sequential(*layer(self.statistics, hidden, _DROPOUT), *layer(hidden, half, _DROPOUT))
         if self.numbers:
             pooled = 2 * _ENCODED
             self.encode = nn.Sequential(
@@ -292,7 +283,7 @@ class _Network(nn.Module):
             )
             self.score = nn.Linear(_ENCODED, 1)
             self.nobody = nn.Parameter(torch.zeros(1 + _ENCODED))  # its score, and what stands for its numbers
-        self.mix = nn.Sequential(*_layer(half + pooled, hidden))
+        self.mix = nn.Sequential(*layer(half + pooled, hidden, _DROPOUT))
         outputs = len(layout.attacks) + len(layout.victims) + BINS * len(layout.heads)
         self.heads = nn.Linear(hidden, outputs)
 
@@ -319,7 +310,3 @@ class _Network(nn.Module):
 
     def _normalised(self, values: Tensor, part: slice) -> Tensor:
         return ((values - self.mean[part]) / self.deviation[part]).clamp(-_FARTHEST, _FARTHEST)
-
-
-def _layer(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(_DROPOUT)]

@@ -66,11 +66,16 @@ class NetworkAttributor(Attributor):
         return self._answer(self.view(samples))
 
     def _answer(self, seen: Tensor) -> Prediction:
+        outputs, features = self._ask_network(seen)
+        return Prediction(outputs.log_softmax(1), features)
+
+    def _ask_network(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's outputs, and what its last linear layer sees."""
         features: list[Tensor] = []
         last = [layer for layer in self.network_.modules() if isinstance(layer, nn.Linear)][-1]
         hook = last.register_forward_pre_hook(lambda layer, inputs: features.append(inputs[0].cpu()))
         try:
-            return Prediction(predict_logits(self.network_, seen).log_softmax(1), torch.cat(features))
+            return predict_logits(self.network_, seen), torch.cat(features)
         finally:
             hook.remove()
 

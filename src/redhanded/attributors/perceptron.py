@@ -15,13 +15,14 @@ def perceptron(
     return nn.Sequential(
         Normalise(mean, deviation),
         nn.Flatten(),
-        *_layer(inputs, hidden, dropout),
-        *_layer(hidden, hidden, dropout),
+        *layer(inputs, hidden, dropout),
+        *layer(hidden, hidden, dropout),
         nn.Linear(hidden, classes),
     )
 
 
-def _layer(inputs: int, outputs: int, dropout: float | None) -> list[nn.Module]:
+def layer(inputs: int, outputs: int, dropout: float | None) -> list[nn.Module]:
+    """A hidden layer with ReLU; with `dropout` it is batch-normalised, and that share of it is left out in training."""
     if dropout is None:
         return [nn.Linear(inputs, outputs), nn.ReLU()]
     return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout)]

@@ -76,9 +76,15 @@ def between_levels(images: Tensor) -> Tensor:
 
 
 def from_levels(images: Tensor) -> Tensor:
-    """Compute each value's signed distance from its nearest grey level, -0.5 to 0.5 levels; below DUST it is none."""
+    """Compute each value's signed distance from its nearest grey level, -0.5 to 0.5 levels."""
     levels = images * LEVELS
     return levels - levels.round()
+
+
+def off_levels(images: Tensor) -> Tensor:
+    """The same distance, exactly 0 where it is below DUST, which is what arithmetic leaves."""
+    apart = from_levels(images)
+    return apart.masked_fill(apart.abs() < DUST, 0)
 
 
 def waves(images: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from redhanded.attributors.residuals import DUST, LEVELS, from_levels
+from redhanded.attributors.residuals import DUST, LEVELS, off_levels
 
 _RANKS = torch.arange(1, 33) / 33  # of the quantiles
 _WINDOWS = (1 / 200, 1 / 50, 1 / 12)  # shares of the values: how closely so many of them lie together
@@ -29,8 +29,7 @@ def image_statistics(images: Tensor) -> Tensor:
 
 def _between(images: Tensor) -> Tensor:
     """What lies between grey levels, (n, c, h, w) -> (n, f), in grey levels from -0.5 to 0.5."""
-    apart = from_levels(images)
-    apart = apart.masked_fill(apart.abs() < DUST, 0)
+    apart = off_levels(images)
     sizes = apart.abs().flatten(1).sort(1).values  # (n, c h w)
     quantiles = _quantiles(sizes)
     counts = [max(1, round(share * sizes.shape[1])) for share in _WINDOWS]
