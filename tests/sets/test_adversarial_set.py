@@ -46,6 +46,7 @@ def write(path: Path, whole: AdversarialSet, starts: list[int]) -> None:
 def assert_same(one: AdversarialSet, other: AdversarialSet) -> None:
     assert one.attack == other.attack
     assert one.predictions.keys() == other.predictions.keys()
+    assert one.columns().keys() == other.columns().keys()
     for name, found in one.columns().items():
         expected = other.columns()[name]
         assert found.dtype == expected.dtype, name
