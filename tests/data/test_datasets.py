@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from redhanded.data import SOURCES, Source, load_source
+from redhanded.data import SOURCES, Source, load_source, photographs
 from redhanded.data.folders import SOURCE_LIMITS, read_image
 from redhanded.errors import DataError
 
@@ -423,6 +423,66 @@ def test_mnist5k_labels_fit_their_images(digits: Source) -> None:
     assert ((test @ weights).argmax(1) == digits.test.labels).mean() > 0.8
 
 
+def ridge_accuracy(train: Source, test: Source) -> float:
+    """Of ridge regression on the pixels of one source's train split, over another's test split."""
+    fitted, asked = (split.images.reshape(len(split), -1) / 255 for split in (train.train, test.test))
+    targets = np.eye(train.classes)[train.train.labels]
+    weights = np.linalg.solve(fitted.T @ fitted + 10 * np.eye(fitted.shape[1]), fitted.T @ targets)
+    return float(((asked @ weights).argmax(1) == test.test.labels).mean())
+
+
+def test_uci_digits_are_like_mnists_and_by_other_hands(digits: Source) -> None:
+    source = load_source("uci_digits")
+    check_invariants(source)
+    assert (source.shape, len(source.train), len(source.test)) == (SOURCES["uci_digits"].shape, 1200, 597)
+    assert np.bincount(source.test.labels).min() > 50
+    images = np.concatenate([source.train.images, source.test.images])
+    images[:, :, 4:24, 4:24] = 0  # the border alone is left
+    assert not images.any()
+    assert ridge_accuracy(source, source) > 0.85
+    assert ridge_accuracy(digits, source) > 0.5  # of MNIST's: a mirrored, inverted or shifted digit would not be read
+    assert source.digest[:16] == "83ad25e5b10feffe"
+
+
+@pytest.fixture(scope="module")
+def patches() -> Source:
+    pytest.importorskip("skimage")
+    return load_source("photographs")
+
+
+def test_photographs_are_real_balanced_and_stable(patches: Source) -> None:
+    check_invariants(patches)
+    assert (patches.shape, patches.classes) == (SOURCES["photographs"].shape, len(photographs.PHOTOGRAPHS))
+    for split, number in ((patches.train, 5000), (patches.test, 2000)):
+        assert len({image.tobytes() for image in split.images}) == len(split) == number
+        assert split.labels[:20].tolist() == [*range(10), *range(10)]  # any prefix is balanced
+        assert split.images.mean(1).std((1, 2)).min() > 5  # each shows something
+    assert ridge_accuracy(patches, patches) > 0.25
+    assert patches.digest[:16] == "78fe56363fcce47a"
+
+
+def test_no_pixel_of_a_photograph_is_in_both_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {}
+    for name, height, width in (("wide", 300, 450), ("tall", 642, 427)):
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        along = (np.arange(width) if width > height else np.arange(height)[:, np.newaxis]) * 3 // max(height, width)
+        pixels[..., 0] = 255 * (along == 1)  # the middle third is red, the others are not
+        Image.fromarray(pixels.repeat(8, 0).repeat(8, 1)).save(tmp_path / f"{name}.png")  # coarse: noise stays noise
+        rows[name] = ("sklearn", str(tmp_path / f"{name}.png"))
+    monkeypatch.setattr(photographs, "PHOTOGRAPHS", rows)
+    source = load_source("photographs")
+    assert (source.train.images[:, 0] == 0).all()
+    assert (source.test.images[:, 0] == 255).all()
+
+
+def test_photographs_without_scikit_image_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    expected = "photographs: expected the package scikit-image, found none; install it: "
+    with pytest.raises(DataError, match=expected) as caught:
+        load_source("photographs")
+    assert str(caught.value).endswith("pip install 'redhanded[photographs]'")
+
+
 @pytest.mark.parametrize(("name", "hint"), [("cifar", "did you mean cifar10?"), ("zzz", "unknown source 'zzz';")])
 def test_unknown_name_is_told_with_the_list(name: str, hint: str) -> None:
     with pytest.raises(DataError) as caught:
@@ -478,6 +538,8 @@ def test_table_states_what_a_source_is_and_when_a_victim_is_too_weak() -> None:
         "mnist5k": ((1, 28, 28), 0.95),
         "fashion_mnist": ((1, 28, 28), 0.85),
         "cifar10": ((3, 32, 32), 0.60),
+        "uci_digits": ((1, 28, 28), 0.95),
+        "photographs": ((3, 32, 32), 0.60),
     }
     assert all(kind.summary for kind in SOURCES.values())
 
