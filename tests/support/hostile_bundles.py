@@ -299,6 +299,15 @@ def _linked(path: Path) -> None:
     path.symlink_to(path.parents[3] / "outside.safetensors")
 
 
+def _both(first: Spoil, second: Spoil, folder: Path) -> None:
+    first(folder)
+    second(folder)
+
+
+def _cast(name: str, dtype: torch.dtype, times: float = 1.0) -> Callable[[dict[str, Tensor]], object]:
+    return lambda tensors: tensors.update({name: (tensors[name] * times).to(dtype)})
+
+
 def _folder_as_file(folder: Path) -> None:
     (folder / "examples.safetensors").unlink()
     (folder / "examples.safetensors").mkdir()
@@ -327,6 +336,14 @@ def _numbers() -> Iterator[tuple[str, Case]]:
         yield f"held-out feature {value}", Case(_tensors(held, _fill("features", value)), finite)
         yield f"held-out answer {value}", Case(_tensors(held, _fill("log_proba", value)), finite)
         yield f"victim's weight {value}", Case(_tensors("victims/alexnet/weights.safetensors", _first(value)), finite)
+    for name, spoil, says in (
+        ("of float64", _tensors(weights, _cast("1.0.weight", torch.float64)), "expected one of torch.float32"),
+        ("infinite", _tensors(weights, _cast("1.0.weight", torch.float16, 1e9)), finite),
+        ("labels", _tensors(held, _cast("labels", torch.float16)), "expected labels and index of torch.int64"),
+        ("gaussians", _tensors(f"{BLIND}/gaussians.safetensors", _cast("centres", torch.float16)), "of torch.float32"),
+        ("examples", _tensors(examples, _cast("images", torch.float16)), "images"),
+    ):
+        yield f"in 16 bits, {name}", Case(partial(_both, _card(_set("half", to=True)), spoil), says)
     for dtype in (torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.bool, torch.complex64):
         cast = lambda tensors, dtype=dtype: tensors.update({"1.0.weight": tensors["1.0.weight"].to(dtype)})  # noqa: E731
         yield f"weights of {dtype}", Case(_tensors(weights, cast), "expected one of torch.float32")

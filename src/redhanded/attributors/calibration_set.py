@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -29,10 +30,14 @@ class CalibrationSet:
 
     @classmethod
     def load(cls, folder: Path, expected_digest: str) -> "CalibrationSet":
-        """Read what `save` wrote; raises RunError unless the file's SHA-256 agrees."""
+        """Read what `save` wrote, as float32 also where a bundle keeps it in 16 bits.
+
+        Raises RunError unless the file's SHA-256 agrees.
+        """
         path = folder / HELD_OUT
         require_digest(path, expected_digest, "held-out answers")
         try:
-            return cls(**load_file(path))
+            stored = load_file(path).items()
+            return cls(**{name: value.float() if value.dtype == torch.float16 else value for name, value in stored})
         except (SafetensorError, TypeError) as error:
             raise RunError(f"expected held-out answers at {path}, found: {str(error).splitlines()[0]}") from None

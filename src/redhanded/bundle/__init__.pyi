@@ -1,6 +1,6 @@
 from .card import BundleCard, Part
 from .load import Bundle, checked_answer, load_bundle
-from .pack import pack_bundle
+from .pack import PackOptions, pack_bundle
 from .verify import CARD_FILE, BundleError, bad_bundle, trusting_nothing
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Bundle",
     "BundleCard",
     "BundleError",
+    "PackOptions",
     "Part",
     "bad_bundle",
     "checked_answer",

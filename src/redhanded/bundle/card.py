@@ -69,6 +69,8 @@ class BundleCard(Record):
     parts: list[Part] = Field(min_length=1)
     victims: list[VictimCard]
     victims_inside: bool  # whether their weights are in the bundle
-    examples: list[Example] = Field(min_length=1, max_length=5000)
+    examples: list[Example] = Field(max_length=5000)  # none where they were left out
+    half: bool = False  # whether attributors' weights and held-out answers are stored in 16 bits
+    half_victims: bool = False  # whether the victims' weights are
     files: dict[str, str]  # path below the bundle -> SHA-256
     limits: list[str]

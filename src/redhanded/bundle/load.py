@@ -36,7 +36,7 @@ class Bundle:
     parts: dict[tuple[Pixels, Knowledge], Part]
     gaussians: dict[tuple[Pixels, Knowledge], Gaussians]  # of the features of what is known
     victims: dict[str, nn.Module]  # those that an attributor asks; empty where they were left out
-    examples: Tensor  # (n, c, h, w) uint8
+    examples: Tensor  # (n, c, h, w) uint8; n is 0 where they were left out
     digest: str  # SHA-256 of its card, and so of all
 
 
@@ -62,7 +62,9 @@ def load_bundle(folder: Path) -> Bundle:
         gaussians = {place: Gaussians.load(folder / part.folder / GAUSSIANS) for place, part in parts.items()}
         asked = inside if any(part.knowledge == "candidates" for part in card.parts) else []
         victims = {victim.name: load_victim(folder / "victims" / victim.name).network for victim in asked}
-        examples = load_file(folder / EXAMPLES_FILE)["images"]
+        examples = torch.zeros(0, *card.shape, dtype=torch.uint8)
+        if card.examples or EXAMPLES_FILE in card.files:
+            examples = load_file(folder / EXAMPLES_FILE)["images"]
         if tuple(examples.shape) != (len(card.examples), *card.shape) or examples.dtype != torch.uint8:
             raise bad_bundle(folder / EXAMPLES_FILE, f"{len(card.examples)} images", str(tuple(examples.shape)))
         for place, attributor in attributors.items():

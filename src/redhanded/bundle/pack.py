@@ -1,7 +1,8 @@
 """From a run to a bundle: its best attributors, what was measured of them, victims and examples."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +14,52 @@ from redhanded import __version__
 from redhanded.attacks import ATTACKS
 from redhanded.attributors import ATTRIBUTORS, Attributor, Marginal, Prediction, fit_gaussians, measure_calibration
 from redhanded.bundle.card import FORMAT, BundleCard, Example, Measured, Part
-from redhanded.bundle.load import load_bundle
-from redhanded.bundle.verify import CARD_FILE, EXAMPLES_FILE, GAUSSIANS
+from redhanded.bundle.compact import compact_attributor, halve_victim
+from redhanded.bundle.load import Bundle, checked_answer, load_bundle
+from redhanded.bundle.verify import CARD_FILE, EXAMPLES_FILE, GAUSSIANS, BundleError
 from redhanded.core import file_digest, read_record, seed_for, whole_folder, write_record
 from redhanded.data import AS_FILE
 from redhanded.engine import RunCard, RunFolder, read_answers, read_run_records
-from redhanded.errors import RunError
+from redhanded.errors import RunError, expected_one_of
 from redhanded.models import VictimCard
-from redhanded.sets import NO_VICTIM, SetRef, equally_many, read_column
+from redhanded.sets import NO_VICTIM, Samples, SetRef, equally_many, read_column
 from redhanded.studies import Result, SetEntry, Study, told_apart
 
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
 
 
-def pack_bundle(run: Path, out: Path, *, without_victims: bool = False) -> BundleCard:
+@dataclass(frozen=True)
+class PackOptions:
+    """What a bundle does without."""
+
+    without_victims: bool = False  # neither the victims' weights, nor the attributors that need them
+    victims: Sequence[str] = ()  # whose weights are packed; those of all unless given
+    without_examples: bool = False  # no images: the nearest of a verdict are the images that were held out
+    half: bool = False  # attributors' weights and held-out answers in 16 bits
+    half_victims: bool = False  # the victims' weights in 16 bits: they are other victims then
+    held_out: int | None = None  # held-out answers of an attributor at most; all of them unless given
+
+
+def pack_bundle(run: Path, out: Path, options: PackOptions | None = None) -> BundleCard:
     """Write a bundle of a run's best attributors into a new folder, one for each pixel protocol and knowledge.
 
-    without_victims: leave the victims' weights out, and the attributors that need them. Raises RunError where the run
-    has no attributor that was fitted on all sets, or where `out` exists or cannot be written; BundleError where the
-    bundle would be refused when it is loaded.
+    Raises RunError where the run has no attributor that was fitted on all sets, or not such a victim, or where `out`
+    exists or cannot be written; BundleError where the bundle would be refused when it is loaded.
     """
     if out.exists():
         raise RunError(f"expected a new folder for the bundle, found {out}; take it away or name another")
+    options = options or PackOptions()
     try:
         with whole_folder(out) as part:
-            card = _pack(RunFolder(run), part, without_victims)
-            load_bundle(part)
+            card = _pack(RunFolder(run), part, options)
+            _ask_victims(load_bundle(part))
     except OSError as error:
         raise RunError(f"expected to read {run} and to write {out}, found: {error.strerror or error}") from None
     return card
 
 
-def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
+def _pack(folder: RunFolder, out: Path, options: PackOptions) -> BundleCard:
     card = read_record(RunCard, folder.card)
     study = Study.model_validate(card.study)
     refs = [SetRef(NO_VICTIM, attack) for attack in study.controls]
@@ -63,10 +77,18 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
         for ref in refs
     }
     victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.victims]
-    parts = [_pack_part(folder, result, out, sets) for result in _best_results(folder, without_victims)]
-    for victim in [] if without_victims else victims:
+    for name in options.victims:
+        if name not in study.victims:
+            raise RunError(expected_one_of("a victim of the run", name, study.victims))
+    parts = [_pack_part(folder, result, out, sets, options) for result in _best_results(folder, options)]
+    examples = [] if options.without_examples else _pack_examples(folder, study, victims, out / EXAMPLES_FILE)
+    inside = (
+        [] if options.without_victims else [one for one in victims if one.name in (options.victims or study.victims)]
+    )
+    for victim in inside:
         shutil.copytree(folder.find_victim(victim), out / "victims" / victim.name)
-    examples = _pack_examples(folder, study, victims, out / EXAMPLES_FILE)
+    if options.half_victims:
+        inside = [halve_victim(out / "victims" / victim.name) for victim in inside]
     paths = [path for path in sorted(out.rglob("*")) if path.is_file()]
     families = ", ".join(dict.fromkeys(attack.family for attack in study.attacks))
     limits = [
@@ -75,6 +97,14 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
         "calibrated on images that fool their victim, without compression or resizing in between",
         "names techniques and tools, never people",
     ]
+    if options.without_examples:
+        limits.append("holds no images: the nearest known images of a verdict are named, not shown")
+    if options.half:
+        limits.append("holds weights and held-out answers in 16 bits; what was measured, was measured in 32")
+    if options.half_victims:
+        limits.append("its victims are rounded to 16 bits; what was measured, was measured with those before, of 32")
+    if options.held_out is not None:
+        limits.append(f"holds at most {options.held_out:,} held-out answers of each attributor")
     bundle = BundleCard(
         format=FORMAT,
         version=__version__,
@@ -84,9 +114,11 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
         shape=victims[0].shape,
         sets=sets,
         parts=parts,
-        victims=victims,
-        victims_inside=not without_victims,
+        victims=inside or victims,
+        victims_inside=bool(inside),
         examples=examples,
+        half=options.half,
+        half_victims=options.half_victims,
         files={path.relative_to(out).as_posix(): file_digest(path) for path in paths},
         limits=limits,
     )
@@ -94,12 +126,12 @@ def _pack(folder: RunFolder, out: Path, without_victims: bool) -> BundleCard:
     return bundle
 
 
-def _best_results(folder: RunFolder, without_victims: bool) -> list[Result]:
+def _best_results(folder: RunFolder, options: PackOptions) -> list[Result]:
     """Take for each pixel protocol and knowledge the whole attributor and seed that names families best."""
     best: dict[tuple[str, str], Result] = {}
     for result in read_run_records(folder.root).results:
         ranked = result.question == _RANKED_BY and result.status == "measured" and ATTRIBUTORS[result.attributor].whole
-        if ranked and not (without_victims and result.knowledge == "candidates"):
+        if ranked and not (options.without_victims and result.knowledge == "candidates"):
             place = (result.pixels, result.knowledge)
             best[place] = max(best.get(place, result), result, key=lambda result: result.accuracy or 0)
     if not any(knowledge == "blind" for _, knowledge in best):
@@ -109,13 +141,16 @@ def _best_results(folder: RunFolder, without_victims: bool) -> list[Result]:
     return list(best.values())
 
 
-def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, SetEntry]) -> Part:
+def _pack_part(
+    folder: RunFolder, result: Result, out: Path, sets: Mapping[str, SetEntry], options: PackOptions
+) -> Part:
     source, place = folder.attributor(result.key), f"attributors/{result.knowledge}-{result.pixels}"
     attributor, answers = Attributor.load(source), {}
     for name, answer in read_answers(source).items():
         fooling = ~answer.log_proba.isnan().any(1)  # images that fool nobody were not asked about
         answers[name] = Prediction(*(tensor[fooling] for tensor in answer))
     attributor.save(out / place)
+    compact_attributor(out / place, half=options.half, held_out=options.held_out)
     known = {ref: sets[ref] for ref in attributor.classes_}
     marginals = {name: Marginal(attributor, classes) for name, classes in told_apart(known).items()}
     measured = {name: _measure(marginal, answers) for name, marginal in marginals.items()}
@@ -131,6 +166,20 @@ def _pack_part(folder: RunFolder, result: Result, out: Path, sets: Mapping[str, 
         temperatures={name: marginal.temperature for name, marginal in marginals.items()},
         usual=np.quantile(scores, np.linspace(0, 1, 101)).tolist(),
     )
+
+
+def _ask_victims(bundle: Bundle) -> None:
+    """Raise RunError where an attributor of the bundle needs other victims than those that are in it."""
+    grey = torch.full((1, *bundle.card.shape), 0.5)
+    for (_, knowledge), attributor in bundle.attributors.items():
+        if knowledge == "candidates":
+            samples = Samples(grey, torch.zeros(1, dtype=torch.int64), (), victims=bundle.victims)
+            try:
+                checked_answer(attributor, samples)
+            except BundleError:
+                names = ", ".join(bundle.victims)
+                remedy = "pack all victims, or none with --without-victims"
+                raise RunError(f"expected the victims that {attributor.kind} asks, found {names}; {remedy}") from None
 
 
 def _measure(marginal: Marginal, answers: Mapping[str, Prediction]) -> Measured | None:

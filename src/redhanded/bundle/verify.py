@@ -6,7 +6,7 @@ Every check raises BundleError, in one line, at the first thing that no sound bu
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -130,15 +130,15 @@ def check_files(folder: Path, card: BundleCard) -> None:
         if path.suffix == ".json":
             read_json(path)
         else:
-            _check_numbers(path)
+            _check_numbers(path, (*DTYPES, torch.float16) if card.half or card.half_victims else DTYPES)
 
 
-def _check_numbers(path: Path) -> None:
+def _check_numbers(path: Path, dtypes: Sequence[torch.dtype]) -> None:
     with safe_open(path, "pt") as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping
             tensor = file.get_tensor(name)  # one at a time
-            if tensor.dtype not in DTYPES:
-                raise bad_bundle(f"{path}, {name}", f"one of {', '.join(map(str, DTYPES))}", str(tensor.dtype))
+            if tensor.dtype not in dtypes:
+                raise bad_bundle(f"{path}, {name}", f"one of {', '.join(map(str, dtypes))}", str(tensor.dtype))
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise bad_bundle(f"{path}, {name}", "finite numbers", "others")
 

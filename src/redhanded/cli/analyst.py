@@ -29,13 +29,37 @@ def bundle(
     without_victims: Annotated[
         bool, typer.Option("--without-victims", help="Leave the victims' weights out; they may be secret.")
     ] = False,
+    victims: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Pack the weights of some victims; all unless given.")
+    ] = None,
+    without_examples: Annotated[
+        bool, typer.Option("--without-examples", help="Pack no images; verdicts still name the nearest known ones.")
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store attributors' weights and held-out answers in 16 bits.")
+    ] = False,
+    half_victims: Annotated[
+        bool, typer.Option("--half-victims", help="Round victims to 16 bits too: boundaries move a little.")
+    ] = False,
+    held_out: Annotated[
+        int | None, typer.Option(min=2, help="Held-out answers of each attributor at most; all unless given.")
+    ] = None,
 ) -> None:
     """Pack a run's best attributors, calibration, victims and examples into what `attribute` loads."""
-    from redhanded.bundle import pack_bundle
+    from redhanded.bundle import PackOptions, pack_bundle
 
-    card = pack_bundle(run, out, without_victims=without_victims)
+    options = PackOptions(
+        without_victims=without_victims,
+        victims=victims.split(",") if victims else (),
+        without_examples=without_examples,
+        half=half,
+        half_victims=half_victims,
+        held_out=held_out,
+    )
+    card = pack_bundle(run, out, options)
     parts = ", ".join(f"{part.attributor} ({part.knowledge}, {part.pixels})" for part in card.parts)
-    Console(markup=False).print(f"bundle: {out}\nholds:  {parts}", soft_wrap=True)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    Console(markup=False).print(f"bundle: {out}\nholds:  {parts}\nsize:   {size / 1e6:.2f} MB", soft_wrap=True)
 
 
 def _with_exports(command: Callable[..., None]) -> Callable[..., None]:

@@ -50,7 +50,8 @@ class Examiner:
             place: Panel(attributor, bundle.parts[place], bundle.gaussians[place], bundle.card.sets)
             for place, attributor in bundle.attributors.items()
         }
-        self._example_features: dict[tuple[Pixels, Knowledge], Tensor] = {}  # made when first asked for
+        # Of the known examples, made when first asked for: standardised features, (n, f), places and sets.
+        self._known: dict[tuple[Pixels, Knowledge], tuple[Tensor, list[tuple[int, str]]]] = {}
 
     @classmethod
     def load(cls, folder: Path | str) -> "Examiner":
@@ -200,24 +201,36 @@ class Examiner:
     def _nearest(self, panel: Panel, features: Tensor) -> list[list[Neighbour]]:
         """The known examples whose features are closest to each image's; features: (n, f)."""
         place = (panel.part.pixels, panel.part.knowledge)
-        if place[1] == "oracle":  # the examples' own clean images are not in the bundle
-            return [[] for _ in features]
-        if place not in self._example_features:
-            images = self.bundle.examples.float() / 255
-            samples = Samples(images, torch.zeros(len(images), dtype=torch.int64), (), victims=self.bundle.victims)
-            self._example_features[place] = panel.standardise(checked_answer(panel.attributor, samples).features)
+        if place not in self._known:
+            self._known[place] = self._known_examples(panel)
+        known, sets = self._known[place]
         exact = "donot_use_mm_for_euclid_dist"  # an image that is an example is at distance 0
-        known = self._example_features[place]
         distances = torch.cdist(panel.standardise(features), known, compute_mode=exact)  # (n, examples)
         closest = distances.topk(min(NEAREST, distances.shape[1]), largest=False)
-        examples = self.bundle.card.examples
         return [
             [
-                Neighbour(example=where, name=examples[where].name, distance=distance)
+                Neighbour(example=sets[where][0], name=sets[where][1], distance=distance)
                 for where, distance in zip(*row, strict=True)
             ]
             for row in zip(closest.indices.tolist(), closest.values.tolist(), strict=True)
         ]
+
+    def _known_examples(self, panel: Panel) -> tuple[Tensor, list[tuple[int, str]]]:
+        """Standardised features of the bundle's examples, (n, f), with the place and the set of each.
+
+        Where the examples were left out, those of the adversarial images that were held out.
+        """
+        examples, attributor = self.bundle.card.examples, panel.attributor
+        if not examples:
+            names = [attributor.classes_[label] for label in attributor.held_out_.labels.tolist()]
+            rows = [row for row, name in enumerate(names) if not self.bundle.card.sets[name].control]
+            return panel.standardise(attributor.held_out_.features[rows]), [(row, names[row]) for row in rows]
+        if panel.part.knowledge == "oracle":  # the examples' own clean images are not in the bundle
+            return attributor.held_out_.features[:0], []
+        images = self.bundle.examples.float() / 255
+        samples = Samples(images, torch.zeros(len(images), dtype=torch.int64), (), victims=self.bundle.victims)
+        features = panel.standardise(checked_answer(attributor, samples).features)
+        return features, [(place, one.name) for place, one in enumerate(examples)]
 
 
 def read_reference(path: Path, shape: Sequence[int]) -> Evidence:

@@ -63,7 +63,9 @@ def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean
     perturbation = estimate_perturbations(evidence.image) if clean is None else evidence.image - clean.image
     best = verdict.findings["setting"].ranked[0] if "setting" in verdict.findings else None
     answer = f"{best.name}: {best.probability:.0%}, {best.words}" if best else verdict.findings["family"].ranked[0].name
-    nearest = [(f"known: {one.name}", bundle.examples[one.example].float() / 255) for one in verdict.nearest]
+    nearest = []
+    if len(bundle.examples):  # without them the nearest are known by their names alone
+        nearest = [(f"known: {one.name}", bundle.examples[one.example].float() / 255) for one in verdict.nearest]
     title = f"{Path(verdict.name).name}   {answer}" + ("   unknown" if verdict.unknown else "")
     return draw_evidence(evidence.image, perturbation, "estimated" if clean is None else "true", nearest, title)
 

@@ -58,7 +58,7 @@ class Fingerprint(Record):
 class Neighbour(Record):
     """A known adversarial image whose features are close to those of the image."""
 
-    example: int = Field(description="its place in the bundle")
+    example: int = Field(description="its place in the bundle: among its examples, or its held-out answers")
     name: str = Field(description='of its set, e.g. "vgg16/fgsm-l2-eps=1.0"')
     distance: float = Field(description="Euclidean, in deviations of the features")
 
