@@ -91,7 +91,7 @@ def _section(row: AttackKind) -> Iterator[str]:
     for name, field in fields.items():
         meaning = f"{field.description}{'; a shortcut' if name in spec.shortcut_names else ''}"
         yield f"| `{name}` | {_default(field)} | {_allowed(field)} | {meaning} |"
-    sources = (f"Paper: {row.paper}.", f"Reference: {row.reference}.")
+    sources = (f"Kind: {row.kind}.", f"Paper: {row.paper}.", f"Reference: {row.reference}.")
     differs = (f"Ours differs: {row.differs}.",) if row.differs else ()
     yield from ("", *(f"- {text}" for text in (*defaults, *sources, *differs)), "")
 

@@ -429,7 +429,7 @@ def blend(model: nn.Module, images: Tensor, labels: Tensor, attacks: Sequence[FG
 
 def row(run: Callable[..., list[AttackOutput]], **changes: Any) -> AttackKind:
     fields = {"spec": FGSM, "title": "", "summary": "", "paper": "", "reference": "", "uses_gradient": False}
-    return AttackKind(**(fields | {"run": run, "control": True} | changes))
+    return AttackKind(**(fields | {"run": run, "kind": "control"} | changes))
 
 
 def breaking(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> AttackKind:
@@ -459,7 +459,7 @@ BROKEN: dict[str, tuple[AttackKind, str]] = {
     "in place": (row(pulling), "expected "),
     "gradient": (row(blend, uses_gradient=True), "expected uses_gradient=False in the row"),
     "asks": (row(asking), "expected "),
-    "box": (row(asking, control=False), "a model asked for images in [0, 1], found 0 to 1.5"),
+    "box": (row(asking, kind="single step"), "a model asked for images in [0, 1], found 0 to 1.5"),
     "raises": (row(lambda m, x, y, specs: 1 / 0), "expected no error, found ZeroDivisionError: division by zero"),
 }  # fmt: skip
 

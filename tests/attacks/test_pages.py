@@ -54,6 +54,21 @@ def test_a_row_tells_what_its_section_needs(family: str) -> None:
     assert row.title.strip() == row.title != ""
 
 
+@pytest.mark.parametrize("family", ATTACKS)
+def test_the_kind_of_an_attack_is_what_its_parameters_show(family: str) -> None:
+    row = ATTACKS[family]
+    in_a_ball, steps = "eps" in row.spec.model_fields, "steps" in row.spec.model_fields
+    kinds = {
+        (True, True, False): "single step",
+        (True, True, True): "iterative in a ball",
+        (True, False, True): "minimal norm",
+        (False, True, True): "random search",
+    }
+    shown = "control" if row.summary.startswith("control: ") else kinds[row.uses_gradient, in_a_ball, steps]
+    assert row.kind == shown
+    assert f"\n- Kind: {row.kind}.\n" in section(family)
+
+
 def test_titles_are_told_apart_and_the_papers_are_as_it_has_them() -> None:
     titles = {family: row.title for family, row in ATTACKS.items()}
     assert len(set(titles.values())) == len(titles)

@@ -22,6 +22,7 @@ from PIL import Image
 
 from redhanded.attributors import Attributor
 from redhanded.bundle import Bundle, BundleCard, BundleError, load_bundle
+from redhanded.bundle.card import FORMAT
 from redhanded.bundle.verify import read_json
 from redhanded.cli.analyst import parse_prior
 from redhanded.cli.main import main
@@ -134,7 +135,8 @@ def test_the_command_answers_the_others(folder: Path, bundle: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "name", ["card empty", "format 3", "weights changed", "pickle beside", "weight nan", "width 1000000000.0"]
+    "name",
+    ["card empty", f"format {FORMAT + 1}", "weights changed", "pickle beside", "weight nan", "width 1000000000.0"],
 )
 def test_the_command_refuses_a_bundle_with_exit_code_2(
     bundle: Path,
@@ -290,10 +292,13 @@ def test_a_prior_that_is_written_is_read(prior: dict[str, float]) -> None:
 )
 def test_an_estimate_lies_among_the_known_settings(rivals: dict[float, float], zero: bool) -> None:
     shares = rivals | ({0.0: 0.5} if zero else {})
-    common = {"victim": "v", "family": "fgsm", "norm": "l2", "toolchain": "redhanded", "control": False}
+    names = {"victim": "v", "kind": "single step", "family": "fgsm", "norm": "l2", "toolchain": "redhanded"}
     panel = Panel.__new__(Panel)
     panel.attributor = cast(Attributor, None)  # an estimate among known settings needs none
-    panel.sets = {str(value): SetEntry(setting={"eps": value}, label=str(value), **common) for value in shares}
+    panel.sets = {
+        str(value): SetEntry.model_validate(names | {"setting": {"eps": value}, "label": str(value), "control": False})
+        for value in shares
+    }
     ranked = [Alternative(name=str(value), probability=share, words="") for value, share in shares.items()]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

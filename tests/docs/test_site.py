@@ -25,7 +25,10 @@ DOCS = ROOT / "docs"
 SCHEMA = DOCS / "reference" / "verdict.schema.json"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # SHA-256 of the names and types of each version, so that none is changed under its old number.
-VERSIONS = {1: "c5590ae71592df77b1f95efb3297ba5bc1eee8f20b0a9cff470be287e6d6709f"}
+VERSIONS = {
+    1: "c5590ae71592df77b1f95efb3297ba5bc1eee8f20b0a9cff470be287e6d6709f",
+    2: "d2e34dbdb6159ae58c3739c4f4a47c2f3dc7e7a1d780525dce5436916a5dd370",
+}
 LIMITS: list[tuple[object, str, str]] = [
     (evidence, "MOST_BYTES", "{mib} MiB of a file are read at most"),
     (EVIDENCE_LIMITS, "file_bytes", "of an image file {mib} MiB"),

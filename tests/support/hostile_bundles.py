@@ -14,11 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from redhanded.bundle.card import FORMAT
 from support.hostile_files import Canary
 
 CARD = "bundle.json"
 BLIND = "attributors/blind-uint8"  # an attributor that is one network
 ASKS = "attributors/candidates-uint8"
+_ATTACKED = "alexnet/fgsm-l2-eps=6.0"  # a set of an attack
 Spoil = Callable[[Path], object]
 Json = dict[str, Any]
 
@@ -124,28 +126,30 @@ def _cards() -> Iterator[tuple[str, Case]]:
 
         return f"card {name}", Case(spoil, says, mended=False)
 
+    current = f'"format": {FORMAT}'
     yield text("empty", b"")
     yield text("of text", b"hello")
     yield text("a list", b"[]", "expected a JSON object")
     yield text("a number", b"1", "expected a JSON object")
     yield text("binary", bytes(range(256)))
-    yield text("in UTF-16", '{"format": 2}'.encode("utf-16"))
+    yield text("in UTF-16", f"{{{current}}}".encode("utf-16"))
     yield text("with a mark in front", b"\xef\xbb\xbf{}")
     yield text("nested deeply", b"[" * 200_000 + b"]" * 200_000)
     yield text("nested deeply in names", b'{"study":' * 50_000 + b"1" + b"}" * 50_000)
-    yield text("too large", b'{"format": 2, "study": "' + b"a" * (9 << 20) + b'"}', "at most 8,388,608 bytes")
-    yield text("of many names", b"{" + b",".join(b'"%d":1' % place for place in range(400_000)) + b"}", "format 2")
+    yield text("too large", f'{{{current}, "study": "'.encode() + b"a" * (9 << 20) + b'"}', "at most 8,388,608 bytes")
+    names = b"{" + b",".join(b'"%d":1' % place for place in range(400_000)) + b"}"
+    yield text("of many names", names, f"format {FORMAT}")
     yield text("with one name many times", b"{" + b'"a":1,' * 600_000 + b'"a":1}', "a name twice: a")
-    yield text("with a pickle", pickle.dumps({"format": 2}))
-    yield replaced("with NaN", '"format": 2', '"format": NaN')
+    yield text("with a pickle", pickle.dumps({"format": FORMAT}))
+    yield replaced("with NaN", current, '"format": NaN')
     yield replaced("with Infinity", '"ece": ', '"ece": Infinity, "a": ', "not finite: Infinity")
     yield replaced("with a number too large", '"accuracy": ', '"accuracy": 1e999, "a": ', "not finite: 1e999")
     yield replaced("with a long number", '"n": ', f'"n": {"9" * 5000}, "a": ', "a number of 5000 digits")
-    yield replaced("with a name twice", '"format": 2', '"format": 2, "format": 2', "a name twice: format")
+    yield replaced("with a name twice", current, f"{current}, {current}", "a name twice: format")
     yield replaced("torn", '"sets"', "\0", "expected plain JSON")
     yield replaced("with half a surrogate", '"source": "', '"source": "\\ud800', "BundleCard")
-    for value in ("", 0, 1, 3, "2", None, 1.5, [1]):
-        yield f"format {value!r}", Case(_card(_set("format", to=value)), "expected a bundle of format 2")
+    for value in ("", 0, FORMAT - 1, FORMAT + 1, str(FORMAT), None, 1.5, [1]):
+        yield f"format {value!r}", Case(_card(_set("format", to=value)), f"expected a bundle of format {FORMAT}")
     keys = ("version", "study", "commit", "source", "shape", "sets", "parts", "victims_inside", "examples", "limits")
     for key in keys:
         yield f"card without {key}", Case(_card(lambda card, key=key: card.pop(key)), key)
@@ -218,6 +222,9 @@ def _places() -> Iterator[tuple[str, Case]]:
     }.items():
         yield f"temperatures {name}", Case(_card(change), "expected a temperature for each of ")
     yield "classes unknown", Case(_card(lambda card: card["sets"].popitem()), "expected classes that are sets")
+    yield "a kind of its own", Case(_card(_set("sets", _ATTACKED, "kind", to="sorcery")), "kind")
+    change = _set("sets", _ATTACKED, "kind", to="control")
+    yield "an attack of the kind of controls", Case(_card(change), "a control that")
     yield "one family", Case(_card(_one_family), "expected an attributor of two families or more")
     yield "too many examples", Case(_card(lambda card: card["examples"].append(card["examples"][0])), "images")
 

@@ -82,6 +82,7 @@ def independent(bundle: Path, place: str, images: np.ndarray, victims: Mapping[s
         control = entry["control"]
         said = {
             "adversarial": "control" if control else "adversarial",
+            "kind": "none" if control else entry["kind"],
             "family": entry["family"],
             "victim": entry["victim"],
             "setting": entry["label"],

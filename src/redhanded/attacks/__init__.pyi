@@ -8,7 +8,7 @@ from .fmn import FMN
 from .parse import make_attack, parse_attack
 from .pgd import BIM, MIFGSM, PGD
 from .ranges import Choice, LogUniform, Range, Uniform
-from .spec import AttackFunction, AttackKind, AttackOutput, AttackSpec, ToolchainName, check_batch, default_text
+from .spec import AttackFunction, AttackKind, AttackOutput, AttackSpec, Kind, ToolchainName, check_batch, default_text
 from .square import Square
 from .table import ATTACKS, title_of
 from .toolchains import TOOLCHAINS
@@ -33,6 +33,7 @@ __all__ = [
     "Clean",
     "DeepFool",
     "GaussianNoise",
+    "Kind",
     "LogUniform",
     "Range",
     "SaltAndPepper",

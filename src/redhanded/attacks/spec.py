@@ -14,6 +14,8 @@ from redhanded.attacks.ranges import Range, read_range
 from redhanded.core import seed_for
 from redhanded.errors import AttackError, expected_one_of
 
+# How an attack looks for its image, whatever its name: what stands above the families.
+Kind = Literal["single step", "iterative in a ball", "minimal norm", "random search", "control", "other"]
 ToolchainName = Literal["redhanded", "foolbox", "art", "torchattacks", "advlib", "cleverhans"]
 _DTYPES = (torch.float32, torch.float64)  # of images that an attack is called with
 
@@ -213,7 +215,12 @@ class AttackKind(NamedTuple):
     shares_work: bool = False  # several settings in one call cost less than one call each
     uses_gradient: bool = True
     version: int = 1  # raised when `run` gives other images: its sets are made again
-    control: bool = False  # no attack: a disturbance that attribution must tell from one
+    kind: Kind = "other"  # how it looks for its image; "control": no attack, a disturbance to be told from one
+
+    @property
+    def control(self) -> bool:
+        """Whether this is no attack but a disturbance that attribution must tell from one."""
+        return self.kind == "control"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def _control(
     paper: str = "none: a control",
 ) -> AttackKind:
     """A row for a disturbance that asks the model nothing."""
-    return AttackKind(spec, run, title, f"control: {summary}", paper, reference, uses_gradient=False, control=True)
+    return AttackKind(spec, run, title, f"control: {summary}", paper, reference, uses_gradient=False, kind="control")
 
 
 _OURS: dict[str, AttackKind] = {
@@ -41,6 +41,7 @@ _OURS: dict[str, AttackKind] = {
         spec=FGSM,
         run=fgsm,
         title="FGSM",
+        kind="single step",
         summary="one step along the gradient of the loss (l2) or its sign (linf)",
         paper="Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples, ICLR 2015",
         reference="Foolbox 3.3.4: linf equal to the bit, l2 to one rounding",
@@ -51,6 +52,7 @@ _OURS: dict[str, AttackKind] = {
         spec=DeepFool,
         run=deepfool,
         title="DeepFool",
+        kind="minimal norm",
         summary="steps to the nearest boundary of the linearised classifier until the class changes",
         paper="Moosavi-Dezfooli, Fawzi, Frossard: DeepFool: a simple and accurate method to fool deep neural "
         "networks, CVPR 2016",
@@ -61,6 +63,7 @@ _OURS: dict[str, AttackKind] = {
         spec=CarliniWagner,
         run=carlini_wagner,
         title="C&W",
+        kind="minimal norm",
         summary="the nearest image that is wrong by a margin, searched by Adam in tanh space",
         paper="Carlini, Wagner: Towards evaluating the robustness of neural networks, IEEE S&P 2017",
         reference="the authors' code, and Foolbox 3.3.4: median distance within 5 %",
@@ -70,6 +73,7 @@ _OURS: dict[str, AttackKind] = {
         spec=CarliniWagnerLinf,
         run=carlini_wagner_linf,
         title="C&W Linf",
+        kind="minimal norm",
         summary="every pixel's change pressed below a bound that shrinks after each success",
         paper="Carlini, Wagner: Towards evaluating the robustness of neural networks, IEEE S&P 2017",
         reference="adv-lib 0.2.8 run on one image at a time: equal to 1e-6",
@@ -80,6 +84,7 @@ _OURS: dict[str, AttackKind] = {
         spec=PGD,
         run=pgd,
         title="PGD",
+        kind="iterative in a ball",
         summary="steps along the gradient inside a ball around the image, from a random point of the ball",
         paper="Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks, "
         "ICLR 2018",
@@ -91,6 +96,7 @@ _OURS: dict[str, AttackKind] = {
         spec=BIM,
         run=bim,
         title="BIM",
+        kind="iterative in a ball",
         summary="steps along the gradient inside a ball around the image, from the image itself",
         paper="Kurakin, Goodfellow, Bengio: Adversarial examples in the physical world, ICLR workshop 2017",
         reference="Foolbox 3.3.4: equal to 1e-6",
@@ -100,6 +106,7 @@ _OURS: dict[str, AttackKind] = {
         spec=MIFGSM,
         run=mi_fgsm,
         title="MI-FGSM",
+        kind="iterative in a ball",
         summary="BIM along a running sum of gradients",
         paper="Dong, Liao, Pang, Su, Zhu, Hu, Li: Boosting adversarial attacks with momentum, CVPR 2018",
         reference="torchattacks 3.5.1 in linf: equal to 1e-6",
@@ -109,6 +116,7 @@ _OURS: dict[str, AttackKind] = {
         spec=DDN,
         run=ddn,
         title="DDN",
+        kind="minimal norm",
         summary="gradient steps on a sphere that shrinks after a success and grows after a failure",
         paper="Rony, Hafemann, Oliveira, Ben Ayed, Sabourin, Granger: Decoupling direction and norm for efficient "
         "gradient-based L2 adversarial attacks and defenses, CVPR 2019",
@@ -120,6 +128,7 @@ _OURS: dict[str, AttackKind] = {
         spec=FMN,
         run=fmn,
         title="FMN",
+        kind="minimal norm",
         summary="gradient steps in a ball whose radius follows the distance to the boundary",
         paper="Pintor, Roli, Brendel, Biggio: Fast minimum-norm adversarial attacks through adaptive norm "
         "constraints, NeurIPS 2021",
@@ -130,6 +139,7 @@ _OURS: dict[str, AttackKind] = {
         spec=Square,
         run=square,
         title="Square",
+        kind="random search",
         summary="random search with squares of shrinking size, without gradients",
         paper="Andriushchenko, Croce, Flammarion, Hein: Square attack: a query-efficient black-box adversarial attack "
         "via random search, ECCV 2020",

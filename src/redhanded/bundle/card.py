@@ -11,7 +11,7 @@ from redhanded.data import Pixels
 from redhanded.models import VictimCard
 from redhanded.studies import Name, SetEntry
 
-FORMAT = 2  # of the bundle; another one is refused
+FORMAT = 3  # of the bundle; another one is refused
 Side = Annotated[int, Field(ge=16, le=64)]  # of an image, pixels
 
 

@@ -67,6 +67,7 @@ def _pack(folder: RunFolder, out: Path, options: PackOptions) -> BundleCard:
     sets = {
         ref.name: SetEntry(
             victim=ref.victim,
+            kind=ATTACKS[ref.attack.family].kind,
             family=ref.attack.family,
             norm=ref.attack.norm,
             setting=ref.attack.setting,

@@ -39,7 +39,8 @@ def _attacks() -> Rows:
             name if field.is_required() else f"{name}={attacks.default_text(field)}" for name, field in fields
         )
         label = ", ".join(row.spec.setting_names) or "none"
-        yield {"attack": name, "does": row.summary, "parameters": parameters, "setting": label, "paper": row.paper}
+        does = {"attack": name, "kind": row.kind, "does": row.summary}
+        yield {**does, "parameters": parameters, "setting": label, "paper": row.paper}
 
 
 def _toolchains() -> Rows:

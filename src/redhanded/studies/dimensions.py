@@ -1,10 +1,11 @@
 """The dimensions of an answer, such as family or norm, and what each adversarial set is called in each of them."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from redhanded.attacks import Kind
 from redhanded.core import Record
 from redhanded.sets import NO_VICTIM
 
@@ -22,12 +23,19 @@ class SetEntry(Record):
     """One adversarial set that the bundle's attributors tell apart."""
 
     victim: Name  # "none" of a control
+    kind: Kind  # of the attack
     family: Name
     norm: Name
     setting: dict[Name, float | Name]  # of a range its text
     label: Name  # of the attack, without the victim
     toolchain: Name
     control: bool
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        if self.control is not (self.kind == "control"):
+            raise ValueError("a control that is of the kind of an attack, or the other way round")
+        return self
 
 
 class Dimension(NamedTuple):
@@ -40,6 +48,7 @@ class Dimension(NamedTuple):
 
 DIMENSIONS: dict[str, Dimension] = {
     "adversarial": Dimension("Adversarial", None, lambda entry: "control" if entry.control else "adversarial"),
+    "kind": Dimension("Kind of attack", "its kind was {}", lambda entry: NO_VICTIM if entry.control else entry.kind),
     "family": Dimension("Family of attacks", "the attack was {}", lambda entry: entry.family),
     "norm": Dimension("Norm", "its norm was {}", lambda entry: NO_VICTIM if entry.control else entry.norm),
     "victim": Dimension("Victim", "the gradients were those of {}", lambda entry: entry.victim),

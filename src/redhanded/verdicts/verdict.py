@@ -9,7 +9,7 @@ from redhanded.core import Record
 from redhanded.data import Pixels
 
 # Of docs/reference/verdict.schema.json: raised with every name, type or meaning that changes.
-VERDICT_VERSION: Final = 1
+VERDICT_VERSION: Final = 2
 Form = Literal["float", "8-bit", "lossy"]
 
 
@@ -75,7 +75,7 @@ class Condition(Record):
 class Verdict(Record):
     """Which attack made the image, as far as the bundle can tell."""
 
-    schema_version: Literal[1] = Field(VERDICT_VERSION, description="of this schema; raised with every change of it")
+    schema_version: Literal[2] = Field(VERDICT_VERSION, description="of this schema; raised with every change of it")
     name: str = Field(description="the file as it was named, or the names of several")
     files: list[str] = Field(description="of each input, the file that it came from, without the place in an array")
     sha256: list[str] = Field(description="of each of them as received")
@@ -88,7 +88,7 @@ class Verdict(Record):
         description="share of known images with a smaller novelty score; near 1: out of distribution"
     )
     findings: dict[str, Finding] = Field(
-        description='by dimension: "adversarial", "family", "norm", "victim", "setting", "toolchain"'
+        description='by dimension: "adversarial", "kind", "family", "norm", "victim", "setting", "toolchain"'
     )
     estimates: list[Estimate]
     fingerprints: list[Fingerprint]
