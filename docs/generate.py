@@ -93,7 +93,8 @@ def _section(row: AttackKind) -> Iterator[str]:
         yield f"| `{name}` | {_default(field)} | {_allowed(field)} | {meaning} |"
     sources = (f"Kind: {row.kind}.", f"Paper: {row.paper}.", f"Reference: {row.reference}.")
     differs = (f"Ours differs: {row.differs}.",) if row.differs else ()
-    yield from ("", *(f"- {text}" for text in (*defaults, *sources, *differs)), "")
+    named = (f"Named `{row.counted_as}` by attribution: no image shows which of the two made it.",)
+    yield from ("", *(f"- {text}" for text in (*defaults, *sources, *differs, *named * bool(row.counted_as))), "")
 
 
 def _paragraphs(documented: Any) -> list[str]:

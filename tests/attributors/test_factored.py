@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from redhanded.attacks import FGSM, AttackSpec, Choice, Clean, DeepFool, GaussianNoise, LogUniform, Uniform
+from redhanded.attacks import BIM, FGSM, PGD, AttackSpec, Choice, Clean, DeepFool, GaussianNoise, LogUniform, Uniform
 from redhanded.attributors import Attributor, Factored, FactoredAsked
 from redhanded.attributors.factored import FactoredSettings
 from redhanded.attributors.layout import BINS, Layout, NumberHead
@@ -134,6 +134,14 @@ def test_a_layout_says_what_is_learned_of_each_image() -> None:
     assert targets[12:18, 3].tolist() == [0] * 3 + [BINS - 1] * 3
     drawn = samples.parameters["eps"][:3]
     assert torch.equal(targets[:3, 2], heads[0, "eps"].bin_of(drawn))
+
+
+def test_sets_that_no_image_tells_apart_are_one_attack() -> None:
+    specs = (BIM(eps=0.1), PGD(eps=0.3), PGD(norm="l2", eps=1.0))
+    layout = Layout.of(samples_of([SetRef("one", spec) for spec in specs], 2, 7))
+    assert layout.attacks == (("pgd", "linf"), ("pgd", "l2"))
+    assert layout.attack_of == (0, 0, 1)
+    assert [(head.attack, head.name, head.low, head.high) for head in layout.heads] == [(0, "eps", 0.1, 0.3)]
 
 
 @pytest.mark.parametrize(

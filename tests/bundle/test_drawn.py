@@ -58,6 +58,7 @@ def test_a_study_of_ranges_goes_from_its_file_to_a_verdict(tmp_path: Path) -> No
     bundle = tmp_path / "bundle"
     pack_bundle(run, bundle)
     loaded = load_bundle(bundle)
+    assert {entry.family for entry in loaded.card.sets.values()} == {"clean", "fgsm", "pgd"}
     assert {part.attributor for part in loaded.card.parts} == {"factored", "factored_asked"}
     attributors = [Attributor.load(path.parent) for path in bundle.rglob("card.json") if "victims" not in path.parts]
     layout = next(one for one in attributors if isinstance(one, Factored)).layout_
@@ -66,5 +67,5 @@ def test_a_study_of_ranges_goes_from_its_file_to_a_verdict(tmp_path: Path) -> No
     (verdict,) = redhanded.Examiner.load(bundle).attribute(image)
     likeliest = verdict.findings["family"].ranked[0].name
     for estimate in verdict.estimates:
-        low, high = {"fgsm": (0.1, 0.4), "bim": (2.0, 8.0)}[likeliest]
+        low, high = {"fgsm": (0.1, 0.4), "pgd": (2.0, 8.0)}[likeliest]
         assert low <= estimate.low <= estimate.value <= estimate.high <= high

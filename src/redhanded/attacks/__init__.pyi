@@ -10,7 +10,7 @@ from .pgd import BIM, MIFGSM, PGD
 from .ranges import Choice, LogUniform, Range, Uniform
 from .spec import AttackFunction, AttackKind, AttackOutput, AttackSpec, Kind, ToolchainName, check_batch, default_text
 from .square import Square
-from .table import ATTACKS, title_of
+from .table import ATTACKS, family_named, title_of, titles_named
 from .toolchains import TOOLCHAINS
 
 __all__ = [
@@ -43,7 +43,9 @@ __all__ = [
     "UniformNoise",
     "check_batch",
     "default_text",
+    "family_named",
     "make_attack",
     "parse_attack",
     "title_of",
+    "titles_named",
 ]

@@ -215,6 +215,7 @@ class AttackKind(NamedTuple):
     shares_work: bool = False  # several settings in one call cost less than one call each
     uses_gradient: bool = True
     version: int = 1  # raised when `run` gives other images: its sets are made again
+    counted_as: str = ""  # the family whose name it gets, where no image shows which of the two it was
     kind: Kind = "other"  # how it looks for its image; "control": no attack, a disturbance to be told from one
 
     @property

@@ -101,6 +101,7 @@ _OURS: dict[str, AttackKind] = {
         paper="Kurakin, Goodfellow, Bengio: Adversarial examples in the physical world, ICLR workshop 2017",
         reference="Foolbox 3.3.4: equal to 1e-6",
         differs="not at all",
+        counted_as="pgd",  # without its random start, PGD is BIM
     ),
     "mi_fgsm": AttackKind(
         spec=MIFGSM,
@@ -170,3 +171,13 @@ ATTACKS = Table("redhanded.attacks", AttackKind, lambda row: row.spec.family, _O
 def title_of(family: str) -> str:
     """What tables and sentences call a family: the title of its row, and the name itself where it has no row."""
     return ATTACKS[family].title if family in ATTACKS else family
+
+
+def family_named(family: str) -> str:
+    """The family that attribution names for one: another, where no image shows which of the two it was."""
+    return (ATTACKS[family].counted_as if family in ATTACKS else "") or family
+
+
+def titles_named(family: str) -> str:
+    """What a sentence calls a family that attribution named: the titles of all that get its name, `PGD or BIM`."""
+    return " or ".join(row.title for name, row in ATTACKS.items() if family_named(name) == family) or title_of(family)

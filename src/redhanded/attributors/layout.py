@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from redhanded.attacks import AttackSpec, LogUniform, Range
+from redhanded.attacks import AttackSpec, LogUniform, Range, family_named
 from redhanded.core import Record
 from redhanded.sets import NO_VICTIM, Samples
 
@@ -55,7 +55,7 @@ class NumberHead(Record):
 class Layout(Record):
     """What the classes of an attributor are made of, and so what its network has to tell."""
 
-    attacks: tuple[tuple[str, str], ...] = Field(min_length=1, max_length=1000)  # family and norm, also of controls
+    attacks: tuple[tuple[str, str], ...] = Field(min_length=1, max_length=1000)  # family and norm, of controls too
     victims: tuple[str, ...] = Field(max_length=1000)
     heads: tuple[NumberHead, ...] = Field(max_length=1000)
     attack_of: tuple[int, ...]  # of each class
@@ -82,7 +82,7 @@ class Layout(Record):
                 attacks=attacks, victims=(), heads=(), attack_of=places, victim_of=(-1,) * len(attacks), fixed=nothing
             )
         specs = [ref.attack for ref in samples.sets]
-        names = [(spec.family, spec.norm) for spec in specs]
+        names = [(family_named(spec.family), spec.norm) for spec in specs]
         attacks = tuple(dict.fromkeys(names))
         victims = tuple(dict.fromkeys(ref.victim for ref in samples.sets if ref.victim != NO_VICTIM))
         known = {name: place for place, name in enumerate(victims)}

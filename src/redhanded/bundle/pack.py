@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from redhanded import __version__
-from redhanded.attacks import ATTACKS
+from redhanded.attacks import family_named
 from redhanded.attributors import ATTRIBUTORS, Attributor, Marginal, Prediction, fit_gaussians, measure_calibration
 from redhanded.bundle.card import FORMAT, BundleCard, Example, Measured, Part
 from redhanded.bundle.compact import compact_attributor, halve_victim
@@ -64,19 +64,7 @@ def _pack(folder: RunFolder, out: Path, options: PackOptions) -> BundleCard:
     study = Study.model_validate(card.study)
     refs = [SetRef(NO_VICTIM, attack) for attack in study.controls]
     refs += [SetRef(victim, attack) for victim in study.victims for attack in study.attacks]
-    sets = {
-        ref.name: SetEntry(
-            victim=ref.victim,
-            kind=ATTACKS[ref.attack.family].kind,
-            family=ref.attack.family,
-            norm=ref.attack.norm,
-            setting=ref.attack.setting,
-            label=ref.attack.label,
-            toolchain=ref.attack.toolchain,
-            control=ATTACKS[ref.attack.family].control,
-        )
-        for ref in refs
-    }
+    sets = {ref.name: SetEntry.of(ref) for ref in refs}
     victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.victims]
     for name in options.victims:
         if name not in study.victims:
@@ -91,7 +79,7 @@ def _pack(folder: RunFolder, out: Path, options: PackOptions) -> BundleCard:
     if options.half_victims:
         inside = [halve_victim(out / "victims" / victim.name) for victim in inside]
     paths = [path for path in sorted(out.rglob("*")) if path.is_file()]
-    families = ", ".join(dict.fromkeys(attack.family for attack in study.attacks))
+    families = ", ".join(dict.fromkeys(family_named(attack.family) for attack in study.attacks))
     limits = [
         f"knows {families}, in the settings of the study alone; other attacks are to be noticed as unknown, not named",
         f"victims are networks trained on {study.source}; an image of another kind or size is refused or means nothing",

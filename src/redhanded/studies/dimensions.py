@@ -5,9 +5,9 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from redhanded.attacks import Kind
+from redhanded.attacks import ATTACKS, Kind, family_named
 from redhanded.core import Record
-from redhanded.sets import NO_VICTIM
+from redhanded.sets import NO_VICTIM, SetRef
 
 
 def _printable(text: str) -> str:
@@ -24,12 +24,28 @@ class SetEntry(Record):
 
     victim: Name  # "none" of a control
     kind: Kind  # of the attack
-    family: Name
+    family: Name  # as attribution names it
     norm: Name
     setting: dict[Name, float | Name]  # of a range its text
-    label: Name  # of the attack, without the victim
+    label: Name  # of the attack under that name, without the victim
     toolchain: Name
     control: bool
+
+    @classmethod
+    def of(cls, ref: SetRef) -> Self:
+        """The entry of a set of a study."""
+        attack, row = ref.attack, ATTACKS[ref.attack.family]
+        family = family_named(attack.family)
+        return cls(
+            victim=ref.victim,
+            kind=row.kind,
+            family=family,
+            norm=attack.norm,
+            setting=attack.setting,
+            label=family + attack.label.removeprefix(attack.family),
+            toolchain=attack.toolchain,
+            control=row.control,
+        )
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> Self:

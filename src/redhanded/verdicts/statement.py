@@ -6,7 +6,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Literal
 
-from redhanded.attacks import title_of
+from redhanded.attacks import titles_named
 from redhanded.bundle import Bundle
 from redhanded.sets import NO_VICTIM
 from redhanded.studies import DIMENSIONS, NORM_TITLES
@@ -128,7 +128,7 @@ class Judgement:
 
 def title(name: str) -> str:
     """The name by which a sentence calls a family, a norm or another name of a finding."""
-    return NORM_TITLES.get(name) or title_of(name)
+    return NORM_TITLES.get(name) or titles_named(name)
 
 
 def _likelihood(one: Alternative) -> str:
