@@ -18,7 +18,7 @@ Studies and results
 Bundles and verdicts
     A bundle (`redhanded bundle RUN`, `redhanded.bundle`) is what an analyst loads: attributors, calibration, victims,
     checksums. An `Examiner` has loaded one and gives a `Verdict` for an image: ranked names with calibrated
-    probabilities, or `unknown` with its reason.
+    probabilities, or `unknown` with its reason. `attribute(images)` asks the bundles that come with the package.
 
 What a user can do wrong raises a `redhanded.errors.RedhandedError` of one line. Packages add attacks and attributors by
 entry points, and `redhanded.testing` holds them to what ours keep. A name is loaded when it is first used.

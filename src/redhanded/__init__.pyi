@@ -20,7 +20,7 @@ from .engine import run_study
 from .report import load_results, write_report
 from .sets import AdversarialSet, generate
 from .studies import Study, load_study
-from .verdicts import Examiner, Verdict
+from .verdicts import Examiner, Verdict, attribute
 
 __version__: str
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Study",
     "Verdict",
     "attacks",
+    "attribute",
     "attributors",
     "bundle",
     "core",

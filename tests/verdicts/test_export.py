@@ -279,7 +279,7 @@ def judgement_of(probability: float, **changed: Any) -> Judgement:
     shares = {"adversarial": probability, "control": other}, {"fgsm": probability, "clean": other}
     empty = Verdict.model_construct(findings={}, unknown="", images=1, knowledge="blind", prior={}, estimates=[])
     condition = {"file_format": "PNG", "form": "8-bit", "pixels": "uint8", "remarks": []}
-    given = {"condition": condition, "sha256": ["0"], "files": ["a"], "name": "a", "ood_quantile": 0.5}
+    given = {"condition": condition, "sha256": ["0"], "files": ["a"], "name": "a", "ood_quantile": 0.5, "bundle": "b"}
     verdict = Verdict.model_validate({**empty.model_dump(), **given, "fingerprints": [], "nearest": [], **changed})
     for dimension, share in zip(("adversarial", "family"), shares, strict=True):
         verdict = with_finding(verdict, dimension, share, list(share))

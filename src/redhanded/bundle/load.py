@@ -39,6 +39,11 @@ class Bundle:
     examples: Tensor  # (n, c, h, w) uint8; n is 0 where they were left out
     digest: str  # SHA-256 of its card, and so of all
 
+    @property
+    def label(self) -> str:
+        """Its study and digest in one word, `quick@sha256:0a1b...`: what a verdict is referred to."""
+        return f"{self.card.study.get('name') or 'unnamed'}@sha256:{self.digest}"
+
 
 def load_bundle(folder: Path) -> Bundle:
     """Read a bundle; raises BundleError in one line where anything is missing, changed, surplus or not finite."""

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from redhanded.errors import RedhandedError
+from redhanded.errors import RedhandedError, printable
 from redhanded.verdicts import EXPORTS, check_exports, export_found
 
 if TYPE_CHECKING:
-    from redhanded.verdicts import Judged, Verdict, Wait
+    from redhanded.verdicts import Examiner, FileExaminer, Judged, Verdict, Wait
 
+BundleOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="What `redhanded bundle` wrote; the package's own unless given."),
+]
 BAD_INPUT = 2  # exit code where any input could not be used; 0 where all could
 
 
@@ -80,10 +84,22 @@ def _with_exports(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _examiner(bundle: Path | None) -> "FileExaminer":
+    """The bundle that was named, or those that come with the package: each is said when it is first used."""
+    from redhanded.bundle import SHIPPED
+    from redhanded.verdicts import load_examiner
+
+    def say(examiner: "Examiner") -> None:
+        shape = " x ".join(map(str, examiner.shape))
+        sys.stderr.write(f"bundle: {printable(examiner.bundle.label)}, for images of {shape}\n")
+
+    return load_examiner(bundle or SHIPPED, say)
+
+
 @_with_exports
 def attribute(
     images: Annotated[list[Path], typer.Argument(help="Image files, .npy or .npz arrays, folders of them.")],
-    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    bundle: BundleOption = None,
     clean: Annotated[Path | None, typer.Option(help="The original image: its difference is used.")] = None,
     together: Annotated[
         bool, typer.Option("--together", help="The images are one actor's: add their evidence.")
@@ -99,14 +115,14 @@ def attribute(
     # Before PyTorch is imported: its threads would wait for their next work at full speed, which is most of the time
     # that one image takes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from redhanded.verdicts import PRINTERS, ExamineOptions, Examiner, Failure, read_reference
+    from redhanded.verdicts import PRINTERS, ExamineOptions, Failure, read_reference
 
     files = {name: path for name, path in exports.items() if path is not None}
     check_exports(files)
-    examiner = Examiner.load(bundle)
-    reference = None if clean is None else read_reference(clean, examiner.shape)
+    examiner = _examiner(bundle)
+    reference = None if clean is None else read_reference(clean, examiner)
     options = ExamineOptions(blind=blind, clean=reference, prior=parse_prior(prior or []), together=together)
-    examiner.full_prior(options.prior)  # refused before anything is read
+    examiner.check_prior(options.prior)  # refused before anything is read
     show = PRINTERS["json" if as_json else "csv" if as_csv else "table"]()
     judged: list[Judged] = []
     answers: list[Verdict | Failure] = []
@@ -121,9 +137,9 @@ def attribute(
     if pictures is not None:
         from redhanded.verdicts import write_pictures  # with matplotlib, which only a picture waits for
 
-        write_pictures(examiner.bundle, judged, pictures, reference)
+        write_pictures(examiner, judged, pictures, reference)
     for name, path in files.items():
-        export_found(name, answers, examiner.bundle, path)
+        export_found(name, answers, examiner.bundle_of([one.evidence for one in judged]), path)
     if len(judged) < len(answers):
         raise typer.Exit(BAD_INPUT)
 
@@ -147,17 +163,17 @@ def parse_prior(words: list[str]) -> dict[str, float]:
 
 def watch(
     folder: Annotated[Path, typer.Argument(help="Where images appear; folders in it too, hidden files not.")],
-    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
     out: Annotated[Path, typer.Option(help="The .jsonl file of verdicts; gone on with where it is there.")],
+    bundle: BundleOption = None,
     interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the folder.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="End when the files that are there now are done.")] = False,
     blind: Annotated[bool, typer.Option("--blind", help="Do not ask the bundle's victims.")] = False,
 ) -> None:
     """Name the attack behind each image that appears in a folder, once each; Ctrl-C or SIGTERM ends it cleanly."""
-    from redhanded.verdicts import Examiner, watch_folder
+    from redhanded.verdicts import watch_folder
 
     with _until_signalled() as wait:
-        examiner = Examiner.load(bundle)
+        examiner = _examiner(bundle)
         for entry in watch_folder(examiner, folder, out, interval=interval, once=once, blind=blind, wait=wait):
             if entry.failure is not None:
                 sys.stderr.write(f"redhanded: {entry.failure.error}\n")
@@ -183,7 +199,10 @@ def campaigns(
 
 
 def serve(
-    bundle: Annotated[Path, typer.Option(help="What `redhanded bundle` wrote.")],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="What `redhanded bundle` wrote; the package's first unless given."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Elsewhere than on loopback a token is asked for.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8417,
     reports: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of runs whose reports to show.")] = None,
@@ -197,7 +216,10 @@ def serve(
     except ModuleNotFoundError as error:
         remedy = "install it: pip install 'redhanded[serve]'"
         raise RedhandedError(f"expected the package {error.name}, found none; {remedy}") from None
-    serve_bundle(bundle, host, port, reports=reports, verdicts=verdicts, say=typer.echo)
+    from redhanded.bundle import bundle_named, find_bundles
+
+    folder = find_bundles()[0].folder if bundle is None else bundle_named(bundle)
+    serve_bundle(folder, host, port, reports=reports, verdicts=verdicts, say=typer.echo)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 from .campaigns import Campaign, campaign_table, read_campaigns
+from .choice import attribute, load_examiner
 from .evidence import Evidence, digest_of, read_bytes
-from .examine import ExamineOptions, Examiner, Judged, read_reference
+from .examine import ExamineOptions, Examiner, FileExaminer, Judged, read_reference
 from .export import EXPORTS, Export, check_exports, export_found
 from .journal import Entry
 from .picture import evidence_picture, write_pictures
@@ -20,15 +21,18 @@ __all__ = [
     "Examiner",
     "Export",
     "Failure",
+    "FileExaminer",
     "Judged",
     "Judgement",
     "Verdict",
     "Wait",
+    "attribute",
     "campaign_table",
     "check_exports",
     "digest_of",
     "evidence_picture",
     "export_found",
+    "load_examiner",
     "read_bytes",
     "read_campaigns",
     "read_reference",

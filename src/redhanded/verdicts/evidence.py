@@ -7,7 +7,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,14 @@ from redhanded.verdicts.verdict import Condition, Failure
 MOST_BYTES = 1 << 25  # of one file
 
 
+class UnfitError(DataError):
+    """An image of another shape than the bundle is for; `found` is what it has."""
+
+    def __init__(self, message: str, found: str) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One image as it was handed in."""
@@ -37,6 +45,9 @@ class Evidence:
     def file(self) -> str:
         """The file that the image came from: its name without the place in an array."""
         return re.sub(r"\[\d+\]$", "", self.name) if self.condition.file_format == "NPY" else self.name
+
+
+Read = Callable[[str, bytes], Sequence[Evidence]]
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -61,9 +72,14 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence | Failure]:
-    """Read the images of files and folders, for a bundle on images of `shape`.
+    """Read the images of files and folders, for a bundle on images of `shape`; see `read_paths`."""
+    return read_paths(paths, lambda name, data: read_bytes(name, data, shape))
 
-    A file that cannot be used is a Failure, and so is a folder without files.
+
+def read_paths(paths: Iterable[Path], read: Read) -> Iterator[Evidence | Failure]:
+    """Read the images of files and folders; a file that cannot be used is a Failure, and so is a folder without files.
+
+    read: from the name and the bytes of a file to the images in it.
     """
     for named in paths:
         files = find_files([named])
@@ -71,7 +87,7 @@ def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence
             name, data = _readable(str(path)), None
             try:
                 data = bytes_of(path)
-                yield from read_bytes(name, data, shape)
+                yield from read(name, data)
             except DataError as error:
                 yield Failure(name=name, error=str(error), sha256=None if data is None else digest_of(data))
 
@@ -79,7 +95,8 @@ def read_files(paths: Iterable[Path], shape: Sequence[int]) -> Iterator[Evidence
 def read_bytes(name: str, data: bytes, shape: Sequence[int]) -> list[Evidence]:
     """The images of one file, given as bytes: one of an image file or `.npy`, any number of an `.npz`.
 
-    shape: (c, h, w) of the images wanted. Raises DataError in one line for anything else.
+    shape: (c, h, w) of the images wanted. Raises DataError in one line for anything else, of which UnfitError for a
+    sound image of another shape.
     """
     name = _readable(name)
     digest = hashlib.sha256(data).hexdigest()
@@ -148,7 +165,7 @@ def _evidence(
     if tuple(image.shape[1:]) != tuple(shape):
         found = " x ".join(map(str, image.shape[1:]))
         remedy = "give the image as the classifier received it; resizing destroys what is looked for"
-        raise bad_data(name, f"an image of {channels} x {height} x {width}", found, remedy)
+        raise UnfitError(str(bad_data(name, f"an image of {channels} x {height} x {width}", found, remedy)), found)
     image = image.contiguous()
     whole = torch.equal(round_to_uint8(image), image)
     condition = Condition(

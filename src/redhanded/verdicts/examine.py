@@ -1,5 +1,6 @@
 """The examiner: from images to verdicts, by a bundle."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from redhanded.bundle import Bundle, checked_answer, load_bundle, trusting_nothi
 from redhanded.data import PIXELS, Pixels, bad_data
 from redhanded.errors import DataError
 from redhanded.sets import Samples
-from redhanded.verdicts.evidence import Evidence, from_array, read_files
+from redhanded.verdicts.evidence import Evidence, from_array, read_bytes, read_paths
 from redhanded.verdicts.fingerprints import estimate_perturbations, find_fingerprints
 from redhanded.verdicts.judge import Panel, unknown_reason
 from redhanded.verdicts.verdict import Failure, Neighbour, Verdict
@@ -41,7 +42,58 @@ class Judged(NamedTuple):
     evidence: Evidence
 
 
-class Examiner:
+class FileExaminer(ABC):
+    """Whoever gives verdicts on files and on evidence, by one bundle or by several for images of different shapes."""
+
+    @abstractmethod
+    def read(self, name: str, data: bytes) -> Sequence[Evidence]:
+        """The images of one file, given as bytes; raises DataError in one line for anything else."""
+
+    @abstractmethod
+    def from_array(self, name: str, image: NDArray | Tensor) -> Evidence:
+        """An image that is in memory already: (h, w), (h, w, c) or (c, h, w), uint8 or floats in [0, 1]."""
+
+    @abstractmethod
+    def examiner_of(self, evidence: Evidence) -> "Examiner":
+        """The examiner that judges it."""
+
+    @abstractmethod
+    def bundle_of(self, evidence: Sequence[Evidence]) -> Bundle:
+        """The one bundle that judges all of it; raises DataError where there are several."""
+
+    @abstractmethod
+    def check_prior(self, prior: Mapping[str, float]) -> None:
+        """Raise DataError, in one line, for a prior that no verdict can be given with."""
+
+    @abstractmethod
+    def judge(self, evidence: Sequence[Evidence], options: ExamineOptions | None = None) -> list[Verdict]:
+        """Judge evidence that was read already: a verdict for each image, in order, or one for all together."""
+
+    def attribute_files(
+        self, paths: Iterable[Path], options: ExamineOptions | None = None
+    ) -> Iterator[Judged | Failure]:
+        """A verdict for each image of files and folders, in order; a file that cannot be used gives a Failure."""
+        options = options or ExamineOptions()
+        waiting: list[Evidence] = []
+        for item in read_paths(paths, self.read):
+            failure = item if isinstance(item, Failure) else None
+            if isinstance(item, Evidence):
+                try:
+                    self.examiner_of(item).panel_for(item, options)
+                    waiting.append(item)
+                except DataError as error:  # the bundle cannot be asked about such an image
+                    failure = Failure(name=item.name, error=str(error), sha256=item.sha256)
+            if not options.together and (failure is not None or len(waiting) == BATCH):
+                yield from map(Judged, self.judge(waiting, options), waiting)
+                waiting = []
+            if failure is not None:
+                yield failure
+            if len(waiting) > MOST_TOGETHER:
+                raise bad_data("--together", f"at most {MOST_TOGETHER:,} images", "more", "give some of them")
+        yield from map(Judged, self.judge(waiting, options), waiting)
+
+
+class Examiner(FileExaminer):
     """A bundle, loaded: `Examiner.load(folder).attribute(images) -> list[Verdict]`."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -84,32 +136,29 @@ class Examiner:
         shares of families, those that are not named share the rest; blind: do not ask the candidate victims. Raises
         DataError in one line for an image that the bundle cannot be asked about.
         """
-        evidence = [from_array(f"image {place}", image, self.shape) for place, image in enumerate(images)]
-        reference = None if clean is None else from_array("clean", clean, self.shape)
+        evidence = [self.from_array(f"image {place}", image) for place, image in enumerate(images)]
+        reference = None if clean is None else self.from_array("clean", clean)
         return self.judge(evidence, ExamineOptions(blind, reference, prior or {}, together))
 
-    def attribute_files(
-        self, paths: Iterable[Path], options: ExamineOptions | None = None
-    ) -> Iterator[Judged | Failure]:
-        """A verdict for each image of files and folders, in order; a file that cannot be used gives a Failure."""
-        options = options or ExamineOptions()
-        waiting: list[Evidence] = []
-        for item in read_files(paths, self.shape):
-            failure = item if isinstance(item, Failure) else None
-            if isinstance(item, Evidence):
-                try:
-                    self._panel(item, options)
-                    waiting.append(item)
-                except DataError as error:  # the bundle cannot be asked about such an image
-                    failure = Failure(name=item.name, error=str(error), sha256=item.sha256)
-            if not options.together and (failure is not None or len(waiting) == BATCH):
-                yield from map(Judged, self.judge(waiting, options), waiting)
-                waiting = []
-            if failure is not None:
-                yield failure
-            if len(waiting) > MOST_TOGETHER:
-                raise bad_data("--together", f"at most {MOST_TOGETHER:,} images", "more", "give some of them")
-        yield from map(Judged, self.judge(waiting, options), waiting)
+    def read(self, name: str, data: bytes) -> Sequence[Evidence]:
+        """See FileExaminer."""
+        return read_bytes(name, data, self.shape)
+
+    def from_array(self, name: str, image: NDArray | Tensor) -> Evidence:
+        """See FileExaminer."""
+        return from_array(name, image, self.shape)
+
+    def examiner_of(self, evidence: Evidence) -> "Examiner":
+        """See FileExaminer."""
+        return self
+
+    def bundle_of(self, evidence: Sequence[Evidence]) -> Bundle:
+        """See FileExaminer."""
+        return self.bundle
+
+    def check_prior(self, prior: Mapping[str, float]) -> None:
+        """See FileExaminer."""
+        self.full_prior(prior)
 
     def judge(self, evidence: Sequence[Evidence], options: ExamineOptions | None = None) -> list[Verdict]:
         """Judge evidence that was read already, as `attribute` does; one actor's must be of one pixel protocol."""
@@ -145,7 +194,7 @@ class Examiner:
         self, evidence: Sequence[Evidence], pixels: Pixels, options: ExamineOptions, prior: Mapping[str, float]
     ) -> list[Verdict]:
         """A verdict for each image of one pixel protocol, or one for all: then their log-likelihoods are added."""
-        panel = self._panel(evidence[0], options)
+        panel = self.panel_for(evidence[0], options)
         images = torch.cat([one.image for one in evidence])
         reference = None if options.clean is None else options.clean.image.expand_as(images)
         perturbations = estimate_perturbations(images) if reference is None else images - reference
@@ -171,6 +220,7 @@ class Examiner:
                     name=", ".join(one.name for one in own),
                     files=[one.file for one in own],
                     sha256=[one.sha256 for one in own],
+                    bundle=self.bundle.label,
                     images=len(own),
                     knowledge=panel.part.knowledge,
                     condition=first.condition.model_copy(update={"remarks": list(remarks)}),
@@ -185,8 +235,12 @@ class Examiner:
             )
         return verdicts
 
-    def _panel(self, evidence: Evidence, options: ExamineOptions) -> Panel:
+    def panel_for(self, evidence: Evidence, options: ExamineOptions) -> Panel:
         """The panel that knows most of what it may; raises DataError where the bundle has none for such an image."""
+        if options.clean is not None and options.clean.image.shape != evidence.image.shape:
+            shapes = [" x ".join(map(str, one.image.shape[1:])) for one in (options.clean, evidence)]
+            remedy = "give the original of this image"
+            raise bad_data(evidence.name, f"the shape of its clean reference, {shapes[0]}", shapes[1], remedy)
         order: list[Knowledge] = ["blind"] if options.blind else ["candidates", "blind"]
         order = order if options.clean is None else ["oracle"]
         pixels = evidence.condition.pixels
@@ -233,9 +287,9 @@ class Examiner:
         return features, [(place, one.name) for place, one in enumerate(examples)]
 
 
-def read_reference(path: Path, shape: Sequence[int]) -> Evidence:
+def read_reference(path: Path, examiner: FileExaminer) -> Evidence:
     """The clean original of what is attributed; raises DataError where the file holds anything but one image."""
-    images = list(read_files([path], shape))
+    images = list(read_paths([path], examiner.read))
     if len(images) != 1 or isinstance(images[0], Failure):
         reason = images[0].error if images and isinstance(images[0], Failure) else f"{path}: found {len(images)} images"
         raise DataError(f"expected one clean reference image; {reason}")

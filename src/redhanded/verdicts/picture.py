@@ -13,7 +13,7 @@ from torch import Tensor
 from redhanded.bundle import Bundle
 from redhanded.errors import DataError, writing
 from redhanded.verdicts.evidence import Evidence
-from redhanded.verdicts.examine import Judged
+from redhanded.verdicts.examine import FileExaminer, Judged
 from redhanded.verdicts.fingerprints import estimate_perturbations
 from redhanded.verdicts.verdict import Verdict
 
@@ -70,7 +70,9 @@ def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean
     return draw_evidence(evidence.image, perturbation, "estimated" if clean is None else "true", nearest, title)
 
 
-def write_pictures(bundle: Bundle, judged: Iterable[Judged], folder: Path, clean: Evidence | None) -> list[Path]:
+def write_pictures(
+    examiner: FileExaminer, judged: Iterable[Judged], folder: Path, clean: Evidence | None
+) -> list[Path]:
     """One PNG for each verdict, named by its place, its file and the start of its SHA-256.
 
     Raises DataError where they cannot be written.
@@ -81,6 +83,7 @@ def write_pictures(bundle: Bundle, judged: Iterable[Judged], folder: Path, clean
         for place, (verdict, evidence) in enumerate(judged):
             stem = re.sub(r"[^A-Za-z0-9_.=-]", "_", Path(evidence.file).stem[:80])  # what every file system takes
             path = folder / f"{place:04}-{stem}-{evidence.sha256[:8]}.png"
+            bundle = examiner.examiner_of(evidence).bundle
             path.write_bytes(evidence_picture(bundle, verdict, evidence, clean))
             paths.append(path)
     return paths

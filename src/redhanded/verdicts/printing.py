@@ -72,7 +72,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
 Show = Callable[[Verdict], object]
 CSV_COLUMNS = (
     *("name", "sha256", "knowledge", "pixels", "dimension", "likeliest", "probability", "words"),
-    *("prediction_set", "likelihood_ratio", "unknown"),
+    *("prediction_set", "likelihood_ratio", "unknown", "bundle"),
 )
 
 
@@ -98,7 +98,7 @@ def _as_csv() -> Show:
         for dimension, finding in verdict.findings.items():
             best, names = finding.ranked[0], quoted(" ".join(finding.prediction_set))
             answer = (quoted(best.name), best.probability, best.words, names, finding.likelihood_ratio)
-            writer.writerow((*shared, dimension, *answer, verdict.unknown))
+            writer.writerow((*shared, dimension, *answer, verdict.unknown, quoted(verdict.bundle)))
 
     return show
 

@@ -9,7 +9,7 @@ from redhanded.core import Record
 from redhanded.data import Pixels
 
 # Of docs/reference/verdict.schema.json: raised with every name, type or meaning that changes.
-VERDICT_VERSION: Final = 2
+VERDICT_VERSION: Final = 3
 Form = Literal["float", "8-bit", "lossy"]
 
 
@@ -75,10 +75,11 @@ class Condition(Record):
 class Verdict(Record):
     """Which attack made the image, as far as the bundle can tell."""
 
-    schema_version: Literal[2] = Field(VERDICT_VERSION, description="of this schema; raised with every change of it")
+    schema_version: Literal[3] = Field(VERDICT_VERSION, description="of this schema; raised with every change of it")
     name: str = Field(description="the file as it was named, or the names of several")
     files: list[str] = Field(description="of each input, the file that it came from, without the place in an array")
     sha256: list[str] = Field(description="of each of them as received")
+    bundle: str = Field(description="that was asked: the name of its study, and the SHA-256 of its card")
     images: int = Field(1, description="whose evidence was added")
     knowledge: Knowledge = Field(description='"oracle": the clean reference was given and the true perturbation used')
     condition: Condition

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from redhanded.data import bad_data
 from redhanded.errors import DataError
-from redhanded.verdicts.evidence import Evidence, bytes_of, digest_of, find_files, read_bytes
-from redhanded.verdicts.examine import BATCH, ExamineOptions, Examiner
+from redhanded.verdicts.evidence import Evidence, Read, bytes_of, digest_of, find_files
+from redhanded.verdicts.examine import BATCH, ExamineOptions, FileExaminer
 from redhanded.verdicts.journal import Entry, Journal, open_journal
 from redhanded.verdicts.verdict import Failure, Verdict
 
@@ -41,7 +41,7 @@ def never(seconds: float) -> bool:
 
 
 def watch_folder(
-    examiner: Examiner,
+    examiner: FileExaminer,
     folder: Path,
     out: Path,
     *,
@@ -64,7 +64,7 @@ def watch_folder(
         raise bad_data(folder, "a folder", "none", "make it, or check the path")
     with open_journal(out) as journal:
         for ready in _settled(folder.resolve(), journal, interval, once, wait):
-            taken = (one for path, look in ready for one in _take(path, look, examiner.shape, journal))
+            taken = (one for path, look in ready for one in _take(path, look, examiner.read, journal))
             while batch := list(islice(taken, BATCH)):
                 evidence = [content for *_, content in batch if isinstance(content, Evidence)]
                 verdicts = iter(_judge(examiner, evidence, ExamineOptions(blind=blind)))
@@ -111,7 +111,7 @@ def _look_at(path: Path) -> Look | None:
     return None
 
 
-def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> list[Taken]:
+def _take(path: Path, look: Look, read: Read, journal: Journal) -> list[Taken]:
     """The images of a file that have no line yet; none where it changes meanwhile: then a later look takes it."""
     name, digest = os.fsencode(path).decode(errors="backslashreplace"), ""
     contents: Sequence[Evidence | Failure]
@@ -119,7 +119,7 @@ def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> lis
         data = bytes_of(path)
         digest = digest_of(data) or ""
         lines, images = journal.progress(name, digest)
-        contents = read_bytes(name, data, shape) if lines < images else ()
+        contents = read(name, data) if lines < images else ()
     except DataError as error:
         contents = [Failure(name=name, error=str(error), sha256=digest or None)]
     if _look_at(path) != look:
@@ -128,7 +128,7 @@ def _take(path: Path, look: Look, shape: Sequence[int], journal: Journal) -> lis
     return [Taken(name, digest, place, len(contents), one) for place, one in enumerate(contents)][lines:]
 
 
-def _judge(examiner: Examiner, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
+def _judge(examiner: FileExaminer, evidence: Sequence[Evidence], options: ExamineOptions) -> list[Verdict | Failure]:
     """Verdicts, or Failures for images that the bundle cannot be asked about: these do not stop the others."""
     try:
         return list(examiner.judge(evidence, options))
