@@ -1,10 +1,14 @@
-# Everything a newcomer needs: `make quickstart` runs the main job, `make test` passes the tests.
+# Everything a newcomer needs: `make quickstart` shows what it does, `make test` passes the tests.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-fast tiny-bundle golden coverage check docs clean
+.PHONY: quickstart study test test-fast tiny-bundle golden coverage check docs clean
 
 quickstart: .venv/installed
+	$(BIN)/redhanded tour
+
+# The paper's grid on real digits, from the victims to a report and a bundle: a quarter of an hour on two cores.
+study: .venv/installed
 	$(BIN)/redhanded run quick
 	test -e runs/quick/bundle || $(BIN)/redhanded bundle runs/quick --out runs/quick/bundle
 

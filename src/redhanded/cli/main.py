@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from redhanded.cli import analyst
+from redhanded.cli import analyst, tour
 from redhanded.cli.catalogue import rows_of
 from redhanded.errors import RedhandedError, writing
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(tour.tour)
 app.command()(analyst.bundle)
 app.command()(analyst.attribute)
 app.command()(analyst.watch)

@@ -1,5 +1,5 @@
 from .palette import THEMED
-from .render import keep_run, write_report
+from .render import keep_run, render_page, write_report
 from .sheet import load_results
 from .summary import write_summary
 from .terminal import main_table
@@ -14,6 +14,7 @@ __all__ = [
     "load_results",
     "main_table",
     "percent",
+    "render_page",
     "short",
     "write_report",
     "write_summary",

@@ -2,7 +2,7 @@
 
 import gzip
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -151,6 +151,11 @@ def caveats(records: Records) -> list[str]:
     if weak:
         sentences.append(f"Weak victims, which misread too many clean images for an attack to say much: {weak}.")
     return sentences
+
+
+def render_page(template: str, context: Mapping[str, object]) -> str:
+    """Render a page that is no report of a run in the style of one, from a template of this room."""
+    return make_environment().get_template(template).render({"theme": list(THEMED.values()), **context})
 
 
 def make_environment() -> Environment:

@@ -7,6 +7,7 @@ from .journal import Entry
 from .picture import evidence_picture, write_pictures
 from .printing import PRINTERS
 from .statement import KNOWING, Judgement
+from .tour import take_tour, tour_table, tour_totals
 from .verdict import Failure, Verdict
 from .watch import Wait, watch_folder
 
@@ -36,6 +37,9 @@ __all__ = [
     "read_bytes",
     "read_campaigns",
     "read_reference",
+    "take_tour",
+    "tour_table",
+    "tour_totals",
     "watch_folder",
     "write_pictures",
 ]
