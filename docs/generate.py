@@ -47,7 +47,8 @@ of the logits and `|.|_dual` the dual norm (L2 for l2, L1 for linf).
 
 ## Toolchains
 Every specification also has the parameter `toolchain`: the library whose code runs the attack. Ours is the default
-and has all of the attacks; the others run a part of them, each in the limits that its adapter names in one line.
+and has all of the attacks; the others run a part of them, each in the limits that its adapter names in one line. What
+a library draws begins at a seed made of the batch's images and of the specification.
 `redhanded list toolchains` says which are installed, and how to install the others.
 """
 SHORTCUTS = """

@@ -107,6 +107,17 @@ class AttackSpec(BaseModel):
         return cls(**parameters) if relative else whole
 
     @property
+    def varies(self) -> bool:
+        """Whether a parameter differs from image to image: a range, one value an image, or what follows from these."""
+        return any(isinstance(value, Range | Tensor | Rule) for _, value in self)
+
+    @property
+    def ends(self) -> tuple[Self, Self]:
+        """The specification with the lowest, and with the highest, value of all that differs from image to image."""
+        given = {name: value for name, value in self if not isinstance(value, Rule)}
+        return self._at_ends(given, 0), self._at_ends(given, 1)
+
+    @property
     def ranges(self) -> dict[str, Range]:
         """The parameters of which each image draws a value of its own."""
         return {name: value for name, value in self if isinstance(value, Range)}

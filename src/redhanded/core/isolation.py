@@ -32,15 +32,22 @@ def untouched_model(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def untouched_random_state(device: torch.device = _CPU) -> Iterator[None]:
+def untouched_random_state(device: torch.device = _CPU, seed: int | None = None) -> Iterator[None]:
     """Put the global random states of Python, NumPy and torch (the CPU's and that of `device`) back afterwards.
 
-    No attack here depends on a draw, but ART's data loader and the import of ART make some.
+    With a seed of 63 bits they begin there, so that what other people's code draws hangs on it alone.
     """
     python = random.getstate()
     numpy = np.random.get_state()  # noqa: NPY002 - what a library would draw from
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            if seed is not None:
+                random.seed(seed)
+                np.random.seed(seed % 2**32)  # noqa: NPY002
+                torch.default_generator.manual_seed(seed)
+                if device.type == "cuda":
+                    with torch.cuda.device(device):
+                        torch.cuda.manual_seed(seed)
             yield
     finally:
         random.setstate(python)

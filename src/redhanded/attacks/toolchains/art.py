@@ -1,8 +1,9 @@
-"""The Adversarial Robustness Toolbox (ART): FGSM, DeepFool in L2, C&W by line search; NumPy in and out.
+"""The Adversarial Robustness Toolbox (ART): all our families but DDN and FMN; NumPy in and out.
 
-Neighbours matter little to FGSM (its loss is the batch's mean, so a gradient can underflow in a large batch) and
-not to DeepFool. They can matter to C&W: whether an image's trial of the line search counts as its success is asked
-only when some image of the batch has moved.
+Neighbours matter little to FGSM, PGD, BIM and MI-FGSM (their loss is the batch's mean, so a gradient can underflow in
+a large batch) and not to DeepFool and C&W in Linf. They can matter to C&W: whether an image's trial of the line search
+counts as its success is asked only when some image of the batch has moved. They do to the point at which PGD begins,
+and to Square, whose place in a query is one for the batch.
 """
 
 from typing import Any
@@ -11,12 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from redhanded.attacks.carlini_wagner import CarliniWagner
+from redhanded.attacks.carlini_wagner_linf import CarliniWagnerLinf
 from redhanded.attacks.deepfool import DeepFool
 from redhanded.attacks.fgsm import FGSM
-from redhanded.attacks.toolchains.calling import ORDERS, adapter, class_count, only
+from redhanded.attacks.pgd import BIM, MIFGSM, PGD
+from redhanded.attacks.square import Square
+from redhanded.attacks.toolchains.calling import LARGEST_SQUARE, ORDERS, adapter, class_count, only
 from redhanded.attacks.toolchains.loading import load_toolchain
 from redhanded.errors import AttackError
 
+_TWO_PIXEL_TILES = 10  # a side of five tiles, each wide enough for a peak beside a trough
 _DEVICES = {"cpu": "cpu", "cuda": "gpu"}  # ART's own words; it would move the model off any other device
 
 
@@ -66,6 +71,95 @@ def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, attack: Car
         max_iter=attack.steps,
         initial_const=attack.initial_const,
         batch_size=len(images),  # its own default is 1
+        verbose=False,
+    )
+    return _generate(method, images, labels)
+
+
+@adapter(only("abort_early", False, "ART's C&W in Linf stops by a rule of its own"))
+def carlini_wagner_linf(model: nn.Module, images: Tensor, labels: Tensor, attack: CarliniWagnerLinf) -> Tensor:
+    """Image by image; each search step begins at the image, and all constants are tried for each bound.
+
+    A search step ends when its loss is below 0.001 or has risen for long; the bound shrinks down to 1/256.
+    """
+    method = load_toolchain("art").attacks.evasion.CarliniLInfMethod(
+        _classifier(model, images),
+        learning_rate=attack.learning_rate,
+        max_iter=attack.steps,
+        decrease_factor=attack.decrease_factor,
+        initial_const=attack.initial_const,
+        largest_const=attack.largest_const,
+        const_factor=attack.const_factor,
+        batch_size=len(images),
+        verbose=False,
+    )
+    return _generate(method, images, labels)
+
+
+@adapter()
+def pgd(model: nn.Module, images: Tensor, labels: Tensor, attack: PGD) -> Tensor:
+    """Steps that are clipped and then projected; a random start is uniform in the ball, in both norms."""
+    method = load_toolchain("art").attacks.evasion.ProjectedGradientDescent(
+        _classifier(model, images),
+        norm=ORDERS[attack.norm],
+        eps=attack.eps,
+        eps_step=attack.step_size,
+        max_iter=attack.steps,
+        num_random_init=int(attack.random_start),
+        batch_size=len(images),
+        verbose=False,
+    )
+    return _generate(method, images, labels)
+
+
+@adapter(only("norm", "linf", "ART's BIM is the Linf one"))
+def bim(model: nn.Module, images: Tensor, labels: Tensor, attack: BIM) -> Tensor:
+    """PGD's steps from the image itself."""
+    method = load_toolchain("art").attacks.evasion.BasicIterativeMethod(
+        _classifier(model, images),
+        eps=attack.eps,
+        eps_step=attack.step_size,
+        max_iter=attack.steps,
+        batch_size=len(images),
+        verbose=False,
+    )
+    return _generate(method, images, labels)
+
+
+@adapter()
+def mi_fgsm(model: nn.Module, images: Tensor, labels: Tensor, attack: MIFGSM) -> Tensor:
+    """The paper's momentum, as ours."""
+    method = load_toolchain("art").attacks.evasion.MomentumIterativeMethod(
+        _classifier(model, images),
+        norm=ORDERS[attack.norm],
+        eps=attack.eps,
+        eps_step=attack.step_size,
+        decay=attack.decay,
+        max_iter=attack.steps,
+        batch_size=len(images),
+        verbose=False,
+    )
+    return _generate(method, images, labels)
+
+
+@adapter(LARGEST_SQUARE)
+def square(model: nn.Module, images: Tensor, labels: Tensor, attack: Square) -> Tensor:
+    """A square is at one place for the batch, and never at the lower and right edge; `steps` counts iterations.
+
+    The first point is kept only where it is better than the image. In l2 a window's size is divided by what the paper
+    multiplies it by. Raises AttackError for images under 10 pixels a side in l2, whose tiles have no peak.
+    """
+    if attack.norm == "l2" and min(images.shape[2:]) < _TWO_PIXEL_TILES:
+        found = " x ".join(map(str, images.shape[2:]))
+        expected = f"images of at least {_TWO_PIXEL_TILES} pixels a side for square in l2 in the toolchain art"
+        raise AttackError(f"expected {expected}, found {found}; enlarge them or take another toolchain")
+    method = load_toolchain("art").attacks.evasion.SquareAttack(
+        _classifier(model, images),
+        norm=ORDERS[attack.norm],
+        max_iter=attack.steps,
+        eps=attack.eps,
+        p_init=attack.p_init,
+        batch_size=len(images),
         verbose=False,
     )
     return _generate(method, images, labels)

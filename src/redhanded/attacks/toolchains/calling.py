@@ -1,5 +1,6 @@
 """Adapters from a library's attacks to our calling convention: check limits, call, guard the result."""
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from redhanded.attacks.spec import AttackOutput, AttackSpec
 from redhanded.attacks.toolchains.guard import guard
-from redhanded.core import untouched_model, untouched_random_state
+from redhanded.core import seed_for, untouched_model, untouched_random_state
 from redhanded.errors import AttackError
 
 ORDERS = {"l2": 2, "linf": math.inf}  # of the norms, as most libraries want them
@@ -34,6 +35,14 @@ def only(parameter: str, value: object, because: str) -> Limit:
     return Limit(parameter, f"{parameter}={value}", lambda attack: getattr(attack, parameter) == value, because)
 
 
+LARGEST_SQUARE = Limit(
+    "p_init",
+    "p_init <= 0.8",
+    lambda attack: attack.p_init <= 0.8,
+    "a larger square can leave the library no place for it",
+)
+
+
 @dataclass(frozen=True)
 class Adapter:
     """An attack of a library behind our calling convention; see `adapter`."""
@@ -47,6 +56,7 @@ class Adapter:
         """Run the specifications one after the other; `steps` is 0 for every image.
 
         A library takes numbers alone: where a parameter is one value an image, the images of each value are a batch.
+        It draws from the global random states, which begin at a seed made of the specification and of the batch.
         """
         if images.dtype != torch.float32:
             raise AttackError(
@@ -57,18 +67,27 @@ class Adapter:
             adversarial, batches = images.clone(), defaultdict[AttackSpec, list[int]](list)
             for place in range(len(images)):
                 batches[attack.of_image(place)].append(place)
-            for alike in batches or [attack]:
+            for alike in batches or ([] if attack.varies else [attack]):
                 self.check(alike)
             for alike, rows in batches.items():
-                with untouched_model(model), untouched_random_state(images.device), torch.enable_grad():
-                    # Copies, since a library may write into what it is given.
-                    returned = self.attack(model, images[rows].detach(), labels[rows].clone(), alike)
+                # Copies, since a library may write into what it is given; of one layout, since draws follow it.
+                batch = images[rows].detach().contiguous()
+                seed = seed_for("attack", str(alike), hashlib.sha256(batch.cpu().numpy().tobytes()).hexdigest())
+                with untouched_model(model), untouched_random_state(images.device, seed), torch.enable_grad():
+                    returned = self.attack(model, batch, labels[rows].clone(), alike)
                 adversarial[rows] = guard(returned, images[rows])
             outputs.append(AttackOutput(adversarial, torch.zeros_like(labels)))
         return outputs
 
     def check(self, attack: AttackSpec) -> None:
-        """Raise AttackError, in one line, where the library would not run the specification faithfully."""
+        """Raise AttackError, in one line, where the library would not run the specification faithfully.
+
+        Of parameters that differ from image to image the lowest and the highest values are checked.
+        """
+        if attack.varies:
+            for end in attack.ends:
+                self.check(end)
+            return
         fields, because = type(attack).model_fields, "a shortcut of our own engine"
         shortcuts = (only(name, fields[name].default, because) for name in attack.shortcut_names)
         for limit in (*shortcuts, *self.limits):
