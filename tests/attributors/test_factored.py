@@ -116,6 +116,15 @@ def test_a_quantile_of_an_even_density_is_the_ranges() -> None:
         torch.testing.assert_close(logarithmic.quantile(even, share), expected)
 
 
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_the_share_of_a_range_is_what_an_even_density_has_between(logarithmic: bool) -> None:
+    head = NumberHead(attack=0, name="a", low=0.01, high=1.0, logarithmic=logarithmic)
+    even = torch.full((1, BINS), -np.log(BINS))
+    for low, high in ((0.05, 0.95), (0.2, 0.3), (0.0, 1.0)):
+        between = head.share_between(head.quantile(even, low), head.quantile(even, high))
+        assert between.item() == pytest.approx(high - low)
+
+
 def test_a_layout_says_what_is_learned_of_each_image() -> None:
     grid = [SetRef("one", FGSM(norm="l2", eps=eps)) for eps in (0.5, 2.0)]
     sets = [*SETS, *grid, SetRef("two", FGSM(norm="linf", eps=Choice(0.01, 0.02)))]

@@ -69,3 +69,5 @@ def test_a_study_of_ranges_goes_from_its_file_to_a_verdict(tmp_path: Path) -> No
     for estimate in verdict.estimates:
         low, high = {"fgsm": (0.1, 0.4), "pgd": (2.0, 8.0)}[likeliest]
         assert low <= estimate.low <= estimate.value <= estimate.high <= high
+        width = np.log(estimate.high / estimate.low) / np.log(high / low)
+        assert estimate.readable is bool(width < 0.85 * 0.9)  # 0.9: from 5 to 95 % of an even density

@@ -29,6 +29,7 @@ VERSIONS = {
     1: "c5590ae71592df77b1f95efb3297ba5bc1eee8f20b0a9cff470be287e6d6709f",
     2: "d2e34dbdb6159ae58c3739c4f4a47c2f3dc7e7a1d780525dce5436916a5dd370",
     3: "7581703a890005222d7d100b0a275e151f836e6264dac2c58d059b58b8a0d781",
+    4: "571f1df97905ee6e40388f69e6fc335a798664eaeb0d0bab11439ff06ed52c4a",
 }
 LIMITS: list[tuple[object, str, str]] = [
     (evidence, "MOST_BYTES", "{mib} MiB of a file are read at most"),

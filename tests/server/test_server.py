@@ -253,6 +253,23 @@ def test_the_form_answers_without_script(server: Server, png: bytes) -> None:
     assert "nobody" in re.findall(r'<p class="error">(.*?)</p>', wrong.text)[0]
 
 
+def test_the_page_names_nothing_that_is_unknown(server: Server, examiner: redhanded.Examiner, png: bytes) -> None:
+    grey = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(grey, "PNG")
+    cards = [
+        re.findall(r"<article.*?</article>", send(server, "/", ("a.png", data)).text, re.DOTALL)[0]
+        for data in (png, grey.getvalue())
+    ]
+    verdicts = [judged(examiner, "a.png", data)[0] for data in (png, grey.getvalue())]
+    assert [bool(verdict.unknown) for verdict in verdicts] == [False, True]
+    for card, verdict in zip(cards, verdicts, strict=True):
+        assert ("resembles most" in card) is bool(verdict.unknown)
+        assert ('class="words"' in card) is not bool(verdict.unknown)
+        likely = re.search(r"almost (certain|no chance)|likely\b|even chance", card)
+        assert bool(likely) is not bool(verdict.unknown)
+        assert ("Setting, as numbers" in card) is bool(verdict.numbers)
+
+
 def test_the_documentation_names_every_path_of_the_api(server: Server) -> None:
     api = httpx.get(f"{server.url}/openapi.json").json()
     page = httpx.get(f"{server.url}/docs").text

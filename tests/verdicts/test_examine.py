@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
+from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -24,10 +27,10 @@ from redhanded.errors import DataError
 from redhanded.models import prepare
 from redhanded.sets import Samples
 from redhanded.studies import DIMENSIONS
-from redhanded.verdicts import Evidence, ExamineOptions, Failure, Judged, Verdict
+from redhanded.verdicts import EXPORTS, Evidence, ExamineOptions, Failure, Judged, Judgement, Verdict
 from redhanded.verdicts.evidence import read_files
 from redhanded.verdicts.judge import COVERAGE, unknown_reason
-from redhanded.verdicts.printing import CSV_COLUMNS
+from redhanded.verdicts.printing import CSV_COLUMNS, PRINTERS, print_verdict
 from redhanded.verdicts.statement import ICD_203, words_for
 from support.pictures import read_panels
 from support.processes import PATIENCE
@@ -214,6 +217,69 @@ def test_every_reason_for_unknown_is_given(examiner: redhanded.Examiner) -> None
     assert "farther from those of known images than 99.5%" in unknown_reason(0.5, 0.995, usual)
     nothing = family.model_copy(update={"prediction_set": []})
     assert "for no known family would such an answer be usual (coverage 90%)" in unknown_reason(0.0, 0.0, nothing)
+
+
+def unknown_verdicts(examiner: redhanded.Examiner, known: dict[str, KnownImages]) -> list[Verdict]:
+    strange = np.concatenate(list(strange_images(known["none/clean-none"].images).values())).astype(np.float32)
+    return [verdict for verdict in examiner.attribute(strange) if verdict.unknown]
+
+
+def shown(verdict: Verdict, examiner: redhanded.Examiner, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """All that is printed, written and told of a verdict."""
+    texts = {"statement": "\n".join(Judgement.of(verdict, examiner.bundle).sentences()), "log": verdict.summary}
+    for name, printer in PRINTERS.items():
+        printer()(verdict)
+        texts[name] = capsys.readouterr().out
+    exported = json.loads(EXPORTS["stix"].text([verdict], examiner.bundle))["objects"]
+    told = [one for one in exported if one["type"] != "extension-definition"]  # which has a schema, not a verdict
+    return texts | {"stix": json.dumps(told), "case": EXPORTS["case"].text([verdict], examiner.bundle)}
+
+
+HOW_LIKELY = re.compile(r"\b(almost certain|almost no chance|(un)?likely|roughly even chance)\b")
+
+
+def test_nothing_that_is_shown_of_the_unknown_says_how_likely_a_name_is(
+    examiner: redhanded.Examiner, known: dict[str, KnownImages], capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = next(one for one in examiner.attribute(examples(examiner)) if not one.unknown)
+    said = {name for name, text in shown(named, examiner, capsys).items() if HOW_LIKELY.search(text)}
+    assert said == {"statement", "log", "table", "json", "csv", "stix", "case"}
+    for verdict in unknown_verdicts(examiner, known):
+        texts = shown(verdict, examiner, capsys)
+        assert {name for name, text in texts.items() if HOW_LIKELY.search(text)} == set()
+        assert {one.words for finding in verdict.findings.values() for one in finding.ranked} == {""}
+        lines = texts["table"].splitlines()
+        assert lines[1].startswith("unknown: its features")
+        header = next(line for line in lines if "LR" in line)
+        assert header.split()[:2] == ["resembles", "most"]
+        assert "estimate: " not in texts["table"]
+        assert "about" not in texts["statement"]
+        nearest = verdict.findings["kind"].ranked[0].name
+        assert nearest in texts["log"]
+        resembles = "What it resembles most, and is not said to be: "
+        assert nearest == "none" or f"{resembles}kind of attack {nearest}, family of attacks" in texts["statement"]
+        (likeliest, resembled) = zip(
+            *((row["likeliest"], row["resembles_most"]) for row in csv.DictReader(io.StringIO(texts["csv"]))),
+            strict=True,
+        )
+        assert set(likeliest) == {""}
+        assert resembled == tuple(finding.ranked[0].name for finding in verdict.findings.values())
+
+
+def test_a_verdict_cannot_say_unknown_and_how_likely(examiner: redhanded.Examiner) -> None:
+    verdict = next(one for one in examiner.attribute(examples(examiner)) if not one.unknown)
+    assert Verdict.model_validate(verdict.as_unknown("strange").model_dump()).unknown == "strange"
+    with pytest.raises(ValidationError, match="says unknown, and how likely its names are"):
+        Verdict.model_validate(verdict.model_dump() | {"unknown": "strange"})
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_table_fits_its_terminal(examiner: redhanded.Examiner, known: dict[str, KnownImages], width: int) -> None:
+    named = examiner.attribute(examples(examiner)[::3])
+    for verdict in [*named, *unknown_verdicts(examiner, known)[:3]]:
+        console = Console(width=width, file=io.StringIO())
+        print_verdict(verdict, console)
+        assert max(map(len, console.file.getvalue().splitlines())) <= width
 
 
 # --- priors, several images, a reference
@@ -442,6 +508,33 @@ def test_estimates_are_quantiles_between_the_known_settings(examiner: redhanded.
         assert [estimate.low, estimate.value, estimate.high] == pytest.approx(values.tolist())
 
 
+def test_a_number_is_read_where_its_interval_is_narrower_than_what_was_known(examiner: redhanded.Examiner) -> None:
+    """Of two settings the interval is that of both, unless one of them has 95 % of the probability."""
+    readable = set()
+    for verdict in examiner.attribute(examples(examiner)):
+        best = verdict.findings["setting"].ranked[0].name
+        for estimate in verdict.estimates:
+            family = {name: p for name, p in shares(verdict, "setting").items() if name[:4] == best[:4]}
+            sure = max(family.values()) / sum(family.values()) >= 0.95
+            assert estimate.readable is sure
+            readable.add(sure)
+            text = estimate.text("this image")
+            assert ("cannot be read from this image" in text) is not sure
+            assert (" about " in text) is sure
+    assert readable == {True, False}
+
+
+def test_a_setting_that_is_the_only_one_known_is_no_number_that_cannot_be_read(
+    examiner: redhanded.Examiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = examiner.panels["uint8", "blind"]
+    (verdict,) = examiner.attribute(examples(examiner)[4:5], blind=True)
+    only = {name: entry.model_copy(update={"setting": {"eps": 2.0}}) for name, entry in panel.sets.items()}
+    monkeypatch.setattr(panel, "sets", only)
+    (estimate,) = panel.estimates(verdict.findings["setting"], torch.zeros(1, 0))
+    assert (estimate.low, estimate.high, estimate.readable) == (2.0, 2.0, True)
+
+
 def test_a_setting_of_zero_has_an_estimate_too(examiner: redhanded.Examiner, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = examiner.panels["uint8", "blind"]
     (verdict,) = examiner.attribute(examples(examiner)[4:5], blind=True)
@@ -548,7 +641,8 @@ def test_csv_has_a_row_for_each_dimension_and_runs_no_formula(
     assert tuple(head) == CSV_COLUMNS
     assert {row[0] for row in rows} == {"'=1+1.png"}
     (verdict,) = (one.verdict for one in examiner.attribute_files([Path("=1+1.png")]) if isinstance(one, Judged))
-    dimensions = {row[head.index("dimension")]: row[head.index("likeliest")] for row in rows}
+    column = "resembles_most" if verdict.unknown else "likeliest"
+    dimensions = {row[head.index("dimension")]: row[head.index(column)] for row in rows}
     assert dimensions == {name: finding.ranked[0].name for name, finding in verdict.findings.items()}
 
 

@@ -398,7 +398,7 @@ def test_a_gap_ends_a_campaign(verdict: Verdict, out: Path) -> None:
 
 
 def test_controls_unknown_and_failures_are_in_none(verdict: Verdict, out: Path) -> None:
-    unknown = verdict.model_copy(update={"unknown": "its features are strange"})
+    unknown = verdict.as_unknown("its features are strange")
     write(out, (0, unknown), (1, named(verdict, "adversarial", "control")))
     with open_journal(out) as journal:
         journal.add([Entry(time=MORNING, path="x", sha256="", failure=Failure(name="x", error="expected"))])

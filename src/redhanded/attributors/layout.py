@@ -48,6 +48,11 @@ class NumberHead(Record):
         scaled = low + edges * (high - low)
         return scaled.exp() if self.logarithmic else scaled
 
+    def share_between(self, low: Tensor, high: Tensor) -> Tensor:
+        """The share of the range, on its own scale, that lies between two values of it, (n,), (n,) -> (n,)."""
+        first, last = self._scaled(torch.tensor([self.low, self.high], dtype=torch.float64))
+        return (self._scaled(high.double()) - self._scaled(low.double())) / (last - first)
+
     def _scaled(self, values: Tensor) -> Tensor:
         return values.log() if self.logarithmic else values
 

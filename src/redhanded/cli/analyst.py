@@ -178,9 +178,7 @@ def watch(
             if entry.failure is not None:
                 sys.stderr.write(f"redhanded: {entry.failure.error}\n")
             if entry.verdict is not None:
-                best = [finding.ranked[0] for finding in entry.verdict.findings.values()]
-                names = ", ".join(f"{one.name} ({one.words})" for one in best)
-                typer.echo(f"{entry.verdict.name}: {entry.verdict.unknown and 'unknown; '}{names}")
+                typer.echo(f"{entry.verdict.name}: {entry.verdict.summary}")
 
 
 def campaigns(

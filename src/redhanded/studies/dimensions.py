@@ -64,7 +64,9 @@ class Dimension(NamedTuple):
 
 DIMENSIONS: dict[str, Dimension] = {
     "adversarial": Dimension("Adversarial", None, lambda entry: "control" if entry.control else "adversarial"),
-    "kind": Dimension("Kind of attack", "its kind was {}", lambda entry: NO_VICTIM if entry.control else entry.kind),
+    "kind": Dimension(
+        "Kind of attack", "the kind of attack was {}", lambda entry: NO_VICTIM if entry.control else entry.kind
+    ),
     "family": Dimension("Family of attacks", "the attack was {}", lambda entry: entry.family),
     "norm": Dimension("Norm", "its norm was {}", lambda entry: NO_VICTIM if entry.control else entry.norm),
     "victim": Dimension("Victim", "the gradients were those of {}", lambda entry: entry.victim),

@@ -215,24 +215,23 @@ class Examiner(FileExaminer):
             first, own = evidence[rows[0]], [evidence[row] for row in rows]
             remarks = dict.fromkeys(remark for one in own for remark in one.condition.remarks)
             ood_quantile, knn_quantile = (sorted(each[row] for row in rows)[len(rows) // 2] for each in (ood, knn))
-            verdicts.append(
-                Verdict(
-                    name=", ".join(one.name for one in own),
-                    files=[one.file for one in own],
-                    sha256=[one.sha256 for one in own],
-                    bundle=self.bundle.label,
-                    images=len(own),
-                    knowledge=panel.part.knowledge,
-                    condition=first.condition.model_copy(update={"remarks": list(remarks)}),
-                    prior=dict(prior),
-                    unknown=unknown_reason(ood_quantile, knn_quantile, findings["family"]),
-                    ood_quantile=ood_quantile,
-                    findings=findings,
-                    estimates=panel.estimates(findings.get("setting"), answer.features[rows.start : rows.stop]),
-                    fingerprints=fingerprints[rows[0]],
-                    nearest=nearest[rows[0]],
-                )
+            verdict = Verdict(
+                name=", ".join(one.name for one in own),
+                files=[one.file for one in own],
+                sha256=[one.sha256 for one in own],
+                bundle=self.bundle.label,
+                images=len(own),
+                knowledge=panel.part.knowledge,
+                condition=first.condition.model_copy(update={"remarks": list(remarks)}),
+                prior=dict(prior),
+                ood_quantile=ood_quantile,
+                findings=findings,
+                estimates=panel.estimates(findings.get("setting"), answer.features[rows.start : rows.stop]),
+                fingerprints=fingerprints[rows[0]],
+                nearest=nearest[rows[0]],
             )
+            reason = unknown_reason(ood_quantile, knn_quantile, findings["family"])
+            verdicts.append(verdict.as_unknown(reason) if reason else verdict)
         return verdicts
 
     def panel_for(self, evidence: Evidence, options: ExamineOptions) -> Panel:

@@ -18,6 +18,9 @@ FAR = 0.99  # share of known images that lie nearer to the others
 _NEIGHBOUR = 3  # the one whose distance counts
 _MOST_KNOWN = 2000  # images that distances are taken to
 _TAIL = 0.05  # of an estimate's distribution, left out on either side
+# Of the width of the interval that is known before any image is seen: one as wide as this or wider says nothing of its
+# image. A density that was learned is never quite even, so that it need not be all of that width.
+UNREAD = 0.85
 
 
 class Panel:
@@ -153,21 +156,30 @@ class Panel:
         best = entries[finding.ranked[0].name]
         if isinstance(self.attributor, Factored):
             with trusting_nothing(self._where):
-                numbers = self.attributor.estimates(features, together=True)
+                numbers, layout = self.attributor.estimates(features, together=True), self.attributor.layout_
                 return [
-                    Estimate(parameter=name, value=value.item(), low=low.item(), high=high.item())
-                    for (family, norm, name), (value, low, high) in numbers.items()
-                    if (family, norm) == (best.family, best.norm)
+                    Estimate(
+                        parameter=head.name,
+                        value=value.item(),
+                        low=low.item(),
+                        high=high.item(),
+                        readable=head.share_between(low, high).item() < UNREAD * (1 - 2 * _TAIL),
+                    )
+                    for head in layout.heads
+                    if layout.attacks[head.attack] == (best.family, best.norm)
+                    for value, low, high in [numbers[best.family, best.norm, head.name]]
                 ]
         estimates = []
         for parameter in best.setting:
             shares: dict[float, float] = {}
+            sets: dict[float, float] = {}  # how many settings have a value: what is known without an image
             for one in finding.ranked:
                 entry = entries[one.name]
                 if (entry.family, entry.norm) == (best.family, best.norm) and parameter in entry.setting:
                     value = entry.setting[parameter]
                     if not isinstance(value, str):  # the text of a range is no number
                         shares[value] = shares.get(value, 0.0) + one.probability
+                        sets[value] = sets.get(value, 0.0) + 1
             if not shares:
                 continue
             values = sorted(shares)
@@ -175,8 +187,19 @@ class Panel:
             middles = (np.cumsum(weights) - weights / 2) / weights.sum() if weights.sum() else np.full(len(values), 0.5)
             there, back = (np.log, np.exp) if values[0] > 0 else (np.asarray, np.asarray)
             low, median, high = back(np.interp([_TAIL, 0.5, 1 - _TAIL], middles, there(values)))
-            estimates.append(Estimate(parameter=parameter, value=median, low=low, high=high))
+            reach, known = (_reach(there(values), np.array([of[value] for value in values])) for of in (shares, sets))
+            readable = not 0 < UNREAD * known <= reach
+            estimates.append(Estimate(parameter=parameter, value=median, low=low, high=high, readable=readable))
         return estimates
+
+
+def _reach(values: np.ndarray, weights: np.ndarray) -> float:
+    """How far apart the settings lie between which all but the tails of a distribution over settings is, (n,), (n,)."""
+    if not weights.sum():
+        return float(values[-1] - values[0])
+    below = np.cumsum(weights) / weights.sum()
+    low, high = np.searchsorted(below, [_TAIL, 1 - _TAIL]).clip(max=len(values) - 1)
+    return float(values[high] - values[low])
 
 
 def _neighbour(distances: Tensor) -> Tensor:

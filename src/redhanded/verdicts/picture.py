@@ -62,11 +62,14 @@ def evidence_picture(bundle: Bundle, verdict: Verdict, evidence: Evidence, clean
     """The PNG of one verdict: its image, the estimated (or, with the clean reference, true) perturbation, examples."""
     perturbation = estimate_perturbations(evidence.image) if clean is None else evidence.image - clean.image
     best = verdict.findings["setting"].ranked[0] if "setting" in verdict.findings else None
-    answer = f"{best.name}: {best.probability:.0%}, {best.words}" if best else verdict.findings["family"].ranked[0].name
+    best = best or verdict.findings["family"].ranked[0]
+    answer = f"{best.name}: {best.probability:.0%}, {best.words}"
+    if verdict.unknown:
+        answer = f"unknown, {verdict.standing} {best.name}"
     nearest = []
     if len(bundle.examples):  # without them the nearest are known by their names alone
         nearest = [(f"known: {one.name}", bundle.examples[one.example].float() / 255) for one in verdict.nearest]
-    title = f"{Path(verdict.name).name}   {answer}" + ("   unknown" if verdict.unknown else "")
+    title = f"{Path(verdict.name).name}   {answer}"
     return draw_evidence(evidence.image, perturbation, "estimated" if clean is None else "true", nearest, title)
 
 

@@ -17,7 +17,7 @@ from redhanded.verdicts.verdict import Finding, Verdict
 ALTERNATIVES = 3  # shown for each dimension; --json has all
 _GAP = "  "  # between columns
 _BOLD, _PLAIN, _DIM = Style(bold=True), Style.null(), Style(dim=True)
-_COLUMNS = {"": _BOLD, "likeliest": _PLAIN, "in words": _PLAIN, "nor ruled out": _DIM, "LR": _DIM}
+_STYLES = (_BOLD, _PLAIN, _PLAIN, _DIM, _DIM)  # of the columns of a table
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
@@ -28,22 +28,24 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     condition = verdict.condition
     count = f", {verdict.images} images of one actor" if verdict.images > 1 else ""
     heading = f"{printable(verdict.name)} ({condition.file_format}, {condition.form}, {verdict.knowledge}{count})"
-    rows = [tuple(_COLUMNS), *((dimension, *_row(finding)) for dimension, finding in verdict.findings.items())]
-    cells = [[text.split("\n") for text in row] for row in rows]
+    heads = ("", verdict.standing, "in words", "nor ruled out", "LR")
+    rows = [heads, *((dimension, *_row(finding)) for dimension, finding in verdict.findings.items())]
+    filled = [place for place in range(len(heads)) if any(row[place] for row in rows[1:])]
+    styles = [_STYLES[place] for place in filled]
+    cells = [[row[place].split("\n") for place in filled] for row in rows]
     widths = [max(cell_len(line) for cell in column for line in cell) for column in zip(*cells, strict=True)]
     while sum(widths) + len(_GAP) * (len(widths) - 1) > console.width and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
-    segments = [Segment(f"{line}\n") for line in _folded([heading], console.width, console)]
+    before = [heading, *([f"unknown: {verdict.unknown}"] if verdict.unknown else [])]
+    segments = [Segment(f"{line}\n") for line in _folded(before, console.width, console)]
     for row in cells:
         folded = [_folded(cell, width, console) for cell, width in zip(row, widths, strict=True)]
         for line in zip_longest(*folded, fillvalue=""):
-            *padded, last = zip(line, widths, _COLUMNS.values(), strict=True)
+            *padded, last = zip(line, widths, styles, strict=True)
             segments += [Segment(set_cell_size(text, width) + _GAP, style) for text, width, style in padded]
             segments += [Segment(last[0], last[2]), Segment.line()]
-    estimates = ", ".join(f"{e.parameter} about {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in verdict.estimates)
-    remarks = [f"estimate: {estimates}"] if estimates else []
+    remarks = [f"estimate: {', '.join(verdict.numbers)}"] if verdict.numbers else []
     remarks += [f"condition: {remark}" for remark in condition.remarks]
-    remarks += [f"unknown: {verdict.unknown}"] if verdict.unknown else []
     segments += [Segment(f"{line}\n") for line in _folded(remarks, console.width, console)]
     console.print(Segments([*segments, Segment.line()]), end="", crop=False)
 
@@ -72,7 +74,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
 Show = Callable[[Verdict], object]
 CSV_COLUMNS = (
     *("name", "sha256", "knowledge", "pixels", "dimension", "likeliest", "probability", "words"),
-    *("prediction_set", "likelihood_ratio", "unknown", "bundle"),
+    *("prediction_set", "likelihood_ratio", "unknown", "resembles_most", "bundle"),
 )
 
 
@@ -86,7 +88,10 @@ def _as_json() -> Show:
 
 
 def _as_csv() -> Show:
-    """A printer of a row for each dimension; what a spreadsheet would run as a formula is quoted."""
+    """A printer of a row for each dimension; what a spreadsheet would run as a formula is quoted.
+
+    Where the verdict says unknown, no name stands in the column of likeliest ones.
+    """
     writer = csv.writer(sys.stdout)
     writer.writerow(CSV_COLUMNS)
 
@@ -97,8 +102,10 @@ def _as_csv() -> Show:
         shared = (quoted(verdict.name), " ".join(verdict.sha256), verdict.knowledge, verdict.condition.pixels)
         for dimension, finding in verdict.findings.items():
             best, names = finding.ranked[0], quoted(" ".join(finding.prediction_set))
-            answer = (quoted(best.name), best.probability, best.words, names, finding.likelihood_ratio)
-            writer.writerow((*shared, dimension, *answer, verdict.unknown, quoted(verdict.bundle)))
+            answer = (quoted(best.name), best.probability, best.words)
+            likeliest, resembled = (("", "", ""), quoted(best.name)) if verdict.unknown else (answer, "")
+            rest = (names, finding.likelihood_ratio, verdict.unknown, resembled, quoted(verdict.bundle))
+            writer.writerow((*shared, dimension, *likeliest, *rest))
 
     return show
 

@@ -96,6 +96,13 @@ class Judgement:
         images = "the image is" if verdict.images == 1 else f"the {verdict.images} images, taken together, are"
         if verdict.unknown:
             lines = [f"No attack is named: {verdict.unknown}."]
+            firsts = {name: finding.ranked[0].name for name, finding in verdict.findings.items() if name in DIMENSIONS}
+            nearest = [
+                f"{DIMENSIONS[name].title.lower()} {title(first)}"
+                for name, first in firsts.items()
+                if DIMENSIONS[name].claim is not None and first != NO_VICTIM
+            ]
+            lines += [f"What it resembles most, and is not said to be: {', '.join(nearest)}."] if nearest else []
         elif self.adversarial is None:
             lines = [
                 f"Whether {images} adversarial was not asked, since the bundle knows no controls; supposing it is:"
@@ -111,9 +118,8 @@ class Judgement:
             names = ", ".join(title(name) for name in family.prediction_set)
             share = f"{family.coverage:.0%} of known images"
             lines.append(f"Not ruled out: {names} (such sets hold the true name for {share}).")
-        if named and verdict.estimates:
-            numbers = ", ".join(f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in verdict.estimates)
-            lines.append(f"Estimated parameters: {numbers}.")
+        if named and verdict.numbers:
+            lines.append(f"Estimated parameters: {', '.join(verdict.numbers)}.")
         measured = family.measured
         tested = "was not measured" if measured is None else f"named the attack of {measured:.0%} of test images"
         basis = f"the method ({KNOWING[verdict.knowledge]}, {verdict.condition.pixels}) {tested}"

@@ -191,7 +191,7 @@ def _page(examiner: Examiner, exhibits: Sequence[Exhibit]) -> str:
             "form": FORMS[one.pixels],
             "pictures": [("before", _data_uri(one.clean)), ("after", _data_uri(one.image))],
             "numbers": {name: f"{value:.3g}" for name, value in one.numbers.items()},
-            "estimates": [f"{e.parameter} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in one.verdict.estimates],
+            "estimates": one.verdict.numbers,
         }
         groups.setdefault(title, []).append(shown)
     return render_page(
