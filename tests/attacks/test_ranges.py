@@ -1,5 +1,7 @@
 """Ranges: what an image draws is its own, whatever stands beside it, and is attacked as if it had been given."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from redhanded.attacks import (
     ATTACKS,
     FGSM,
     PGD,
+    AttackSpec,
     Choice,
     DeepFool,
     LogUniform,
@@ -238,3 +241,12 @@ def test_a_mistake_is_one_line(make, message: str) -> None:
         make()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", [PGD(eps=LogUniform(0.1, 1)), FGSM(norm="l2", eps=Choice(1, 2)), DeepFool()])
+def test_a_specification_goes_to_another_process_as_it_is(spec: AttackSpec) -> None:
+    """A default that follows a range is a rule, which cannot be pickled."""
+    back = pickle.loads(pickle.dumps(spec))  # noqa: S301 - our own
+    assert str(back) == str(spec)
+    index = torch.arange(3)
+    assert str(back.drawn(index, 1).of_image(2)) == str(spec.drawn(index, 1).of_image(2))

@@ -79,6 +79,10 @@ class AttackSpec(BaseModel):
                 (name, rule) for name, rule in ruled.items() if isinstance(rule, Rule) and rule.needs_more(known)
             )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was given alone: the rule of a default that is each image's own is the class's."""
+        return _remade, (type(self), {name: value for name, value in self if not isinstance(value, Rule)})
+
     @classmethod
     def spreadable(cls) -> list[str]:
         """The parameters that may differ from image to image: all numbers but the seed of the draws."""
@@ -211,6 +215,10 @@ class AttackSpec(BaseModel):
 
 # One call serves several settings of one family, so that they can share work (FGSM: one gradient for all).
 AttackFunction = Callable[[nn.Module, Tensor, Tensor, Sequence[Any]], list[AttackOutput]]
+
+
+def _remade(kind: type[AttackSpec], parameters: dict[str, Any]) -> AttackSpec:
+    return kind(**parameters)
 
 
 class AttackKind(NamedTuple):
