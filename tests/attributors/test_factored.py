@@ -14,6 +14,7 @@ from torch import nn
 
 from redhanded.attacks import BIM, FGSM, PGD, AttackSpec, Choice, Clean, DeepFool, GaussianNoise, LogUniform, Uniform
 from redhanded.attributors import Attributor, Factored, FactoredAsked
+from redhanded.attributors.described import Described
 from redhanded.attributors.factored import FactoredSettings
 from redhanded.attributors.layout import BINS, Layout, NumberHead
 from redhanded.attributors.statistics import image_statistics
@@ -139,10 +140,14 @@ def test_a_layout_says_what_is_learned_of_each_image() -> None:
     targets = layout.targets(samples)
     assert targets[:, 0].tolist() == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 6 + [0] * 3
     assert targets[:, 1].tolist() == [0] * 3 + [1] * 3 + [-1] * 3 + [0] * 9 + [1] * 3
-    assert torch.equal(targets[:, 2] >= 0, targets[:, 0] == 0)
-    assert targets[12:18, 3].tolist() == [0] * 3 + [BINS - 1] * 3
+    assert targets[:, 2].tolist() == [0] * 6 + [-1] * 3 + [0] * 12  # our own code
+    assert torch.equal(targets[:, 3] >= 0, targets[:, 0] == 0)
+    assert targets[12:18, 4].tolist() == [0] * 3 + [BINS - 1] * 3
+    assert layout.attack_shares == pytest.approx([1 / 3 * 3 / 5, 1 / 3, 1 / 3, 1 / 3 * 2 / 5])  # families alike
+    assert layout.shares[0] == pytest.approx(1 / 3 * 3 / 5 * 4 / 6)
+    assert layout.shares[2] == pytest.approx(1 / 3)
     drawn = samples.parameters["eps"][:3]
-    assert torch.equal(targets[:3, 2], heads[0, "eps"].bin_of(drawn))
+    assert torch.equal(targets[:3, 3], heads[0, "eps"].bin_of(drawn))
 
 
 def test_sets_that_no_image_tells_apart_are_one_attack() -> None:
@@ -235,7 +240,7 @@ def test_images_of_one_setting_are_surer_together(fitted: Factored) -> None:
     )
     assert len(value) == 1
     assert (high - low).item() < (alone.high - alone.low).median()
-    assert abs(value.item() / 0.03 - 1) < 0.2
+    assert abs(value.item() / 0.03 - 1) < 0.35
 
 
 def networks(count: int) -> dict[str, nn.Module]:
@@ -286,19 +291,20 @@ def test_the_victim_is_named_among_any_candidates_in_any_order(asked: FactoredAs
     torch.testing.assert_close(asked.predict_log_proba(turned), answers, rtol=0, atol=1e-4)
 
 
+def scores_of(asked: FactoredAsked, samples: Samples) -> torch.Tensor:
+    everyone = torch.arange(len(samples.victims)).expand(len(samples.images), -1)
+    return asked.outputs(asked.ask(Described.of(samples.images, samples.victims, everyone))[0]).scores
+
+
 def test_a_victim_that_no_training_saw_is_found_among_the_candidates(asked: FactoredAsked) -> None:
     victims = networks(6)
     strangers = attacked_by({"v5": victims["v5"]}, 60, 81)
     shown = replace(strangers, victims={name: victims[name] for name in ("v1", "v5", "v3")})
-    outputs, _ = asked._ask_network(asked.view(shown))
-    scores = asked.network_outputs(outputs)[3]
-    assert scores is not None
+    scores = scores_of(asked, shown)
     named = scores[:60].argmax(1)
     assert (named == 1).double().mean() > 0.7
     absent = replace(strangers, victims={name: victims[name] for name in ("v1", "v3")})
-    outputs, _ = asked._ask_network(asked.view(absent))
-    scores = asked.network_outputs(outputs)[3]
-    assert scores is not None
+    scores = scores_of(asked, absent)
     assert (scores[:60].argmax(1) == 2).double().mean() > 0.7  # none of them
 
 
