@@ -237,7 +237,7 @@ def test_a_wrong_key_is_told_with_its_place(tmp_path: Path) -> None:
         ("{ fgsm = { train", "{ fgms = { train", "did you mean 'fgsm'?"),
         ("one = { width", "on = { width", "found 'on'; did you mean 'one'?"),
         ("two = { width = 0.25, training = { epochs = 2 } }", "", "found 'two'"),
-        ('source = "anything"', 'source = "x"\nquestions = []', "questions: Tuple should have at least 1 item"),
+        ('source = "anything"', 'source = "x"\nquestions = []', "expected questions or axes to ask along"),
         ('source = "anything"', 'source = "x"\npixels = []', "pixels: Tuple should have at least 1 item"),
         (
             'family = "fgsm"',

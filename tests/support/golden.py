@@ -21,11 +21,13 @@ import torch
 from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor, nn
 
+from redhanded.attacks import AttackSpec
 from redhanded.core import file_digest
 from redhanded.engine import RunFolder, TrainVictim
 from redhanded.engine.plan import plan
 from redhanded.engine.step import Step, in_order
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
+from redhanded.engine.steps.described import DescribeImages, FitOnDescribed
 from redhanded.engine.steps.questions import FitOnQuestion
 from redhanded.engine.steps.sets import MakeShard, MeasureSuccess
 from redhanded.models import training
@@ -86,6 +88,46 @@ candidates = { width = 0.125, training = { epochs = 30, batch_size = 32, learnin
 joined = {}
 magnitude = { width = 0.25, training = { epochs = 20, batch_size = 32, learning_rate = 1e-2 } }
 """
+AXES = """
+name = "golden axes"
+title = "Bright bars, along an axis"
+source = "bars"
+questions = []
+
+[victims]
+one = { architecture = "alexnet", seed = 9 }
+two = { architecture = "alexnet", seed = 3, held_out = true }
+
+[[attacks]]
+family = "fgsm"
+norm = "l2"
+eps = { log_uniform = [3.0, 9.0] }
+
+[[attacks]]
+family = "fgsm"
+norm = "linf"
+eps = 0.25
+
+[[controls]]
+family = "clean"
+
+[[axes]]
+name = "checkpoint"
+title = "a checkpoint never seen"
+victims = ["two"]
+
+[scales.tiny]
+train_images = 60
+test_images = 30
+shard_images = 40
+
+[scales.tiny.victims]
+one = { width = 0.05, training = { epochs = 12, batch_size = 16, learning_rate = 5e-3 } }
+two = { width = 0.05, training = { epochs = 12, batch_size = 16, learning_rate = 5e-3 } }
+
+[scales.tiny.attributors]
+factored_asked = { width = 0.1, training = { epochs = 12, batch_size = 32, learning_rate = 1e-2 } }
+"""
 WANTED = (  # titles of the steps that need all the others
     "norm/fgsm/one, cnn6, float32",
     "setting/fgsm-l2/two, magnitude, uint8",
@@ -93,6 +135,7 @@ WANTED = (  # titles of the steps that need all the others
     "dimension/victim, candidates, float32",
     "join forensic and candidates on all sets, float32, seed 0",
     "unknown/fgsm, forensic, float32",
+    "axes/checkpoint, factored_asked, float32",
 )
 # What says when, where and by which code something was made, and digests of what is compared with a tolerance.
 NOT_COMPARED = {
@@ -117,9 +160,11 @@ def write_source(path: Path) -> Path:
 
 def golden_steps(folder: Path) -> list[Step]:
     """The steps whose outcomes are kept, each after what it needs; `folder` gets the source and the study."""
-    (folder / "study.toml").write_text(TOML)
-    study = load_study(str(folder / "study.toml"))
-    steps = in_order(plan(study, {"bars": write_source(folder / "bars.npz")}))
+    source = write_source(folder / "bars.npz")
+    steps: list[Step] = []
+    for text in (TOML, AXES):
+        (folder / "study.toml").write_text(text)
+        steps += in_order(plan(load_study(str(folder / "study.toml")), {"bars": source}))
     wanted = [step for step in steps if step.title in WANTED]
     assert len(wanted) == len(WANTED)
     return in_order(wanted)
@@ -185,17 +230,23 @@ def outcome(step: Step, kept: Golden, store: RunFolder) -> tuple[dict[str, Any],
         for attack in step.sets.attacks:
             path = step.sets.path(store, attack)
             found[attack.label] = _plain(read_provenance(path))
-            for name in COLUMNS:
+            for name in _columns(attack):
                 arrays[f"{attack.label}/{name}"] = torch.from_numpy(read_column(path, name, rows))
     if isinstance(step, MeasureSuccess):
         for name in (f"prediction_{step.pixels}", f"success_{step.pixels}"):
             arrays[name] = torch.from_numpy(step.column(store, name))
+    if isinstance(step, DescribeImages):
+        arrays |= {f"described/{name}": values for name, values in load_file(step.path(store)).items()}
     folder = folder_of(step, store)
     if folder is not None and (folder / "card.json").exists():
         found["card"] = _plain(json.loads((folder / "card.json").read_bytes()))
         for file in sorted(folder.glob("*.safetensors")):
             arrays |= {f"{file.stem}/{name}": values for name, values in load_file(file).items()}
     return found, arrays
+
+
+def _columns(attack: AttackSpec) -> list[str]:
+    return [*COLUMNS, *(f"parameter_{name}" for name in attack.ranges)]
 
 
 def put(step: Step, kept: Golden, store: RunFolder) -> None:
@@ -207,11 +258,15 @@ def put(step: Step, kept: Golden, store: RunFolder) -> None:
     mark.write_text(json.dumps(records["record"] | {"seconds": 0.0}))
     if isinstance(step, MakeShard):
         for attack in step.sets.attacks:
-            columns = {name: arrays[f"{attack.label}/{name}"] for name in COLUMNS}
+            columns = {name: arrays[f"{attack.label}/{name}"] for name in _columns(attack)}
             path, sets = step.sets.path(store, attack), step.sets
             write_shard(path, step.start, sets.images, sets.shard_images, columns, records[attack.label])
     if isinstance(step, MeasureSuccess):
         _overwrite(step, store, **{name: values for name, values in arrays.items() if "/" not in name})
+    if isinstance(step, DescribeImages):
+        step.path(store).parent.mkdir(parents=True, exist_ok=True)
+        described = {name.partition("/")[2]: values for name, values in arrays.items() if name.startswith("described/")}
+        save_file(described, step.path(store))
     folder = folder_of(step, store)
     if folder is not None and "card" in records:
         folder.mkdir(parents=True)
@@ -238,7 +293,8 @@ def folder_of(step: Step, store: RunFolder) -> Path | None:
     """The folder of what a step trains."""
     if isinstance(step, TrainVictim):
         return step.folder(store)
-    return store.attributor(step.key) if isinstance(step, FitOnAll | FitOnQuestion | JoinAttributors) else None
+    fits = FitOnAll | FitOnQuestion | FitOnDescribed | JoinAttributors
+    return store.attributor(step.key) if isinstance(step, fits) else None
 
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from .calibration_set import HELD_OUT, CalibrationSet
 from .candidates import Candidates
 from .cnn6 import Cnn6
 from .conformal import Conformal
+from .described import Described, own_and_others, stacked
 from .estimator import AttackClassifier
-from .factored import Estimate, Factored, FactoredAsked
+from .factored import OTHERS, Estimate, Factored, FactoredAsked
 from .fitting import fit
 from .forensic import Forensic, ForensicEach
 from .forensic_heads import ForensicHeads
@@ -14,7 +15,7 @@ from .magnitude import Magnitude
 from .mahalanobis import ACCEPTED, Gaussians
 from .marginal import Marginal, answering
 from .network import NetworkAttributor, NetworkSettings
-from .openset import CHOSEN, DETECTORS, SURE, OpenSet, fit_gaussians, measure_open_set
+from .openset import CHOSEN, DECIDES, DETECTORS, SURE, OpenSet, Score, fit_gaussians, measure_open_set
 from .oracle import Oracle
 from .table import ATTRIBUTORS, make_attributor
 
@@ -22,8 +23,10 @@ __all__ = [
     "ACCEPTED",
     "ATTRIBUTORS",
     "CHOSEN",
+    "DECIDES",
     "DETECTORS",
     "HELD_OUT",
+    "OTHERS",
     "SURE",
     "AttackClassifier",
     "Attributor",
@@ -34,6 +37,7 @@ __all__ = [
     "Candidates",
     "Cnn6",
     "Conformal",
+    "Described",
     "Estimate",
     "Factored",
     "FactoredAsked",
@@ -52,10 +56,13 @@ __all__ = [
     "Oracle",
     "Prediction",
     "ReliabilityBin",
+    "Score",
     "answering",
     "fit",
     "fit_gaussians",
     "make_attributor",
     "measure_calibration",
     "measure_open_set",
+    "own_and_others",
+    "stacked",
 ]

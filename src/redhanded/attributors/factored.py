@@ -10,24 +10,26 @@ from torch.nn import functional
 
 from redhanded.attributors.base import Knowledge, Prediction
 from redhanded.attributors.calibration_set import CalibrationSet
-from redhanded.attributors.candidates import NUMBERS, ask_victim
+from redhanded.attributors.candidates import NUMBERS
+from redhanded.attributors.described import Described, own_and_others
 from redhanded.attributors.layout import BINS, Layout
 from redhanded.attributors.network import NetworkAttributor, NetworkSettings
 from redhanded.attributors.perceptron import layer
-from redhanded.attributors.statistics import image_statistics
 from redhanded.core import seed_for
 from redhanded.data import PIXELS, Pixels
 from redhanded.errors import RunError
-from redhanded.models import Objective, pick_device, train
+from redhanded.models import Objective, device_of, pick_device, train
 from redhanded.sets import Samples
 
 _HIDDEN, _ENCODED, _DROPOUT = 256, 64, 0.3  # at width 1
+_RANK = 48  # of the densities' logits: 64 for each parameter would be most of the network
 _FARTHEST = 5.0  # deviations from the mean at which an input is truncated
-_OTHERS = 2  # candidates beside the own victim that an image is shown with in training
-_LEFT_OUT = 0.25  # share of the images that are trained on without their own victim among the candidates
-_VICTIM_WEIGHT, _NUMBER_WEIGHT = 0.3, 0.5  # of their losses, beside that of what was done
+OTHERS = 2  # candidates beside the own victim that an image is shown with in training
+_LEFT_OUT = 0.3  # share of the images that are trained on without their own victim among the candidates
+_PART_WEIGHT, _NUMBER_WEIGHT = 0.3, 0.5  # of the losses of victim and toolchain, and of numbers, beside the attack's
 _NEVER = -1e9  # the score of a candidate that is left out
 _TINY = 1e-30  # keeps the logarithm of a share finite
+_BATCH = 4096  # images that are asked about at once
 
 
 class FactoredSettings(NetworkSettings):
@@ -44,14 +46,24 @@ class Estimate(NamedTuple):
     high: Tensor  # (n,)
 
 
+class Outputs(NamedTuple):
+    """What the network says of n images, as logits; scores are of the candidates, and last of nobody."""
+
+    attack: Tensor  # (n, attacks)
+    victim: Tensor  # (n, known victims)
+    toolchain: Tensor  # (n, toolchains)
+    bins: Tensor  # (n, heads, BINS)
+    scores: Tensor  # (n, candidates + 1); none of an attributor that asks nobody
+
+
 class Factored(NetworkAttributor):
     """Statistics of the image, two hidden layers, and a head for each part of an answer; it sees the image alone.
 
-    One head tells what was done (family and norm, controls among them), one the victim given an attack, and given the
-    family and norm each of its settings has one of its own: a density over equal bins of the range of its values. A
-    set's logarithm of probability is the sum of those of its parts, so an answer is learned from all images that share
-    it, and a setting that no set has is answered like any other. Every family counts the same in training,
-    however many sets it has.
+    One head tells what was done (family and norm, controls among them), one the victim given an attack, one the
+    library whose code ran, and given the family and norm each of its settings has one of its own: a density over equal
+    bins of the range of its values. A set's likelihood is the product of those of its parts, so an answer is learned
+    from all images that share it, and a setting that no set has is answered like any other. Every family counts the
+    same in training, however many sets it has.
     """
 
     kind: ClassVar[str] = "factored"
@@ -59,9 +71,10 @@ class Factored(NetworkAttributor):
     settings_type: ClassVar[type[NetworkSettings]] = FactoredSettings
 
     settings: FactoredSettings
+    network_: Any  # a _Network
     layout_: Layout
 
-    def build(self, mean: list[float], deviation: list[float]) -> nn.Module:
+    def build(self, mean: list[float], deviation: list[float]) -> "_Network":
         """See NetworkAttributor; raises RunError where a stored attributor's card has no layout."""
         if self.layout_ is None:
             raise RunError(f"expected a layout in the card of {self.kind}, found none; fit it again")
@@ -69,127 +82,126 @@ class Factored(NetworkAttributor):
         return _Network(mean, deviation, self.layout_, round(_HIDDEN * self.settings.width), asked)
 
     def fit(self, samples: Samples) -> Self:
-        """Train as NetworkAttributor does; of an image that was transported, the image as it was decides its place."""
+        """Train as NetworkAttributor does, on the images and on what each transport makes of them."""
+        names = list(samples.victims)
+        places = [names.index(ref.victim) if ref.victim in names else -1 for ref in samples.sets]
+        own = torch.tensor(places or [-1] * len(samples.classes))[samples.labels]
+        generator = torch.Generator().manual_seed(seed_for("candidates", self.seed) % 2**32)
+        shown = own_and_others(own, len(names), OTHERS, generator)
+        ways = [samples.images, *(PIXELS[name].apply(samples.images) for name in self.settings.transports)]
+        return self.fit_described([self._describe(images, samples, shown) for images in ways], samples)
+
+    def fit_described(self, ways: Sequence[Described], samples: Samples) -> Self:
+        """Train on images that were described before: as the study's protocol left them, then after each transport.
+
+        samples: labels, classes, sets and parameters of the same images; of the images themselves the shape is read.
+        """
         self.layout_, self.classes_ = Layout.of(samples), samples.classes
         channels, height, width = samples.images.shape[1:]
         self.shape_ = channels, height, width
-        candidates = self._own_and_others(samples)
-        ways = [samples.images, *(PIXELS[name].apply(samples.images) for name in self.settings.transports)]
-        views = [self._view(images, samples, candidates) for images in ways]
-        seen, times = torch.cat(views), len(ways)
-        asked = self.knowledge == "candidates"
-        statistics = seen.shape[1] - NUMBERS * (candidates.shape[1] if asked else 0)
-        parts = [seen[:, :statistics, 0, 0]]
-        if asked:
-            parts.append(seen[:, statistics:, 0, 0].reshape(-1, NUMBERS))
+        if self.knowledge == "blind":
+            ways = [described.shown(0, 0) for described in ways]
+        parts = [torch.cat([described.statistics for described in ways])]
+        if self.knowledge == "candidates":
+            parts.append(torch.cat([described.numbers for described in ways]).flatten(0, 1))
         mean, deviation = (torch.cat([part.mean(0) for part in parts]), torch.cat([part.std(0) for part in parts]))
         self.channels_ = len(mean)
         targets = self.layout_.targets(samples)
         index = torch.arange(len(targets)) if samples.index is None else samples.index
         trained = train(
             lambda: self.build(mean.tolist(), deviation.clamp_min(1e-3).tolist()),
-            seen,
-            targets.repeat(times, 1),
+            torch.cat([described.flat for described in ways])[:, :, None, None],  # as images
+            targets.repeat(len(ways), 1),
             self.settings.training,
             self.seed,
-            index.repeat(times),
+            index.repeat(len(ways)),
             self._objective(targets[:, 0]),
         )
         self.network_ = trained.network.to(pick_device())
         self.attempts_, self.collapsed_ = trained.attempts, trained.collapsed
         rows = trained.validation[trained.validation < len(targets)]  # as the study's own protocol left them
         held = index[rows] if samples.index is not None else torch.full_like(rows, -1)
-        known = self._known(samples, candidates)[rows]
-        self.held_out_ = CalibrationSet(*self._of(seen[rows], known), samples.labels[rows], held)
+        answers = self.answer_described(ways[0])
+        self.held_out_ = CalibrationSet(answers.log_proba[rows], answers.features[rows], samples.labels[rows], held)
         return self
 
     def _objective(self, attacks: Tensor) -> Objective:
-        """The losses of all heads, (m, outputs) and (m, 2 + heads); attacks: (n,) of all images, to weigh families."""
-        layout = self.layout_
-        families = [family for family, _ in layout.attacks]
-        counts = torch.bincount(attacks, minlength=len(families)).double()
-        images = {
-            name: sum(float(counts[place]) for place, one in enumerate(families) if one == name) for name in families
-        }
-        weights = torch.tensor([len(attacks) / len(images) / max(images[family], 1) for family in families])
+        """The losses of all heads, (m, outputs) and (m, 3 + heads); attacks: (n,) of all images, to weigh families."""
+        counts = torch.bincount(attacks, minlength=len(self.layout_.attacks)).clamp_min(1)
+        weights = len(attacks) * torch.tensor(self.layout_.attack_shares) / counts
 
         def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            attack, victim, bins, scores = self.network_outputs(outputs)
-            of, whose = targets[:, 0], targets[:, 1]
-            total = functional.cross_entropy(attack, of, weights.to(attack))
-            attacked = whose >= 0
-            if victim.shape[1] and attacked.any():
-                total = total + _VICTIM_WEIGHT * functional.cross_entropy(victim[attacked], whose[attacked])
-            for own, target in zip(bins, targets[:, 2:].unbind(1), strict=True):
-                known = target >= 0
-                if known.any():
-                    share = known.double().mean()
-                    total = total + _NUMBER_WEIGHT * share * functional.cross_entropy(own[known], target[known])
-            if scores is not None and layout.victims:
-                nobody = torch.full_like(whose, scores.shape[1] - 1)
-                among = attacked & (scores[:, 0] > _NEVER)
-                total = total + _VICTIM_WEIGHT * functional.cross_entropy(scores, torch.where(among, 0, nobody))
+            said = self.outputs(outputs)
+            total = functional.cross_entropy(said.attack, targets[:, 0], weights.to(said.attack))
+            attacked = targets[:, 1] >= 0
+            if attacked.any():
+                for logits, truth in ((said.victim, targets[:, 1]), (said.toolchain, targets[:, 2])):
+                    total = total + _PART_WEIGHT * functional.cross_entropy(logits[attacked], truth[attacked])
+            known = targets[:, 3:] >= 0  # (m, heads)
+            if known.any():
+                own = functional.cross_entropy(said.bins[known], targets[:, 3:][known], reduction="sum")
+                total = total + _NUMBER_WEIGHT * own / len(targets)
+            if said.scores.shape[1] and self.layout_.victims:
+                nobody = torch.full_like(targets[:, 1], said.scores.shape[1] - 1)
+                among = attacked & (said.scores[:, 0] > _NEVER)
+                total = total + _PART_WEIGHT * functional.cross_entropy(said.scores, torch.where(among, 0, nobody))
             return total
 
-        return Objective(
-            loss, lambda outputs: self.network_outputs(outputs)[0].argmax(1), lambda targets: targets[:, 0]
-        )
+        return Objective(loss, lambda outputs: self.outputs(outputs).attack.argmax(1), lambda targets: targets[:, 0])
 
-    def network_outputs(self, outputs: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...], Tensor | None]:
-        """Logits of attacks, of known victims and of each parameter's bins; scores of the candidates and of nobody."""
+    def outputs(self, outputs: Tensor) -> Outputs:
+        """Split what the network gives, (n, outputs)."""
         layout = self.layout_
-        sizes = [len(layout.attacks), len(layout.victims), *[BINS] * len(layout.heads)]
-        attack, victim, *bins, scores = outputs.split([*sizes, outputs.shape[1] - sum(sizes)], 1)
-        return attack, victim, tuple(bins), scores if scores.shape[1] else None
+        sizes = [len(layout.attacks), len(layout.victims), len(layout.toolchains), BINS * len(layout.heads)]
+        attack, victim, toolchain, bins, scores = outputs.split([*sizes, outputs.shape[1] - sum(sizes)], 1)
+        return Outputs(attack, victim, toolchain, bins.unflatten(1, (len(layout.heads), BINS)), scores)
 
-    def view(self, samples: Samples) -> Tensor:
-        """The statistics of each image, and of each candidate its numbers, (n, f + 15 * candidates, 1, 1)."""
-        return self._view(samples.images, samples, self._everyone(samples))
-
-    def _view(self, images: Tensor, samples: Samples, candidates: Tensor) -> Tensor:
-        return image_statistics(images)[:, :, None, None]
-
-    def _own_and_others(self, samples: Samples) -> Tensor:
-        """Which victims each image is trained with, (n, candidates): its own first where it is known."""
-        names, count = list(samples.victims), len(samples.labels)
-        if not self.layout_.victims or not names:
-            return torch.arange(len(names)).expand(count, -1)
-        generator = torch.Generator().manual_seed(seed_for("candidates", self.seed) % 2**32)
-        order = torch.rand(count, len(names), generator=generator)
-        victim = torch.tensor(self.layout_.victim_of)[samples.labels]  # (n,)
-        for place, name in enumerate(self.layout_.victims):
-            order[victim == place, names.index(name)] = -1  # before all others
-        return order.argsort(1)[:, : 1 + _OTHERS]
+    def _describe(self, images: Tensor, samples: Samples, candidates: Tensor) -> Described:
+        return Described.of(images, {}, candidates[:, :0])
 
     def answer(self, samples: Samples) -> Prediction:
-        """See Attributor."""
-        return self._of(self.view(samples), self._known(samples, self._everyone(samples)))
+        """See Attributor; all victims that the samples come with are candidates for each image."""
+        everyone = torch.arange(len(samples.victims)).expand(len(samples.images), -1)
+        return self.answer_described(self._describe(samples.images, samples, everyone))
 
-    def _everyone(self, samples: Samples) -> Tensor:
-        return torch.arange(len(samples.victims)).expand(len(samples.images), -1)
+    def answer_described(self, described: Described) -> Prediction:
+        """The same of images that were described before."""
+        if self.knowledge == "blind":
+            described = described.shown(0, 0)
+        outputs, features = self.ask(described)
+        said, layout = self.outputs(outputs), self.layout_
+        log_proba = said.attack.log_softmax(1)[:, list(layout.attack_of)]  # (n, classes)
+        whose = said.victim.log_softmax(1)
+        if said.scores.shape[1]:
+            known = {name: place for place, name in enumerate(layout.victims)}
+            places = torch.tensor([known.get(name, -1) for name in described.names], dtype=torch.int64)
+            asked = places[described.candidates] if len(places) else described.candidates
+            whose = self._whose(said.victim, said.scores.log_softmax(1), asked)
+        for logits, of in ((whose, layout.victim_of), (said.toolchain.log_softmax(1), layout.toolchain_of)):
+            if logits.shape[1]:
+                places = torch.tensor(of)
+                log_proba = log_proba + logits[:, places.clamp_min(0)].masked_fill(places < 0, 0)
+        # A class's likelihood: what it was given, less what it was given before anything was seen.
+        log_proba = log_proba + self._of_settings(said.bins) - torch.tensor(layout.shares).log()
+        return Prediction(log_proba.log_softmax(1), features)
 
-    def _known(self, samples: Samples, candidates: Tensor) -> Tensor:
-        """The candidates' places among the known victims, (n, candidates); -1 of those that are not known."""
-        known = {name: place for place, name in enumerate(self.layout_.victims)}
-        places = torch.tensor([known.get(name, -1) for name in samples.victims], dtype=torch.int64)
-        return places[candidates] if len(places) else candidates
-
-    def _of(self, seen: Tensor, known: Tensor) -> Prediction:
-        outputs, features = self._ask_network(seen)
-        attack, victim, bins, scores = self.network_outputs(outputs)
-        layout = self.layout_
-        log_proba = attack.log_softmax(1)[:, list(layout.attack_of)]  # (n, classes)
-        if layout.victims:
-            whose = victim.log_softmax(1) if scores is None else self._whose(victim, scores.log_softmax(1), known)
-            places = torch.tensor(layout.victim_of)
-            log_proba = log_proba + whose[:, places.clamp_min(0)].masked_fill(places < 0, 0)
-        return Prediction((log_proba + self._of_settings(bins)).log_softmax(1), features)
+    @torch.no_grad()
+    def ask(self, described: Described) -> tuple[Tensor, Tensor]:
+        """The network's outputs, (n, outputs), and the features that they are made from, (n, f)."""
+        network = self.network_.eval()
+        outputs, features = [], []
+        for batch in described.flat.split(_BATCH):
+            own, scores = network.features(batch.to(device_of(network)))
+            outputs.append(torch.cat([network.outputs(own), scores], 1).cpu())
+            features.append(own.cpu())
+        return torch.cat(outputs), torch.cat(features)
 
     def _whose(self, victim: Tensor, asked: Tensor, known: Tensor) -> Tensor:
         """Log probabilities of the known victims, (n, victims), by what the candidates say and nobody's share.
 
-        victim: (n, victims) what the image alone says; asked: (n, candidates + 1); known: (n, candidates). Known
-        victims that are no candidates share what is left for nobody by what the image alone says.
+        victim: (n, victims) what the image alone says; asked: (n, candidates + 1); known: (n, candidates) places among
+        the known victims, -1 of others. Known victims that are no candidates share what is left for nobody by what the
+        image alone says.
         """
         count = victim.shape[1]
         column = torch.where(known < 0, count, known)  # one more, for candidates that are not known
@@ -198,24 +210,26 @@ class Factored(NetworkAttributor):
         whose = functional.pad(others.masked_fill(among, _NEVER), (0, 1)).scatter(1, column, asked[:, :-1])
         return whose[:, :count].log_softmax(1)
 
-    def _of_settings(self, bins: Sequence[Tensor]) -> Tensor:
-        """How the sets of one attack and victim share its probability: by the density at their fixed settings.
+    def _of_settings(self, bins: Tensor) -> Tensor:
+        """How the sets of one attack, victim and library share its probability: by the density at their settings.
 
-        Log shares, (n, classes); sets without fixed settings, or without a head for them, share evenly.
+        bins: (n, heads, BINS). Log shares, (n, classes); sets without fixed settings, or without a head for them, share
+        evenly.
         """
         layout = self.layout_
-        density = torch.zeros(len(bins[0]) if bins else 1, len(layout.attack_of))
-        for head, own in zip(layout.heads, bins, strict=True):
+        density = torch.zeros(len(bins), len(layout.attack_of))
+        for place, head in enumerate(layout.heads):
             at = [
-                place
-                for place, (attack, fixed) in enumerate(zip(layout.attack_of, layout.fixed, strict=True))
+                own
+                for own, (attack, fixed) in enumerate(zip(layout.attack_of, layout.fixed, strict=True))
                 if attack == head.attack and head.name in fixed
             ]
-            values = torch.tensor([layout.fixed[place][head.name] for place in at], dtype=torch.float64)
-            density[:, at] += own.log_softmax(1)[:, head.bin_of(values)]
-        pairs = list(zip(layout.attack_of, layout.victim_of, strict=True))
-        siblings = torch.tensor([sorted(set(pairs)).index(pair) for pair in pairs])
-        total = torch.zeros(len(density), len(set(pairs))).index_add(1, siblings, density.exp())
+            values = torch.tensor([layout.fixed[own][head.name] for own in at], dtype=torch.float64)
+            density[:, at] += bins[:, place].log_softmax(1)[:, head.bin_of(values)]
+        triples = list(zip(layout.attack_of, layout.victim_of, layout.toolchain_of, strict=True))
+        distinct = sorted(set(triples))
+        siblings = torch.tensor([distinct.index(triple) for triple in triples])
+        total = torch.zeros(len(density), len(distinct)).index_add(1, siblings, density.exp())
         return density - total.clamp_min(_TINY).log()[:, siblings]
 
     @torch.no_grad()
@@ -226,12 +240,11 @@ class Factored(NetworkAttributor):
         each image or, `together`, once for images that were made with the same setting: then their densities are
         multiplied.
         """
-        network: Any = self.network_
-        outputs = network.heads(features.to(network.heads.weight.device)).cpu()
-        _, _, bins, _ = self.network_outputs(outputs)
+        network = self.network_
+        bins = self.outputs(network.outputs(features.to(device_of(network))).cpu()).bins
         estimates = {}
-        for head, logits in zip(self.layout_.heads, bins, strict=True):
-            density = logits.double().log_softmax(1)
+        for place, head in enumerate(self.layout_.heads):
+            density = bins[:, place].double().log_softmax(1)
             if together:
                 density = density.sum(0, keepdim=True).log_softmax(1)
             low, value, high = (head.quantile(density, share) for share in (0.05, 0.5, 0.95))
@@ -250,18 +263,14 @@ class FactoredAsked(Factored):
     kind: ClassVar[str] = "factored_asked"
     knowledge: ClassVar[Knowledge] = "candidates"
 
-    def _view(self, images: Tensor, samples: Samples, candidates: Tensor) -> Tensor:
+    def _describe(self, images: Tensor, samples: Samples, candidates: Tensor) -> Described:
         if not samples.victims:
             raise ValueError("expected samples with candidate victims, found none; only their owner has them")
-        numbers = torch.zeros(*candidates.shape, NUMBERS)
-        for place, victim in enumerate(samples.victims.values()):
-            rows, columns = (candidates == place).nonzero(as_tuple=True)
-            numbers[rows, columns] = ask_victim(victim, images[rows])
-        return torch.cat([super()._view(images, samples, candidates), numbers.flatten(1)[:, :, None, None]], 1)
+        return Described.of(images, samples.victims, candidates)
 
 
 class _Network(nn.Module):
-    """Statistics and the numbers of any candidates to the outputs of all heads, (n, f + 15 k, 1, 1) -> (n, outputs)."""
+    """Statistics and numbers of any candidates to the outputs of all heads, (n, f + 15 k, 1, 1) -> (n, outputs)."""
 
     mean: Tensor
     deviation: Tensor
@@ -284,16 +293,24 @@ class _Network(nn.Module):
             self.score = nn.Linear(_ENCODED, 1)
             self.nobody = nn.Parameter(torch.zeros(1 + _ENCODED))  # its score, and what stands for its numbers
         self.mix = nn.Sequential(*layer(half + pooled, hidden, _DROPOUT))
-        outputs = len(layout.attacks) + len(layout.victims) + BINS * len(layout.heads)
-        self.heads = nn.Linear(hidden, outputs)
+        self.names = nn.Linear(hidden, len(layout.attacks) + len(layout.victims) + len(layout.toolchains))
+        self.densities = nn.Sequential(nn.Linear(hidden, _RANK), nn.Linear(_RANK, BINS * len(layout.heads)))
 
     def forward(self, seen: Tensor) -> Tensor:
         """See the class; the scores of the candidates, and last that of nobody, stand behind the other outputs."""
-        seen = seen.flatten(1)
+        features, scores = self.features(seen.flatten(1))
+        return torch.cat([self.outputs(features), scores], 1)
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """What all heads but the scores say, (n, hidden) -> (n, outputs)."""
+        return torch.cat([self.names(features), self.densities(features)], 1)
+
+    def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """What the heads see, (n, hidden), and the candidates' scores, (n, candidates + 1) or (n, 0)."""
         statistics, rest = seen[:, : self.statistics], seen[:, self.statistics :]
         hidden = self.trunk(self._normalised(statistics, slice(0, self.statistics)))  # (n, half)
         if not self.numbers:
-            return self.heads(self.mix(hidden))
+            return self.mix(hidden), seen.new_zeros(len(seen), 0)
         numbers = self._normalised(rest.reshape(len(seen), -1, self.numbers), slice(self.statistics, None))
         beside = hidden[:, None].expand(-1, numbers.shape[1], -1)
         encoded = self.encode(torch.cat([numbers, beside], 2))  # (n, candidates, 64)
@@ -306,7 +323,7 @@ class _Network(nn.Module):
         heard = encoded.masked_fill(scores[:, :-1, None] <= _NEVER, 0)
         weighed = (weights[:, :-1, None] * heard).sum(1) + weights[:, -1:] * self.nobody[1:]
         most = heard.amax(1)
-        return torch.cat([self.heads(self.mix(torch.cat([hidden, weighed, most], 1))), scores], 1)
+        return self.mix(torch.cat([hidden, weighed, most], 1)), scores
 
     def _normalised(self, values: Tensor, part: slice) -> Tensor:
         return ((values - self.mean[part]) / self.deviation[part]).clamp(-_FARTHEST, _FARTHEST)

@@ -1,8 +1,9 @@
 """What classes of images are made of: what was done, to whom, and with which numbers."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from typing import Self
+from typing import Annotated, Self
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
@@ -57,59 +58,88 @@ class NumberHead(Record):
         return values.log() if self.logarithmic else values
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
 class Layout(Record):
     """What the classes of an attributor are made of, and so what its network has to tell."""
 
     attacks: tuple[tuple[str, str], ...] = Field(min_length=1, max_length=1000)  # family and norm, of controls too
     victims: tuple[str, ...] = Field(max_length=1000)
+    toolchains: tuple[str, ...] = Field(max_length=100)
     heads: tuple[NumberHead, ...] = Field(max_length=1000)
     attack_of: tuple[int, ...]  # of each class
     victim_of: tuple[int, ...]  # of each class, -1 of a control
+    toolchain_of: tuple[int, ...]  # of each class, -1 of a control
     fixed: tuple[dict[str, float], ...]  # of each class the numbers that are the same for all its images
+    attack_shares: tuple[Share, ...]  # what each attack weighs in training: all families together weigh the same
+    shares: tuple[Share, ...]  # the same of each class, as the product of its attack's, victim's and library's
 
     @model_validator(mode="after")
     def _places_exist(self) -> Self:
-        attacks = {*self.attack_of, *(head.attack for head in self.heads)}
-        if not attacks <= set(range(len(self.attacks))) or not set(self.victim_of) <= set(range(-1, len(self.victims))):
+        tables = (
+            (0, {*self.attack_of, *(head.attack for head in self.heads)}, self.attacks),
+            (-1, {*self.victim_of}, self.victims),
+            (-1, {*self.toolchain_of}, self.toolchains),
+        )
+        if any(not places <= set(range(first, len(table))) for first, places, table in tables):
             raise ValueError("a place outside of its table")
-        if not len(self.attack_of) == len(self.victim_of) == len(self.fixed):
+        of_class = (self.attack_of, self.victim_of, self.toolchain_of, self.fixed, self.shares)
+        if len({len(of) for of in of_class}) > 1 or len(self.attack_shares) != len(self.attacks):
             raise ValueError("classes of different numbers")
         return self
 
     @classmethod
     def of(cls, samples: Samples) -> "Layout":
         """The layout of samples whose classes are adversarial sets; of others each class is an attack by itself."""
-        if not samples.sets:
-            attacks = tuple((name, "none") for name in samples.classes)
-            places = tuple(range(len(attacks)))
-            nothing: tuple[dict[str, float], ...] = ({},) * len(attacks)
-            return cls(
-                attacks=attacks, victims=(), heads=(), attack_of=places, victim_of=(-1,) * len(attacks), fixed=nothing
-            )
+        count = len(samples.classes)
         specs = [ref.attack for ref in samples.sets]
-        names = [(family_named(spec.family), spec.norm) for spec in specs]
-        attacks = tuple(dict.fromkeys(names))
-        victims = tuple(dict.fromkeys(ref.victim for ref in samples.sets if ref.victim != NO_VICTIM))
-        known = {name: place for place, name in enumerate(victims)}
-        fixed = [
-            {name: float(value) for name, value in spec.setting.items() if name not in spec.ranges} for spec in specs
+        names = [(family_named(spec.family), spec.norm) for spec in specs] or [
+            (name, NO_VICTIM) for name in samples.classes
         ]
+        attacks = tuple(dict.fromkeys(names))
+        attacked = [ref if ref.victim != NO_VICTIM else None for ref in samples.sets] or [None] * count
+        victims = tuple(dict.fromkeys(ref.victim for ref in attacked if ref))
+        toolchains = tuple(dict.fromkeys(ref.attack.toolchain for ref in attacked if ref))
+        attack_of = tuple(attacks.index(name) for name in names)
+        victim_of = tuple(victims.index(ref.victim) if ref else -1 for ref in attacked)
+        toolchain_of = tuple(toolchains.index(ref.attack.toolchain) if ref else -1 for ref in attacked)
+        images = torch.bincount(samples.labels, minlength=count).clamp_min(1).tolist()
+        families = Counter[str]()
+        for (family, _), number in zip(names, images, strict=True):
+            families[family] += number
+        weights = [number / families[family] for (family, _), number in zip(names, images, strict=True)]
+        attack_shares, of_victim, of_toolchain = (
+            _shares(of, own) for of, own in ((attack_of, weights), (victim_of, images), (toolchain_of, images))
+        )
         return cls(
             attacks=attacks,
             victims=victims,
+            toolchains=toolchains,
             heads=tuple(
                 head
                 for place, attack in enumerate(attacks)
-                for head in _heads(place, [spec for spec, name in zip(specs, names, strict=True) if name == attack])
+                for head in _heads(place, [spec for spec, name in zip(specs, names, strict=False) if name == attack])
             ),
-            attack_of=tuple(attacks.index(name) for name in names),
-            victim_of=tuple(known.get(ref.victim, -1) for ref in samples.sets),
-            fixed=tuple(fixed),
+            attack_of=attack_of,
+            victim_of=victim_of,
+            toolchain_of=toolchain_of,
+            fixed=tuple(
+                {name: float(value) for name, value in spec.setting.items() if name not in spec.ranges}
+                for spec in specs
+            )
+            or ({},) * count,
+            attack_shares=tuple(attack_shares),
+            shares=tuple(
+                attack_shares[attack] * (of_victim[victim] * of_toolchain[toolchain] if victim >= 0 else 1)
+                for attack, victim, toolchain in zip(attack_of, victim_of, toolchain_of, strict=True)
+            ),
         )
 
     def targets(self, samples: Samples) -> Tensor:
-        """What the network is to tell of each image, (n, 2 + heads) int64: attack, victim, bins; -1 for nothing."""
-        attack, victim = (torch.tensor(of)[samples.labels] for of in (self.attack_of, self.victim_of))
+        """What is to be told of each image, (n, 3 + heads) int64: attack, victim, toolchain, bins; -1 for nothing."""
+        parts = (self.attack_of, self.victim_of, self.toolchain_of)
+        attack, *others = (torch.tensor(of)[samples.labels] for of in parts)
         bins = []
         for head in self.heads:
             fixed = torch.tensor([numbers.get(head.name, math.nan) for numbers in self.fixed], dtype=torch.float64)
@@ -118,7 +148,15 @@ class Layout(Record):
             values = torch.where(values.isnan(), drawn, values)
             known = (attack == head.attack) & ~values.isnan()
             bins.append(torch.where(known, head.bin_of(values.nan_to_num(head.low)), -1))
-        return torch.stack([attack, victim, *bins], 1)
+        return torch.stack([attack, *others, *bins], 1)
+
+
+def _shares(of: Sequence[int], weights: Sequence[float]) -> list[float]:
+    """The share of each place, by what its classes weigh; a class at -1 has none."""
+    sums = [
+        sum(weight for own, weight in zip(of, weights, strict=True) if own == place) for place in range(max(of) + 1)
+    ]
+    return [own / sum(sums) for own in sums]
 
 
 def _heads(place: int, specs: Sequence[AttackSpec]) -> list[NumberHead]:

@@ -15,14 +15,14 @@ from redhanded.core import R, validate_record
 from redhanded.errors import RunError
 from redhanded.models import VictimCard
 from redhanded.sets import SetCard
-from redhanded.studies import Result, Unknown
+from redhanded.studies import AxisResult, Result, Unknown
 
 PACKED = "records.jsonl.xz"  # in the folder of a kept run
 LOOSE = "results"  # in the folder of a live run
 LARGEST = 64 * 2**20  # bytes of all lines; the largest run so far has a tenth of it
 LONGEST = 2**20  # bytes of a line; the longest so far has a fiftieth of it
 _MEMORY = 64 * 2**20  # bytes that decompression may take: the dictionary that a hostile header asks for counts
-_PATH = re.compile(r"(victims|sets|fits|questions|unknown)(/(?!\.)[^/\\]+)+\.json")
+_PATH = re.compile(r"(victims|sets|fits|questions|unknown|axes)(/(?!\.)[^/\\]+)+\.json")
 
 
 class RunRecords(NamedTuple):
@@ -32,6 +32,7 @@ class RunRecords(NamedTuple):
     sets: list[SetCard]
     results: list[Result]
     unknown: list[Unknown]
+    axes: list[AxisResult]
 
 
 def read_run_records(run: Path) -> RunRecords:
@@ -44,7 +45,11 @@ def read_run_records(run: Path) -> RunRecords:
         return [validate_record(kind, raw[path], f"{where}/{path}") for path in paths]
 
     return RunRecords(
-        read(VictimCard, "victims"), read(SetCard, "sets"), read(Result, "questions"), read(Unknown, "unknown")
+        read(VictimCard, "victims"),
+        read(SetCard, "sets"),
+        read(Result, "questions"),
+        read(Unknown, "unknown"),
+        read(AxisResult, "axes"),
     )
 
 

@@ -7,7 +7,9 @@ from typing import TypeAlias
 
 from redhanded.attributors import ATTRIBUTORS
 from redhanded.data import AS_FILE, AS_LEFT, SOURCES, Pixels
+from redhanded.engine.axes import AxisSteps
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors
+from redhanded.engine.steps.described import AskAxis
 from redhanded.engine.steps.questions import AskedImages, AskQuestion, ChooseSetting, FitOnQuestion
 from redhanded.engine.steps.sets import DescribeSet, MakeSets, MeasureSuccess
 from redhanded.engine.steps.unknown import MeasureUnknown
@@ -16,7 +18,7 @@ from redhanded.errors import StudyError
 from redhanded.sets import Split, calls
 from redhanded.studies import Question, Study, build_questions
 
-Asked: TypeAlias = AskQuestion | MeasureUnknown
+Asked: TypeAlias = AskQuestion | MeasureUnknown | AskAxis
 DEFAULT_WEAK_BELOW = 0.6  # for a source that is not in SOURCES
 
 
@@ -25,6 +27,17 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
 
     They need all the others.
     """
+    if study.axes:
+        victims = {step.spec.name: step for step in _victims(study, sources)}
+        asked: list[Asked] = list(AxisSteps(study, victims, sources).asked())
+    else:
+        asked = _asked_questions(study, sources)
+    if not asked:
+        raise StudyError("expected at least two victims, two settings or two norms to tell apart, found no question")
+    return asked
+
+
+def _asked_questions(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
     steps = _Steps(study, sources)
     asked: list[Asked] = [
         steps.ask(question, attributor, pixels, seed)
@@ -40,8 +53,6 @@ def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
         for pixels in study.pixels
         for family in dict.fromkeys(attack.family for attack in study.attacks)
     ]
-    if not asked:
-        raise StudyError("expected at least two victims, two settings or two norms to tell apart, found no question")
     return asked
 
 

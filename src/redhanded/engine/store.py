@@ -39,7 +39,7 @@ class RunFolder:
 
     @property
     def results(self) -> Path:
-        """The records of the current study: victims/, sets/, fits/, questions/, unknown/."""
+        """The records of the current study: victims/, sets/, fits/, questions/, unknown/, axes/."""
         return self.root / "results"
 
     @property
@@ -80,7 +80,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Take away everything that steps made; nothing else in the folder is touched."""
-        for name in ("steps", "victims", "sets", "attributors", "results", "examples"):
+        for name in ("steps", "victims", "sets", "described", "attributors", "results", "examples"):
             shutil.rmtree(self.root / name, ignore_errors=True)
         self.figure2.unlink(missing_ok=True)
 
@@ -89,5 +89,5 @@ class RunFolder:
         return self.results / "victims" / f"{name}.json"
 
     def asked_record(self, kind: str, subject: str, attributor: str, pixels: str, seed: int) -> Path:
-        """The record of an attributor among the results; kind: `fits`, `questions` or `unknown`."""
+        """The record of an attributor among the results; kind: `fits`, `questions`, `unknown` or `axes`."""
         return self.results / kind / subject / f"{attributor}-{pixels}-{seed}.json"

@@ -12,7 +12,7 @@ from redhanded.errors import RunError
 from redhanded.models import VictimCard
 from redhanded.report.paper import victim_rank
 from redhanded.sets import GALLERY_FILE, NO_VICTIM, Gallery, SetCard
-from redhanded.studies import Result, Unknown, rows_by_item
+from redhanded.studies import AxisResult, Result, Unknown, rows_by_item
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Records:
     sets: list[SetCard]
     results: list[Result]
     unknown: list[Unknown]
+    axes: list[AxisResult]
     attacked: Gallery | None  # one image under every attack; a run may have none
 
     @property
@@ -54,8 +55,8 @@ def read_run(run: Path, *, unfinished: bool = False) -> Records:
     unfinished: return a run that has not ended without results, instead of raising where it has none yet.
     """
     card = read_record(RunCard, run / "run.json")
-    victims, sets, results, unknown = read_run_records(run)
-    if not results and (card.finished or not unfinished):
+    victims, sets, results, unknown, axes = read_run_records(run)
+    if not results and not axes and (card.finished or not unfinished):
         raise RunError(f"expected results below {run}, found none; has this run ended?")
     _check(results, victims, sets, run)
 
@@ -69,6 +70,7 @@ def read_run(run: Path, *, unfinished: bool = False) -> Records:
         sets=sorted(sets, key=set_order),
         results=sorted(results, key=lambda result: (result.question, result.seed)),
         unknown=unknown,
+        axes=axes,
         attacked=Gallery.load(run / GALLERY_FILE) if (run / GALLERY_FILE).exists() else None,
     )
 

@@ -1,3 +1,5 @@
+from .axes import ANOTHER, CONTROL, KNOWN, AxisResult, Confusion, NumberScore, Tally, Truth, score_axis
+from .decision import Decision
 from .dimensions import DIMENSIONS, Name, SetEntry, told_apart
 from .evaluation import (
     ACTOR,
@@ -17,18 +19,26 @@ from .evaluation import (
 from .questions import ASKED_OF_ALL, NORM_TITLES, QUESTIONS, SEEN, Question, QuestionKind, build_questions, rows_by_item
 from .results import ClassScore, Result, Unknown
 from .setting_choice import Choice, choose_settings
-from .spec import Study, load_study
+from .spec import Axis, Study, load_study
 
 __all__ = [
     "ACTOR",
+    "ANOTHER",
     "ASKED_OF_ALL",
+    "CONTROL",
     "DIMENSIONS",
+    "KNOWN",
     "NORM_TITLES",
     "QUESTIONS",
     "SEEN",
+    "Axis",
+    "AxisResult",
     "Choice",
     "ClassScore",
+    "Confusion",
+    "Decision",
     "Name",
+    "NumberScore",
     "Picked",
     "Question",
     "QuestionKind",
@@ -37,6 +47,8 @@ __all__ = [
     "Scores",
     "SetEntry",
     "Study",
+    "Tally",
+    "Truth",
     "Unknown",
     "build_questions",
     "choose_settings",
@@ -49,6 +61,7 @@ __all__ = [
     "project_features",
     "rows_by_item",
     "score_answers",
+    "score_axis",
     "score_by_size",
     "score_pooled",
     "told_apart",

@@ -18,7 +18,7 @@ from redhanded.models import VICTIMS, Training, VictimSpec
 from redhanded.sets import Split
 from redhanded.studies.questions import QUESTIONS, Grid
 
-BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width")
+BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width", "wild")
 
 
 class VictimRow(Record):
@@ -26,6 +26,7 @@ class VictimRow(Record):
 
     architecture: str
     seed: int = 0
+    held_out: bool = False  # attributors are asked about what was made against it, and never trained on that
 
 
 class VictimSize(Record):
@@ -62,6 +63,25 @@ Spec = Annotated[
 ]
 
 
+class AxisCommon(Record):
+    """What an axis of a study file and of a resolved study share; what is not given is as in training."""
+
+    name: str
+    title: str
+    victims: tuple[str, ...] = ()
+    pixels: tuple[Pixels, ...] = ()  # what images go through that were attacked for 8 bits
+    source: str = ""  # pictures of another origin, called what the victim calls them
+    in_turn: bool = False  # its sets are trained on as well, but for attributors that are asked about them alone
+    strangers: bool = False  # the attacked victim is none of the candidates
+    times: int = Field(1, ge=1)  # test images, in units of the study's
+
+
+class Axis(AxisCommon):
+    """What images may differ in from those that attributors were trained on: test sets of their own, asked alone."""
+
+    attacks: tuple[Spec, ...] = ()
+
+
 class StudyCommon(Record):
     """What a study file and a resolved study share."""
 
@@ -72,7 +92,8 @@ class StudyCommon(Record):
     seed: int = 0
     attributor_seeds: tuple[int, ...] = Field((0,), min_length=1)
     pixels: tuple[Pixels, ...] = Field((AS_LEFT, AS_FILE), min_length=1)
-    questions: tuple[str, ...] = Field(tuple(QUESTIONS), min_length=1)
+    questions: tuple[str, ...] = tuple(QUESTIONS)
+    same_images: bool = True  # every victim is attacked on the same source images, as pairing needs
     victims: dict[str, VictimRow] = Field(min_length=1)
 
 
@@ -83,6 +104,7 @@ class Study(StudyCommon):
     size: Size
     attacks: tuple[Spec, ...]
     controls: tuple[Spec, ...] = ()
+    axes: tuple[Axis, ...] = ()
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Study":
@@ -93,7 +115,8 @@ class Study(StudyCommon):
         _known("victim in size.victims", self.size.victims, self.victims)
         _known("attributor in unknown", self.size.unknown, self.size.attributors)
         _known("attributor in unknown", self.size.unknown, [name for name, row in ATTRIBUTORS.items() if row.whole])
-        for role, control, specs in (("attacks", False, self.attacks), ("controls", True, self.controls)):
+        rows = (("attacks", False, self.attacks), ("controls", True, self.controls))
+        for role, control, specs in (*rows, *(("axes.attacks", False, axis.attacks) for axis in self.axes)):
             fitting = [name for name, row in ATTACKS.items() if row.control == control]
             for spec in specs:
                 if spec.family not in fitting:
@@ -113,6 +136,22 @@ class Study(StudyCommon):
                 raise StudyError(f"expected attacks of different norm or setting, found {other} and {attack}")
         return self
 
+    @model_validator(mode="after")
+    def _asks_something(self) -> "Study":
+        if not self.questions and not self.axes:
+            raise StudyError("expected questions or axes to ask along, found neither")
+        for axis in self.axes:
+            _known(f"victim of the axis {axis.name}", axis.victims, self.victims)
+            _known(f"pixels of the axis {axis.name}", axis.pixels, PIXELS)
+        if all(row.held_out for row in self.victims.values()):
+            raise StudyError("expected a victim that is trained on, found that all are held out")
+        return self
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The victims that attributors are trained on."""
+        return tuple(name for name, row in self.victims.items() if not row.held_out)
+
     def images(self, family: str) -> dict[Split, int]:
         """The number of source images of each split that the attacks of a family run on."""
         size = self.size
@@ -126,8 +165,8 @@ class Study(StudyCommon):
     @property
     def grid(self) -> Grid:
         """The grid that the questions are built from."""
-        architectures = {name: row.architecture for name, row in self.victims.items()}
-        return Grid(tuple(self.victims), self.attacks, self.source, self.controls, architectures)
+        architectures = {name: self.victims[name].architecture for name in self.trained_on}
+        return Grid(self.trained_on, self.attacks, self.source, self.controls, architectures)
 
     def victim_spec(self, name: str) -> VictimSpec:
         """Make the specification of a victim from its row and its size."""
@@ -135,11 +174,18 @@ class Study(StudyCommon):
         return VictimSpec(name=name, seed=row.seed, **size.model_dump(), architecture=row.architecture)
 
 
+class AxisRow(AxisCommon):
+    """An axis as it stands in a file: attacks as grids."""
+
+    attacks: tuple[dict[str, Any], ...] = ()
+
+
 class StudyFile(StudyCommon):
     """A study as it stands in a file: attacks as grids, several scales."""
 
     attacks: tuple[dict[str, Any], ...] = Field(min_length=1)
     controls: tuple[dict[str, Any], ...] = ()  # what is no attack, and must not be named as one
+    axes: tuple[AxisRow, ...] = ()
     scales: dict[str, Size] = Field(min_length=1)
 
     def resolve(self, scale: str | None = None) -> Study:
@@ -151,9 +197,16 @@ class StudyFile(StudyCommon):
         _known("attack family in more_images", size.more_images, ATTACKS)
         specs = [spec for row in self.attacks for spec in _expand(row, size.attack_budgets)]
         controls = [spec for row in self.controls for spec in _expand(row, size.attack_budgets)]
-        fields = self.model_dump(exclude={"attacks", "controls", "scales"})
+        axes = [
+            Axis(
+                **axis.model_dump(exclude={"attacks"}),
+                attacks=tuple(spec for row in axis.attacks for spec in _expand(row, size.attack_budgets)),
+            )
+            for axis in self.axes
+        ]
+        fields = self.model_dump(exclude={"attacks", "controls", "scales", "axes"})
         grids = {"attacks": tuple(dict.fromkeys(specs)), "controls": tuple(dict.fromkeys(controls))}
-        return Study(**fields, **grids, scale=chosen, size=size)
+        return Study(**fields, **grids, axes=tuple(axes), scale=chosen, size=size)
 
 
 def load_study(name_or_path: str, scale: str | None = None) -> Study:

@@ -36,6 +36,15 @@ from redhanded.studies import ReadColumn
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """A source that is not the victim's own; its pictures are called what the victim calls them."""
+
+    source: str
+    path: Path | None
+    digest: str
+
+
+@dataclass(frozen=True)
 class MakeSets:
     """The adversarial sets of the attacks that go into one call, for one victim and split; cut into shards."""
 
@@ -45,11 +54,13 @@ class MakeSets:
     images: int
     shard_images: int
     seed: int  # of the study: which source images are attacked
+    pictures: Pictures | None = None  # instead of the victim's own source
 
     def key(self, attack: AttackSpec) -> str:
         """SHA-256 of everything that decides one of the sets: not which others share its call."""
         versions = (MakeShard.version, ATTACKS[attack.family].version, TOOLCHAINS[attack.toolchain].version)
-        images = (self.split, self.images, self.shard_images, self.seed)
+        others = (self.pictures.digest,) if self.pictures else ()
+        images = (self.split, self.images, self.shard_images, self.seed, *others)
         return digest("set", versions, self.victim.key, str(attack), images)
 
     def path(self, run: RunFolder, attack: AttackSpec) -> Path:
@@ -84,11 +95,14 @@ class MakeShard(Step):
 
     def run(self, folder: RunFolder) -> Outcome:
         started, sets, step = time.monotonic(), self.sets, self.sets.victim
-        victim, source = load_victim(step.folder(folder)), open_source(step.source, step.source_path)
+        pictures = sets.pictures or Pictures(step.source, step.source_path, step.source_digest)
+        victim, source = load_victim(step.folder(folder)), open_source(pictures.source, pictures.path)
         index = attacked_index(source, sets.split, sets.images, sets.seed)[self.start :][: sets.shard_images]
         split = source.split(sets.split)
         images = torch.from_numpy(split.images[index]).float() / 255
         labels = torch.from_numpy(split.labels[index])
+        if sets.pictures:
+            labels = predict_classes(victim.network, images, BATCH)
         places, draw_seed = torch.from_numpy(index), seed_for("drawn", sets.victim.key, sets.split, sets.seed)
         outputs = make_sets(victim.network, images, labels, places, sets.attacks, pixels=(), seed=draw_seed)
         seconds = (time.monotonic() - started) / len(outputs)
@@ -100,8 +114,8 @@ class MakeShard(Step):
                 "attack": str(attack),
                 "victim": victim.card.name,
                 "victim_weights": victim.card.weights_digest,
-                "source": victim.card.source,
-                "source_digest": victim.card.source_digest,
+                "source": pictures.source,
+                "source_digest": pictures.digest,
                 "split": sets.split,
                 "seed": sets.seed,
                 "key": sets.key(attack),
