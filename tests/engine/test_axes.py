@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from redhanded.attributors import Attributor, Factored
+from redhanded.bundle import PackOptions, pack_bundle
 from redhanded.core import read_record
 from redhanded.engine import LocalExecutor, run_study
 from redhanded.errors import StudyError
+from redhanded.sets import read_column
 from redhanded.studies import ANOTHER, AxisResult, load_study
+from redhanded.verdicts import Examiner
 
 STUDY = """
 name = "axes"
@@ -182,6 +185,23 @@ def test_a_few_digits_are_enough_to_know_families_again(found: Found) -> None:
     assert min(right / n for right, n in known.values()) > 0.6
     numbers = {(one.family, one.parameter): one for one in found["known", "factored", "float32"].numbers}
     assert numbers["fgsm", "eps"].relative < 0.25
+
+
+def test_a_bundle_of_it_decides_as_the_study_measured(finished: Path, found: Found, tmp_path: Path) -> None:
+    """Of the test images of one set, the bundle calls as many unknown as the axis counted."""
+    pack_bundle(finished, tmp_path / "bundle", PackOptions(blind=True, without_examples=True, without_victims=True))
+    examiner = Examiner.load(tmp_path / "bundle")
+    assert {part.knowledge for part in examiner.bundle.card.parts} == {"blind"}
+    assert "foolbox" in {entry.toolchain for entry in examiner.bundle.card.sets.values()}
+    assert not any(name.startswith("alexnet-2/") for name in examiner.bundle.card.sets)
+    (path,) = (finished / "sets" / "alexnet-2").glob("fgsm-*-test-*.zarr")
+    rows = np.flatnonzero(read_column(path, "success_float32"))
+    verdicts = examiner.attribute(read_column(path, "images", rows).astype(np.float32))
+    tally = found["checkpoint", "factored", "float32"].tallies["fgsm"]
+    assert len(verdicts) == tally.n
+    assert sum(bool(one.unknown) for one in verdicts) == tally.unknown
+    right = [not one.unknown and one.findings["family"].ranked[0].name == "fgsm" for one in verdicts]
+    assert sum(right) == tally.relied_on
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,18 +13,18 @@ from torch import Tensor
 
 from redhanded import __version__
 from redhanded.attacks import family_named
-from redhanded.attributors import ATTRIBUTORS, Attributor, Marginal, Prediction, fit_gaussians, measure_calibration
+from redhanded.attributors import ATTRIBUTORS, Attributor, Knowledge, Marginal, Prediction, measure_calibration
 from redhanded.bundle.card import FORMAT, BundleCard, Example, Measured, Part
 from redhanded.bundle.compact import compact_attributor, halve_victim
 from redhanded.bundle.load import Bundle, checked_answer, load_bundle
 from redhanded.bundle.verify import CARD_FILE, EXAMPLES_FILE, GAUSSIANS, BundleError
 from redhanded.core import file_digest, read_record, seed_for, whole_folder, write_record
-from redhanded.data import AS_FILE
+from redhanded.data import AS_FILE, Pixels
 from redhanded.engine import RunCard, RunFolder, read_answers, read_run_records
 from redhanded.errors import RunError, expected_one_of
 from redhanded.models import VictimCard
-from redhanded.sets import NO_VICTIM, Samples, SetRef, equally_many, read_column
-from redhanded.studies import Result, SetEntry, Study, told_apart
+from redhanded.sets import Samples, SetRef, equally_many, read_column
+from redhanded.studies import KNOWN, Confusion, Decision, SetEntry, Study
 
 EXAMPLES_A_SET = 4
 _RANKED_BY = "dimension/family"  # the question whose accuracy decides which attributor of a kind is taken
@@ -33,6 +34,7 @@ _RANKED_BY = "dimension/family"  # the question whose accuracy decides which att
 class PackOptions:
     """What a bundle does without."""
 
+    blind: bool = False  # only attributors that see the image alone
     without_victims: bool = False  # neither the victims' weights, nor the attributors that need them
     victims: Sequence[str] = ()  # whose weights are packed; those of all unless given
     without_examples: bool = False  # no images: the nearest of a verdict are the images that were held out
@@ -62,17 +64,15 @@ def pack_bundle(run: Path, out: Path, options: PackOptions | None = None) -> Bun
 def _pack(folder: RunFolder, out: Path, options: PackOptions) -> BundleCard:
     card = read_record(RunCard, folder.card)
     study = Study.model_validate(card.study)
-    refs = [SetRef(NO_VICTIM, attack) for attack in study.controls]
-    refs += [SetRef(victim, attack) for victim in study.victims for attack in study.attacks]
-    sets = {ref.name: SetEntry.of(ref) for ref in refs}
-    victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.victims]
+    sets = {ref.name: SetEntry.of(ref) for ref in study.trained_sets}
     for name in options.victims:
-        if name not in study.victims:
-            raise RunError(expected_one_of("a victim of the run", name, study.victims))
-    parts = [_pack_part(folder, result, out, sets, options) for result in _best_results(folder, options)]
+        if name not in study.trained_on:
+            raise RunError(expected_one_of("a victim of the run", name, study.trained_on))
+    victims = [read_record(VictimCard, folder.victim_record(name)) for name in study.trained_on]
+    parts = [_pack_part(folder, best, out, sets, options) for best in _best(folder, options)]
     examples = [] if options.without_examples else _pack_examples(folder, study, victims, out / EXAMPLES_FILE)
     inside = (
-        [] if options.without_victims else [one for one in victims if one.name in (options.victims or study.victims)]
+        [] if options.without_victims else [one for one in victims if one.name in (options.victims or study.trained_on)]
     )
     for victim in inside:
         shutil.copytree(folder.find_victim(victim), out / "victims" / victim.name)
@@ -115,14 +115,37 @@ def _pack(folder: RunFolder, out: Path, options: PackOptions) -> BundleCard:
     return bundle
 
 
-def _best_results(folder: RunFolder, options: PackOptions) -> list[Result]:
-    """Take for each pixel protocol and knowledge the whole attributor and seed that names families best."""
-    best: dict[tuple[str, str], Result] = {}
-    for result in read_run_records(folder.root).results:
-        ranked = result.question == _RANKED_BY and result.status == "measured" and ATTRIBUTORS[result.attributor].whole
-        if ranked and not (options.without_victims and result.knowledge == "candidates"):
-            place = (result.pixels, result.knowledge)
-            best[place] = max(best.get(place, result), result, key=lambda result: result.accuracy or 0)
+class _Candidate(NamedTuple):
+    """An attributor of a run that may be packed."""
+
+    key: str
+    attributor: str
+    knowledge: Knowledge
+    pixels: Pixels
+    accuracy: float  # of the family
+    measured: dict[str, Measured] | None  # None where it is still to be measured, on its answers to the test images
+
+
+def _best(folder: RunFolder, options: PackOptions) -> list[_Candidate]:
+    """Take for each pixel protocol and knowledge the attributor and seed that names families best."""
+    records = read_run_records(folder.root)
+    candidates = [
+        _Candidate(one.key, one.attributor, one.knowledge, one.pixels, one.accuracy or 0, None)
+        for one in records.results
+        if one.question == _RANKED_BY and one.status == "measured" and ATTRIBUTORS[one.attributor].whole
+    ]
+    for axis in records.axes:
+        if axis.axis == KNOWN and not axis.without:
+            measured = {name: _measured(confusion) for name, confusion in axis.dimensions.items()}
+            accuracy = measured["family"].accuracy
+            one = _Candidate(axis.key, axis.attributor, axis.knowledge, axis.pixels, accuracy, measured)
+            candidates.append(one)
+    best: dict[tuple[str, str], _Candidate] = {}
+    for one in candidates:
+        left_out = options.blind or (options.without_victims and one.knowledge == "candidates")
+        if one.knowledge == "blind" or not left_out:
+            place = (one.pixels, one.knowledge)
+            best[place] = max(best.get(place, one), one, key=lambda one: one.accuracy)
     if not any(knowledge == "blind" for _, knowledge in best):
         names = ", ".join(name for name, row in ATTRIBUTORS.items() if row.whole)
         remedy = f"run it with --only dimension --attributors and some of {names}"
@@ -130,30 +153,37 @@ def _best_results(folder: RunFolder, options: PackOptions) -> list[Result]:
     return list(best.values())
 
 
+def _measured(confusion: Confusion) -> Measured:
+    recalls = [right / n for right, n in confusion.recalls().values() if n]
+    n = sum(map(sum, confusion.counts))
+    return Measured(accuracy=sum(recalls) / len(recalls), ece=confusion.ece, n=n, classes=len(recalls))
+
+
 def _pack_part(
-    folder: RunFolder, result: Result, out: Path, sets: Mapping[str, SetEntry], options: PackOptions
+    folder: RunFolder, best: _Candidate, out: Path, sets: Mapping[str, SetEntry], options: PackOptions
 ) -> Part:
-    source, place = folder.attributor(result.key), f"attributors/{result.knowledge}-{result.pixels}"
-    attributor, answers = Attributor.load(source), {}
-    for name, answer in read_answers(source).items():
-        fooling = ~answer.log_proba.isnan().any(1)  # images that fool nobody were not asked about
-        answers[name] = Prediction(*(tensor[fooling] for tensor in answer))
+    source, place = folder.attributor(best.key), f"attributors/{best.knowledge}-{best.pixels}"
+    attributor = Attributor.load(source)
     attributor.save(out / place)
     compact_attributor(out / place, half=options.half, held_out=options.held_out)
-    known = {ref: sets[ref] for ref in attributor.classes_}
-    marginals = {name: Marginal(attributor, classes) for name, classes in told_apart(known).items()}
-    measured = {name: _measure(marginal, answers) for name, marginal in marginals.items()}
-    gaussians = fit_gaussians(attributor.held_out_)
-    gaussians.save(out / place / GAUSSIANS)
-    scores = gaussians.score(torch.cat([answer.features for answer in answers.values()])).double().numpy()
+    decision = Decision(attributor, sets)
+    measured = best.measured
+    if measured is None:
+        answers = {}
+        for name, answer in read_answers(source).items():
+            fooling = ~answer.log_proba.isnan().any(1)  # images that fool nobody were not asked about
+            answers[name] = Prediction(*(tensor[fooling] for tensor in answer))
+        found = {name: _measure(marginal, answers) for name, marginal in decision.marginals.items()}
+        measured = {name: row for name, row in found.items() if row is not None}
+    decision.novelty.gaussians.save(out / place / GAUSSIANS)
     return Part(
         folder=place,
-        attributor=result.attributor,
-        knowledge=result.knowledge,
-        pixels=result.pixels,
-        measured={name: row for name, row in measured.items() if row is not None},
-        temperatures={name: marginal.temperature for name, marginal in marginals.items()},
-        usual=np.quantile(scores, np.linspace(0, 1, 101)).tolist(),
+        attributor=best.attributor,
+        knowledge=best.knowledge,
+        pixels=best.pixels,
+        measured=measured,
+        temperatures={name: marginal.temperature for name, marginal in decision.marginals.items()},
+        usual=decision.novelty.usual.tolist(),
     )
 
 

@@ -30,6 +30,9 @@ BAD_INPUT = 2  # exit code where any input could not be used; 0 where all could
 def bundle(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     out: Annotated[Path, typer.Option(help="A new folder for the bundle.")],
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Pack only attributors that see the image alone, and ask no victim.")
+    ] = False,
     without_victims: Annotated[
         bool, typer.Option("--without-victims", help="Leave the victims' weights out; they may be secret.")
     ] = False,
@@ -53,6 +56,7 @@ def bundle(
     from redhanded.bundle import PackOptions, pack_bundle
 
     options = PackOptions(
+        blind=blind,
         without_victims=without_victims,
         victims=victims.split(",") if victims else (),
         without_examples=without_examples,

@@ -1,5 +1,5 @@
 from .axes import ANOTHER, CONTROL, KNOWN, AxisResult, Confusion, NumberScore, Tally, Truth, score_axis
-from .decision import Decision
+from .decision import COVERAGE, Decision, Novelty, reason
 from .dimensions import DIMENSIONS, Name, SetEntry, told_apart
 from .evaluation import (
     ACTOR,
@@ -26,6 +26,7 @@ __all__ = [
     "ANOTHER",
     "ASKED_OF_ALL",
     "CONTROL",
+    "COVERAGE",
     "DIMENSIONS",
     "KNOWN",
     "NORM_TITLES",
@@ -38,6 +39,7 @@ __all__ = [
     "Confusion",
     "Decision",
     "Name",
+    "Novelty",
     "NumberScore",
     "Picked",
     "Question",
@@ -59,6 +61,7 @@ __all__ = [
     "load_study",
     "pick_images",
     "project_features",
+    "reason",
     "rows_by_item",
     "score_answers",
     "score_axis",

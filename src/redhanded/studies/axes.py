@@ -16,6 +16,7 @@ from redhanded.attributors import (
     Knowledge,
     OpenSet,
     Prediction,
+    measure_calibration,
     measure_open_set,
 )
 from redhanded.core import Outcome, Record, confusion_matrix
@@ -37,6 +38,7 @@ class Confusion(Record):
     truths: list[str]
     names: list[str]
     counts: list[list[int]]  # rows: the true name, columns: the likeliest
+    ece: float  # expected calibration error, of the images whose true name is known
 
     def recalls(self) -> dict[str, tuple[int, int]]:
         """Of each true name that the attributor knows: how many images were named so, of how many."""
@@ -93,6 +95,7 @@ class AxisResult(Outcome):
     numbers: list[NumberScore]
     another: float | None  # AUROC: attacked victims that it does not know against those that it does
     detectors: dict[str, OpenSet]  # where a family was kept from it: that family against the others
+    key: str  # names the folder of the attributor in the run
 
 
 class Truth(NamedTuple):
@@ -154,11 +157,19 @@ def _confusion(decision: Decision, dimension: str, answer: Prediction, truth: Tr
         of_set = [name if name in names else ANOTHER for name in of_set]
     truths = list(dict.fromkeys(of_set))
     places = np.array([truths.index(name) for name in of_set])[truth.of]
-    likeliest = decision.log_proba(dimension, answer).argmax(1).numpy()
+    log_proba = decision.log_proba(dimension, answer)
+    likeliest = log_proba.argmax(1).numpy()
     named = np.array([names.index(name) for name in called])[likeliest]
     size = max(len(truths), len(names))
     counts = confusion_matrix(places, named, size)[: len(truths), : len(names)]
-    return Confusion(truths=truths, names=names, counts=counts.tolist())
+    own = [row.name_of(entry) for entry in truth.entries]
+    labels = np.array([marginal.classes_.index(name) if name in marginal.classes_ else -1 for name in own])[truth.of]
+    known = torch.from_numpy(labels >= 0)
+    ece = 0.0
+    if known.any():
+        labels_known = torch.from_numpy(labels)[known]
+        ece = measure_calibration(log_proba[known], labels_known, marginal.temperature).ece
+    return Confusion(truths=truths, names=names, counts=counts.tolist(), ece=ece)
 
 
 def _numbers(decision: Decision, answer: Prediction, truth: Truth) -> list[NumberScore]:

@@ -15,10 +15,10 @@ from redhanded.core import Record
 from redhanded.data import AS_FILE, AS_LEFT, PIXELS, Pixels
 from redhanded.errors import RedhandedError, StudyError, did_you_mean, expected_one_of
 from redhanded.models import VICTIMS, Training, VictimSpec
-from redhanded.sets import Split
+from redhanded.sets import NO_VICTIM, SetRef, Split
 from redhanded.studies.questions import QUESTIONS, Grid
 
-BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width", "wild")
+BUILT_IN = ("quick", "mnist", "cifar10", "checkpoints", "width", "wild", "wild-mnist")
 
 
 class VictimRow(Record):
@@ -54,6 +54,7 @@ class Size(Record):
     attack_budgets: dict[str, dict[str, Any]] = Field({})  # parameters of a family that are cost, not label
     attributors: dict[str, dict[str, Any]]
     unknown: tuple[str, ...] = ()  # attributors, fitted on all sets, that each family in turn is kept from
+    left_out: tuple[str, ...] = ()  # victims that take no part at this scale
 
 
 Spec = Annotated[
@@ -152,6 +153,19 @@ class Study(StudyCommon):
         """The victims that attributors are trained on."""
         return tuple(name for name, row in self.victims.items() if not row.held_out)
 
+    @property
+    def trained_sets(self) -> list[SetRef]:
+        """The sets that attributors are trained on: of the controls, of the study's attacks, of the axes in turn."""
+        refs = [SetRef(NO_VICTIM, attack) for attack in self.controls]
+        refs += [SetRef(victim, attack) for victim in self.trained_on for attack in self.attacks]
+        return refs + [
+            SetRef(victim, attack)
+            for axis in self.axes
+            if axis.in_turn
+            for victim in axis.victims or self.trained_on
+            for attack in axis.attacks or self.attacks
+        ]
+
     def images(self, family: str) -> dict[Split, int]:
         """The number of source images of each split that the attacks of a family run on."""
         size = self.size
@@ -197,14 +211,15 @@ class StudyFile(StudyCommon):
         _known("attack family in more_images", size.more_images, ATTACKS)
         specs = [spec for row in self.attacks for spec in _expand(row, size.attack_budgets)]
         controls = [spec for row in self.controls for spec in _expand(row, size.attack_budgets)]
-        axes = [
-            Axis(
-                **axis.model_dump(exclude={"attacks"}),
-                attacks=tuple(spec for row in axis.attacks for spec in _expand(row, size.attack_budgets)),
-            )
-            for axis in self.axes
-        ]
-        fields = self.model_dump(exclude={"attacks", "controls", "scales", "axes"})
+        _known("victim in left_out", size.left_out, self.victims)
+        victims = {name: row for name, row in self.victims.items() if name not in size.left_out}
+        axes = []
+        for axis in self.axes:
+            present = tuple(name for name in axis.victims if name not in size.left_out)
+            if present or not axis.victims:
+                attacks = tuple(spec for row in axis.attacks for spec in _expand(row, size.attack_budgets))
+                axes.append(Axis(**axis.model_dump(exclude={"attacks", "victims"}), attacks=attacks, victims=present))
+        fields = self.model_dump(exclude={"attacks", "controls", "scales", "axes"}) | {"victims": victims}
         grids = {"attacks": tuple(dict.fromkeys(specs)), "controls": tuple(dict.fromkeys(controls))}
         return Study(**fields, **grids, axes=tuple(axes), scale=chosen, size=size)
 

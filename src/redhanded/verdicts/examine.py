@@ -15,9 +15,10 @@ from redhanded.bundle import Bundle, checked_answer, load_bundle, trusting_nothi
 from redhanded.data import PIXELS, Pixels, bad_data
 from redhanded.errors import DataError
 from redhanded.sets import Samples
+from redhanded.studies import reason
 from redhanded.verdicts.evidence import Evidence, from_array, read_bytes, read_paths
 from redhanded.verdicts.fingerprints import estimate_perturbations, find_fingerprints
-from redhanded.verdicts.judge import Panel, unknown_reason
+from redhanded.verdicts.judge import Panel
 from redhanded.verdicts.verdict import Failure, Neighbour, Verdict
 
 BATCH = 256  # images in one call of an attributor
@@ -230,8 +231,8 @@ class Examiner(FileExaminer):
                 fingerprints=fingerprints[rows[0]],
                 nearest=nearest[rows[0]],
             )
-            reason = unknown_reason(ood_quantile, knn_quantile, findings["family"])
-            verdicts.append(verdict.as_unknown(reason) if reason else verdict)
+            doubt = reason(ood_quantile, knn_quantile, bool(findings["family"].prediction_set))
+            verdicts.append(verdict.as_unknown(doubt) if doubt else verdict)
         return verdicts
 
     def panel_for(self, evidence: Evidence, options: ExamineOptions) -> Panel:

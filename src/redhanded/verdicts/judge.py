@@ -7,16 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redhanded.attributors import ACCEPTED, Attributor, Conformal, Factored, Gaussians, Marginal, Prediction
+from redhanded.attributors import Attributor, Conformal, Factored, Gaussians, Prediction
 from redhanded.bundle import Part, bad_bundle, trusting_nothing
-from redhanded.studies import SetEntry, told_apart
+from redhanded.studies import COVERAGE, Decision, Novelty, SetEntry
 from redhanded.verdicts.statement import words_for
 from redhanded.verdicts.verdict import Alternative, Estimate, Finding
 
-COVERAGE = 0.9  # of the set of names that cannot be told apart
-FAR = 0.99  # share of known images that lie nearer to the others
-_NEIGHBOUR = 3  # the one whose distance counts
-_MOST_KNOWN = 2000  # images that distances are taken to
 _TAIL = 0.05  # of an estimate's distribution, left out on either side
 # Of the width of the interval that is known before any image is seen: one as wide as this or wider says nothing of its
 # image. A density that was learned is never quite even, so that it need not be all of that width.
@@ -27,38 +23,23 @@ class Panel:
     """The answers of one attributor of a bundle in every dimension; a prior on families weighs all of them."""
 
     def __init__(self, attributor: Attributor, part: Part, gaussians: Gaussians, sets: Mapping[str, SetEntry]) -> None:
-        self.attributor, self.part, self.gaussians = attributor, part, gaussians
+        self.attributor, self.part = attributor, part
         self._where = f"the bundle's {attributor.kind}"  # of what cannot be trusted
-        self.sets = {name: sets[name] for name in attributor.classes_}
-        self.marginals = {
-            dimension: Marginal(attributor, classes, part.temperatures[dimension])
-            for dimension, classes in told_apart(self.sets).items()
-        }
+        novelty = Novelty(gaussians, np.array(part.usual))
+        self.decision = Decision(attributor, sets, part.temperatures, novelty)
+        self.sets, self.marginals = self.decision.entries, self.decision.marginals
 
     @cached_property
     def _conformal(self) -> dict[str, Conformal]:
-        """The conformal predictor of each dimension, from the held-out answers with its names as labels."""
-        held = self.attributor.held_out_
-        conformal = {}
         with trusting_nothing(self._where):
-            for dimension, marginal in self.marginals.items():
-                class_of = {name: place for place, names in enumerate(marginal.members.values()) for name in names}
-                classes = torch.tensor([class_of[name] for name in self.attributor.classes_])
-                conformal[dimension] = Conformal(marginal.answer(held.log_proba), classes[held.labels])
-        return conformal
-
-    @cached_property
-    def _spread(self) -> tuple[Tensor, Tensor]:
-        features = self.attributor.held_out_.features
-        spread = features.mean(0), features.std(0).clamp_min(1e-6)
-        if not all(torch.isfinite(one).all() for one in spread):
-            raise bad_bundle(self._where, "features of a finite spread", "others")
-        return spread
+            return self.decision.conformal
 
     def standardise(self, features: Tensor) -> Tensor:
         """Standardise features, (n, f), by the mean and standard deviation of those of known images."""
-        mean, deviation = self._spread
-        return (features - mean) / deviation
+        standard = self.decision.standardise(features)
+        if not torch.isfinite(standard).all():
+            raise bad_bundle(self._where, "features of a finite spread", "others")
+        return standard
 
     def ood_quantile(self, answer: Prediction) -> list[float]:
         """The share of known images with a smaller novelty score, for each image.
@@ -66,29 +47,15 @@ class Panel:
         Raises BundleError where a score is not finite.
         """
         with trusting_nothing(self._where):
-            scores = self.gaussians.score(answer.features).double().numpy()
-            if not np.isfinite(scores).all():
+            quantiles = self.decision.novelty.quantile(answer.features)
+            if np.isnan(quantiles).any():
                 raise bad_bundle(self._where, "finite novelty scores", "others")
-        return np.interp(scores, self.part.usual, np.linspace(0, 1, len(self.part.usual))).tolist()
-
-    @cached_property
-    def _known(self) -> tuple[Tensor, np.ndarray]:
-        """Standardised features of known images, (n, f), and how far each lies from those of other source images."""
-        held = self.attributor.held_out_
-        rows = torch.linspace(0, len(held.index) - 1, min(_MOST_KNOWN, len(held.index))).long()
-        features, index = self.standardise(held.features[rows]), held.index[rows]
-        same = (index[:, None] == index) & (index >= 0) | torch.eye(len(rows), dtype=torch.bool)
-        return features, _neighbour(torch.cdist(features, features).masked_fill(same, torch.inf)).sort().values.numpy()
+        return quantiles.tolist()
 
     def knn_quantile(self, answer: Prediction) -> list[float]:
-        """The share of known images whose features lie nearer to those of known ones, for each image.
-
-        A score that weighs one class against all of them may pass what lies far from everything. Sun, Ming, Zhu, Li,
-        "Out-of-distribution detection with deep nearest neighbors", 2022.
-        """
-        features, known_distances = self._known
-        distances = _neighbour(torch.cdist(self.standardise(answer.features), features))
-        return (np.searchsorted(known_distances, distances.numpy()) / len(known_distances)).tolist()
+        """The share of known images whose features lie nearer to those of known ones, for each image."""
+        self.standardise(answer.features)
+        return self.decision.apart(answer.features).tolist()
 
     def findings(self, answer: Prediction, prior: Mapping[str, float], together: bool) -> list[dict[str, Finding]]:
         """The finding in every dimension, for each image or once for all of them together.
@@ -200,19 +167,3 @@ def _reach(values: np.ndarray, weights: np.ndarray) -> float:
     below = np.cumsum(weights) / weights.sum()
     low, high = np.searchsorted(below, [_TAIL, 1 - _TAIL]).clip(max=len(values) - 1)
     return float(values[high] - values[low])
-
-
-def _neighbour(distances: Tensor) -> Tensor:
-    """The distances, (n,), to the neighbour that counts, of those to all known images, (n, known)."""
-    return distances.kthvalue(min(_NEIGHBOUR, distances.shape[1]), dim=1).values
-
-
-def unknown_reason(ood_quantile: float, knn_quantile: float, family: Finding) -> str:
-    """The reason why no name should be relied upon, empty where there is none."""
-    if ood_quantile > ACCEPTED:
-        return f"its features are stranger than those of {ood_quantile:.1%} of the known images"
-    if knn_quantile > FAR:
-        return f"its features lie farther from those of known images than {knn_quantile:.1%} of these do"
-    if not family.prediction_set:
-        return f"for no known family would such an answer be usual (coverage {family.coverage:.0%})"
-    return ""

@@ -260,7 +260,8 @@ class AskAxis(Step):
             seed=fitted.seed,
             without=fitted.without,
             strangers=self.strangers,
-            n_train=len(attributor.held_out_.labels),
+            n_train=sum(len(step.read(folder).index) for step in fitted.sets[0]),
+            key=fitted.key,
             seconds=time.monotonic() - started,
             **scores,
         )
