@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from redhanded.report import write_report
-from redhanded.report.figures import cell_texts, draw_attacked, draw_confusion, row_shares
+from redhanded.report.figures import Counts, cell_texts, draw_attacked, draw_confusion, row_shares
 from redhanded.report.palette import HEAT
 from redhanded.sets import GALLERY_FILE, Gallery
 from support.report_run import change
@@ -28,7 +28,7 @@ def test_the_gallery_shows_each_image_and_what_was_added_to_it(small: Path) -> N
 
 def test_a_confusion_is_shaded_by_the_share_of_its_row() -> None:
     confusion = [[8, 1, 1], [0, 5, 5], [0, 0, 0]]
-    (axes,) = draw_confusion(["a", "b", "c"], confusion).axes
+    (axes,) = draw_confusion(Counts("abc", "abc", confusion)).axes
     shade = np.zeros((3, 3))
     for square in axes.patches:
         if to_rgb(square.get_facecolor()) == to_rgb(HEAT):

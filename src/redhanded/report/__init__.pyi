@@ -1,6 +1,6 @@
 from .palette import THEMED
 from .render import keep_run, render_page, write_report
-from .sheet import load_results
+from .sheet import load_axes, load_results
 from .summary import write_summary
 from .terminal import main_table
 from .text import ABSENT, count, escape_markdown, percent, short
@@ -11,6 +11,7 @@ __all__ = [
     "count",
     "escape_markdown",
     "keep_run",
+    "load_axes",
     "load_results",
     "main_table",
     "percent",

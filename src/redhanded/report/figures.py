@@ -1,33 +1,37 @@
 """The figures of a report, with their names, captions and alternative texts. The same records give the same bytes."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 from torch import Tensor
 
 from redhanded.attributors import Calibration, ReliabilityBin
 from redhanded.data import AS_LEFT
+from redhanded.report.axes import AxisLine, AxisSection, Parameter
 from redhanded.report.palette import HEAT, INK, LINE, MUTED, ON_HEAT, OURS, PAPER, SURFACE, inline_svg
+from redhanded.report.paper import rank
 from redhanded.report.tables import Cell, Protocol, Section, Table
 from redhanded.report.text import listed, percent, short
 from redhanded.sets import Gallery
-from redhanded.studies import Result
+from redhanded.studies import DIMENSIONS, NumberScore, Result
 
 BLANK_BELOW = 0.10  # cells with a smaller share of their row carry no number, as in the paper
 LIGHT_TEXT_FROM = 0.72  # where white and ink stand out equally from the shade
 DOTS = 120  # an inch of a PNG: lettering of 13 pixels
+PANELS_ABREAST = 5  # parameters in a line
 COLOURS = 128  # of a PNG's palette: no eye sees the difference, and the file is a third as large
 TRAININGS_APART = 0.22  # of a line
 _ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "borderaxespad": 0.2}
@@ -46,6 +50,14 @@ STYLE: dict[Any, Any] = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
+
+
+class Counts(NamedTuple):
+    """A confusion matrix: images by what they are and by what they are taken for."""
+
+    truths: Sequence[str]  # of the rows
+    names: Sequence[str]  # of the columns
+    counts: Sequence[Sequence[int]]
 
 
 def row_shares(confusion: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -72,11 +84,12 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 @_style()
-def draw_confusion(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> Figure:
+def draw_confusion(confusion: Counts) -> Figure:
     """Draw a confusion matrix. Rows: true class; columns: predicted class; shade and number: share of the row."""
-    k = len(classes)
-    figure, axes = _figure(2.6 + 0.36 * k, 2.6 + 0.36 * k)
-    for i, (shares, texts) in enumerate(zip(row_shares(confusion), cell_texts(confusion), strict=True)):
+    truths, names = confusion.truths, confusion.names
+    figure, axes = _figure(2.6 + 0.36 * len(names), 2.6 + 0.36 * len(truths))
+    counts = confusion.counts
+    for i, (shares, texts) in enumerate(zip(row_shares(counts), cell_texts(counts), strict=True)):
         for j, (share, text) in enumerate(zip(shares, texts, strict=True)):
             corner = (j - 0.47, i - 0.47)
             axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=(LINE, 0.35), linewidth=0))
@@ -85,9 +98,10 @@ def draw_confusion(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -
             if text:
                 color = ON_HEAT if share >= LIGHT_TEXT_FROM else INK
                 axes.text(j, i, text, ha="center", va="center", color=color)
-    axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(k), classes, rotation=90)
-    axes.set_yticks(range(k), classes)
+    ends = {"xlim": (-0.5, len(names) - 0.5), "ylim": (len(truths) - 0.5, -0.5)}
+    axes.set(**ends, aspect="equal", xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(truths)), truths)
     axes.tick_params(length=0)
     return figure
 
@@ -175,6 +189,40 @@ def draw_reliability(panels: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
 
 
 @_style()
+def draw_estimates(scores: Mapping[Parameter, NumberScore], logarithmic: Collection[Parameter]) -> Figure:
+    """Draw for each parameter the estimate of some images over the truth; on the line they are the same."""
+    columns = min(PANELS_ABREAST, len(scores))
+    rows = -(-len(scores) // columns)
+    figure = Figure(figsize=(1.85 * columns + 0.3, 1.95 * rows + 0.3), layout="constrained", facecolor=SURFACE)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (parameter, score) in zip(panels, scores.items(), strict=False):
+        truths, estimates = np.array(score.points).T
+        family, norm, name = parameter
+        axes.set_title(f"{family} {norm}\n{name}", fontsize=8)
+        low, high = min(map(min, score.points)), max(map(max, score.points))
+        if parameter in logarithmic and low > 0:
+            axes.set(xscale="log", yscale="log")
+            ends = (low / 1.15, high * 1.15)
+        else:
+            room = 0.06 * max(high - low, 1e-9)
+            ends = (low - room, high + room)
+        axes.plot(ends, ends, color=LINE, linewidth=1, zorder=0)
+        axes.scatter(truths, estimates, s=7, color=OURS, alpha=0.6, linewidths=0)
+        axes.set(facecolor=SURFACE, xlim=ends, ylim=ends, box_aspect=1)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 3)) if axes.get_xscale() == "log" else MaxNLocator(3))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
+        axes.tick_params(labelsize=6, length=2)
+        axes.spines[["right", "top"]].set_visible(False)
+    for axes in panels[len(scores) :]:
+        axes.set_axis_off()
+    figure.supxlabel("true", fontsize=8)
+    figure.supylabel("estimated", fontsize=8)
+    return figure
+
+
+@_style()
 def draw_attacked(attacked: Gallery) -> Figure:
     """Draw the image under each attack; below it what was added, around grey and as large as it can be shown."""
     columns = {"clean": attacked.clean, **attacked.images}
@@ -213,7 +261,7 @@ class Drawing:
     caption: str
     alt: str
     figure: Figure
-    result: Result | None = None  # of a confusion matrix
+    confusion: Counts | None = None  # where it shows one
     colours: int | None = COLOURS  # of the PNG's palette; None for all there are
 
     @cached_property
@@ -292,6 +340,7 @@ def pictures(table: Table) -> list[Drawing]:
 
 def _confusion(table: Table, cell: Cell) -> Drawing:
     result, names, shares = cell.result, cell.result.classes, row_shares(cell.result.confusion)
+    confusion = Counts(names, names, result.confusion)
     several = len(table.cells) > 1
     which = f" {result.row}, {result.column}, seed {result.seed}:" if several else ""
     right = ", ".join(f"{name} {percent(shares[i][i])} %" for i, name in enumerate(names))
@@ -306,8 +355,8 @@ def _confusion(table: Table, cell: Cell) -> Drawing:
         f"per cent; no number below 10 %. {protocol_words(table.protocol)}; {result.n_test} images a class."
         + (f" Weak victims: {listed(cell.weak)}." if cell.weak else ""),
         alt=alt,
-        figure=draw_confusion(names, result.confusion),
-        result=result,
+        figure=draw_confusion(confusion),
+        confusion=confusion,
     )
 
 
@@ -335,4 +384,50 @@ def _reliability(table: Table, measured: Mapping[str, Calibration]) -> Drawing:
         f"worth its name. {protocol_words(table.protocol)}.",
         alt=f"Accuracy over confidence. Expected calibration error in per cent: {listed(errors)}.",
         figure=draw_reliability({row: calibration.reliability for row, calibration in measured.items()}),
+    )
+
+
+def axis_pictures(section: AxisSection, logarithmic: Collection[Parameter]) -> list[Drawing]:
+    """Draw what kinds and families are named on `known` and on the hardest axis, and the estimates on `known`."""
+    known, hardest = section.known, section.hardest
+    lines = [known] if known else []
+    lines += [] if hardest is known else [hardest]
+    drawings = [
+        _axis_confusion(section, line, dimension)
+        for line in lines
+        for dimension in ("kind", "family")
+        if dimension in line.first.dimensions
+    ]
+    if known and known.numbers:
+        drawings.append(_estimates(section, known, logarithmic))
+    return drawings
+
+
+def _axis_confusion(section: AxisSection, line: AxisLine, dimension: str) -> Drawing:
+    first = line.first
+    confusion = first.dimensions[dimension]
+    order = sorted(range(len(confusion.truths)), key=lambda row: rank(confusion.truths[row], confusion.names))
+    ordered = Counts(
+        [confusion.truths[row] for row in order], confusion.names, [confusion.counts[row] for row in order]
+    )
+    right = [f"{name} {percent(right / n)} %" for name, (right, n) in confusion.recalls().items() if n]
+    seed = f" Training of seed {first.seed}." if len(line.records) > 1 else ""
+    return Drawing(
+        name=slug("axis", first.axis, dimension, *section.protocol),
+        caption=f"{DIMENSIONS[dimension].title}, {line.title}: share of each true name (row) given to each name "
+        f"(column), in per cent; no number below 10 %. {protocol_words(section.protocol)}; {first.n} images.{seed}",
+        alt=f"Confusion matrix of {len(ordered.truths)} true names. Named rightly: {', '.join(right) or 'none'}.",
+        figure=draw_confusion(ordered),
+        confusion=ordered,
+    )
+
+
+def _estimates(section: AxisSection, line: AxisLine, logarithmic: Collection[Parameter]) -> Drawing:
+    words = [f"{' '.join(key)} {percent(one.relative)} %" for key, one in line.numbers.items()]
+    return Drawing(
+        name=slug("estimates", line.first.axis, *section.protocol),
+        caption=f"Parameters, {line.title}: estimate over truth, a dot an image, given the true family and norm; axes"
+        f" are logarithmic where the range is. {protocol_words(section.protocol)}.",
+        alt=f"Estimates over truths of {len(words)} parameters. Median relative error: {', '.join(words)}.",
+        figure=draw_estimates(line.numbers, logarithmic),
     )

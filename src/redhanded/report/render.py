@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -15,13 +16,23 @@ from redhanded.engine import PACKED, pack_records
 from redhanded.errors import RunError
 from redhanded.report import paper
 from redhanded.report import text as wording
-from redhanded.report.figures import Drawing, comparison, figure2, pictures, protocol_words, slug
+from redhanded.report.axes import FATES, AxisSection, best_sections, build_axis_sections, logarithmic
+from redhanded.report.figures import Drawing, axis_pictures, comparison, figure2, pictures, protocol_words, slug
 from redhanded.report.palette import THEMED
 from redhanded.report.run import Records, read_run
-from redhanded.report.sheet import results_csv
+from redhanded.report.sheet import axes_csv, results_csv
 from redhanded.report.tables import Section, Table, build_sections
 from redhanded.sets import GALLERY_FILE
 from redhanded.studies import choose_settings
+
+
+class AxisPart(NamedTuple):
+    """What one attributor answered along the axes, and the figures of it."""
+
+    section: AxisSection
+    anchor: str
+    tally: str  # what its numbers say
+    drawings: list[Drawing]
 
 
 class SectionPart(NamedTuple):
@@ -37,7 +48,7 @@ class SectionPart(NamedTuple):
 def write_report(run: Path) -> Path:
     """Write RUN/report from the records of RUN alone; returns the path of report.html."""
     report = run / "report"
-    _write(read_run(run), report, pages=("report.md", "report.html"), sheet="results.csv")
+    _write(read_run(run), report, pages=("report.md", "report.html"), packed=False)
     return report / "report.html"
 
 
@@ -48,13 +59,13 @@ def keep_run(run: Path, out: Path) -> Path:
     in `out` is replaced, also where `out` is `run`. Raises RunError where `out` holds anything else, or cannot be
     written. Returns the path of report.md.
     """
-    records, packed = read_run(run), pack_records(run)
+    records, line_file = read_run(run), pack_records(run)
     if out.exists() and not (out / PACKED).is_file():
         raise RunError(f"expected a new folder or a kept run at {out}, found another; name a new one")
     try:
         with whole_folder(out) as part:
-            _write(records, part / "report", pages=("report.md",), sheet="results.csv.gz")
-            (part / PACKED).write_bytes(packed)
+            _write(records, part / "report", pages=("report.md",), packed=True)
+            (part / PACKED).write_bytes(line_file)
             write_record(records.run, part / "run.json")
             if records.attacked:
                 shutil.copyfile(run / GALLERY_FILE, part / GALLERY_FILE)
@@ -63,9 +74,11 @@ def keep_run(run: Path, out: Path) -> Path:
     return out / "report" / "report.md"
 
 
-def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) -> None:
-    """Write pages, their figures (a page of HTML wants SVG too) and the sheet of all numbers."""
-    sections = build_sections(records)
+def _write(records: Records, report: Path, *, pages: Sequence[str], packed: bool) -> None:
+    """Write pages, their figures (a page of HTML wants SVG too) and the sheets of all numbers, packed if so asked."""
+    sections, axis_sections = build_sections(records), build_axis_sections(records)
+    written = {"results.csv": results_csv(sections), "axes.csv": axes_csv(records.axes)}
+    sheets = {f"{name}.gz" if packed else name: text for name, text in written.items() if text}
     parts = [
         SectionPart(
             section,
@@ -76,12 +89,22 @@ def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) 
         )
         for section in sections
     ]
+    drawn, scales = best_sections(axis_sections), logarithmic(records.sets)
+    axes = [
+        AxisPart(
+            section,
+            anchor=slug("axes", *section.protocol),
+            tally=axis_tally(section),
+            drawings=axis_pictures(section, scales) if section in drawn else [],
+        )
+        for section in axis_sections
+    ]
     first = figure2(records.attacked) if records.attacked else None
     tested = [card for card in records.sets if card.split == "test"]
     choices = {name: choose_settings(records.sets, name) for name in records.pixels}
     context = {
-        "study": records.results[0].study,
-        "sources": wording.listed(sorted({section.protocol.source for section in sections})),
+        "study": records.study,
+        "sources": wording.listed(records.sources),
         "run": records.run,
         "size": wording.flatten(records.run.study.get("size", {})),
         "caveats": caveats(records),
@@ -90,19 +113,23 @@ def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) 
         "sets": [(name, list(cards)) for name, cards in groupby(tested, key=lambda card: card.victim)],
         "choices": [(name, [chosen[key] for key in sorted(chosen)]) for name, chosen in choices.items()],
         "sections": parts,
+        "axes": axes,
+        "fates": FATES,
+        "summaries": {"worst": min, "mean": fmean},
         "pixels": {name: PIXELS[name] for name in records.pixels},
         "as_left": AS_LEFT,
         "citation": paper.CITATION,
         "link": paper.LINK,
         "theme": list(THEMED.values()),
         "figure2": first,
-        "sheet": sheet,
+        "sheets": list(sheets),
     }
     figures = report / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for old in [*figures.glob("*.png"), *figures.glob("*.svg")]:
         old.unlink()
     drawings = [drawing for part in parts for _, _, below in part.tables for drawing in (part.comparison, *below)]
+    drawings += [drawing for part in axes for drawing in part.drawings]
     for drawing in [first, *drawings] if first else drawings:
         (figures / f"{drawing.name}.png").write_bytes(drawing.png)
         if "report.html" in pages:
@@ -111,8 +138,9 @@ def _write(records: Records, report: Path, *, pages: Sequence[str], sheet: str) 
     for name in pages:
         text = environment.get_template(f"{name}.j2").render(context)
         (report / name).write_text(text, encoding="utf-8", newline="\n")
-    numbers = results_csv(sections).encode()
-    (report / sheet).write_bytes(gzip.compress(numbers, mtime=0) if sheet.endswith(".gz") else numbers)
+    for name, text in sheets.items():
+        numbers = text.encode()
+        (report / name).write_bytes(gzip.compress(numbers, mtime=0) if packed else numbers)
 
 
 def tally(section: Section) -> str:
@@ -129,6 +157,18 @@ def tally(section: Section) -> str:
         parts.append(f"{unmeasured} gave no number (collapsed or too few images)")
     if weak:
         parts.append(f"{weak} rest on a weak victim")
+    return "; ".join(parts)
+
+
+def axis_tally(section: AxisSection) -> str:
+    """Say how often kind and family are named rightly, or surely wrongly, on `known` and the hardest axis."""
+    known, hardest = section.known, section.hardest
+    parts = []
+    for line in (known, hardest) if known and hardest is not known else (hardest,):
+        recalls = [(name, line.recalls[name].each) for name in ("kind", "family") if name in line.recalls]
+        named = [f"{name} {wording.averaged(each)} %" for name, each in recalls]
+        wrong = f"sure and wrong {wording.averaged(line.fates['sure_and_wrong'])} %"
+        parts.append(f"{line.title}: {wording.listed([*named, wrong])}")
     return "; ".join(parts)
 
 
@@ -168,7 +208,19 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    names = ("percent", "listed", "sentence", "bounds", "signed", "p_text", "minutes", "short", "count")
+    names = (
+        "percent",
+        "listed",
+        "sentence",
+        "bounds",
+        "signed",
+        "lost",
+        "averaged",
+        "p_text",
+        "minutes",
+        "short",
+        "count",
+    )
     environment.filters |= {name: getattr(wording, name) for name in names}
     environment.filters |= {"protocol_words": protocol_words, "md": wording.escape_markdown}
     return environment

@@ -28,6 +28,16 @@ class Records:
     attacked: Gallery | None  # one image under every attack; a run may have none
 
     @property
+    def study(self) -> str:
+        """The name of the study."""
+        return (self.results or self.axes)[0].study
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources of images that something was asked of."""
+        return sorted({one.source for one in self.results} | {one.source for one in self.axes})
+
+    @property
     def weak(self) -> frozenset[str]:
         """The victims that miss the accuracy below which attacking them says little."""
         return frozenset(card.name for card in self.victims if card.too_weak)

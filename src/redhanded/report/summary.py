@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from redhanded.attributors import ATTRIBUTORS, CHOSEN, DETECTORS
 from redhanded.data import PIXELS, Pixels
 from redhanded.errors import RunError
+from redhanded.report.axes import FATES, build_axis_sections
 from redhanded.report.paper import rank, victim_rank
 from redhanded.report.render import make_environment
 from redhanded.report.run import Records, read_run
@@ -68,7 +69,7 @@ def write_summary(folder: Path) -> Path:
     every = {path.parent.name: read_run(path.parent, unfinished=True) for path in sorted(folder.glob("*/run.json"))}
     if not every:
         raise RunError(f"expected runs below {folder}, found none; name a folder that holds run directories")
-    runs = {name: records for name, records in every.items() if records.results}
+    runs = {name: records for name, records in every.items() if records.results or records.axes}
     left_out = [name for name in every if name not in runs]
     for name in left_out:
         warnings.warn(f"{folder / name} is unfinished, has no results yet and is left out", stacklevel=2)
@@ -88,6 +89,8 @@ def write_summary(folder: Path) -> Path:
         "detectors": list(DETECTORS),
         "all_at_once": _all_at_once(results),
         "transfers": _transfers(results),
+        "axes": [(name, records.study, build_axis_sections(records)) for name, records in runs.items() if records.axes],
+        "fates": {name: FATES[name] for name in ("relied_on", "unknown", "sure_and_wrong", "all_clear", "accused")},
         "widths": [(records, _standings(records, ["algorithm"])) for records in compared if records.several_widths],
         "actor": ACTOR,
         "chosen": CHOSEN,
@@ -215,14 +218,14 @@ def _transfers(results: Iterable[Result]) -> list[tuple[list[Result], dict[str, 
 
 
 def _numbers(leaderboard: Iterable[Standing], runs: Sequence[Records]) -> dict[str, Any]:
-    """Collect for summary.json the tables, detectors of unknown families and calibration of each source."""
+    """Collect for summary.json the tables, detectors of unknown families, calibration and axes of each source."""
     numbers: dict[str, Any] = {}
     for one in leaderboard:
         pixels, source, attributor, _ = one.table.protocol
         table = numbers.setdefault(source, {}).setdefault(one.table.key, {})
         table.setdefault(attributor, {})[pixels] = one.numbers
-    for source in dict.fromkeys(records.results[0].source for records in runs):
-        of_source = [records for records in runs if records.results[0].source == source]
+    for source in dict.fromkeys(records.sources[0] for records in runs):
+        of_source = [records for records in runs if records.sources[0] == source]
         unknown: dict[str, Any] = {}  # attributor -> pixels -> family left out -> detector -> AUROC
         for left_out in (left_out for records in of_source for left_out in records.unknown):
             families = unknown.setdefault(left_out.attributor, {}).setdefault(left_out.pixels, {})
@@ -235,4 +238,29 @@ def _numbers(leaderboard: Iterable[Standing], runs: Sequence[Records]) -> dict[s
         for (attributor, pixels, row), seeds in errors.items():
             calibration.setdefault(attributor, {}).setdefault(pixels, {})[row] = fmean(seeds)
         numbers.setdefault(source, {}).update(unknown=unknown, calibration=calibration)
+        for records in (records for records in of_source if records.axes):
+            numbers[source].setdefault("axes", {})[records.study] = _axes(records)
+    return numbers
+
+
+def _axes(records: Records) -> dict[str, Any]:
+    """Collect attributor -> pixels -> axis -> mean recalls and fates over the trainings, and families left out."""
+    numbers: dict[str, Any] = {}
+    for section in build_axis_sections(records):
+        along: dict[str, Any] = {}
+        for line in section.lines:
+            first = line.first
+            along[f"{first.axis}-without-{first.without}" if first.without else first.axis] = {
+                "n": first.n,
+                "recall": {name: fmean(recall.each) for name, recall in line.recalls.items()},
+                "loss": {name: recall.loss for name, recall in line.recalls.items()},
+                "fates": {name: fmean(each) for name, each in line.fates.items() if each},
+                "another": fmean(line.another) if line.another else None,
+            }
+        left_out = {
+            one.family: {"chosen": one.chosen, "auroc": one.auroc, "fates": one.fates, "refused": one.refused}
+            for one in section.left_out
+        }
+        by_pixels = numbers.setdefault(section.protocol.attributor, {})
+        by_pixels[section.protocol.pixels] = {"axes": along, "left_out": left_out}
     return numbers

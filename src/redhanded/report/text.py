@@ -1,7 +1,8 @@
 """Numbers and words as a report writes them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 ABSENT = "—"
@@ -15,6 +16,18 @@ def percent(share: float | None) -> str:
 def bounds(interval: tuple[float, float] | None) -> str:
     """Write an interval in per cent: `(0.781, 0.842)` as `78.1–84.2`."""
     return ABSENT if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
+
+
+def averaged(shares: Sequence[float]) -> str:
+    """Write the mean of a share over trainings in per cent, and half its range where there are several: `81.3 ±0.4`."""
+    if not shares:
+        return ABSENT
+    return percent(fmean(shares)) + (f" ±{percent((max(shares) - min(shares)) / 2)}" if len(shares) > 1 else "")
+
+
+def lost(difference: float | None) -> str:
+    """Write a loss in percentage points, of which a gain is the negative: `11.3`, `−2.0`."""
+    return ABSENT if difference is None else signed(difference).removeprefix("+")
 
 
 def signed(difference: float) -> str:
