@@ -104,18 +104,25 @@ class AxisSteps:
         if axis.name == KNOWN or axis.source:  # a control is made of what the first victim gets right
             rows.insert(0, (victims[0], study.controls))
         return tuple(
-            self._make(victim, together, split, axis.times, pictures)
-            for victim, specs in rows
-            for together in calls(specs)
+            self._make(victim, together, split, axis, pictures) for victim, specs in rows for together in calls(specs)
         )
 
     def _make(
-        self, victim: TrainVictim, together: Sequence[AttackSpec], split: Split, times: int, pictures: Pictures | None
+        self, victim: TrainVictim, together: Sequence[AttackSpec], split: Split, axis: Axis, pictures: Pictures | None
     ) -> MakeSets:
         study, spec = self.study, victim.spec
         source = (
             open_source(pictures.source, pictures.path) if pictures else open_source(study.source, victim.source_path)
         )
-        count = min(study.images(together[0].family)[split] * times, len(source.split(split)))
+        counts = axis.images.model_dump() if axis.images else study.images(together[0].family)
+        count = counts[split] if axis.images or split == "train" else counts[split] * axis.times
         seed = study.seed if study.same_images else seed_for("attacked", spec.name, study.seed)
-        return MakeSets(victim, tuple(together), split, count, study.size.shard_images, seed, pictures)
+        return MakeSets(
+            victim,
+            tuple(together),
+            split,
+            min(count, len(source.split(split))),
+            study.size.shard_images,
+            seed,
+            pictures,
+        )

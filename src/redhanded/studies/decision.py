@@ -26,6 +26,7 @@ from redhanded.studies.dimensions import SetEntry, told_apart
 
 COVERAGE = 0.9  # of the set of names that cannot be told apart
 FAR = 0.99  # share of known images that lie nearer to the others
+_FOLDS = 5  # of the held-out images, when it is measured what is usual
 _NEIGHBOUR = 3  # the one whose distance counts
 _MOST_KNOWN = 2000  # images that distances are taken to
 
@@ -39,13 +40,14 @@ class Novelty:
 
     @classmethod
     def fit(cls, held: CalibrationSet) -> "Novelty":
-        """Fit on held-out images; what is usual is told by scores of each half by the other, of other source images."""
-        halves = held.index % 2 == 0 if (held.index >= 0).all() else torch.arange(len(held.labels)) % 2 == 0
+        """Fit on held-out images; what is usual is told by scores of each fifth by the others, of other sources."""
+        source = held.index if (held.index >= 0).all() else torch.arange(len(held.labels))
         scores = []
-        for own in (halves, ~halves):
+        for fold in range(_FOLDS):
+            own = source % _FOLDS == fold
             if own.any() and (~own).any():
-                other = fit_gaussians(CalibrationSet(*(values[~own] for values in vars(held).values())))
-                scores.append(other.score(held.features[own]))
+                others = fit_gaussians(CalibrationSet(*(values[~own] for values in vars(held).values())))
+                scores.append(others.score(held.features[own]))
         known = torch.cat(scores).double().numpy() if scores else np.zeros(1)
         return cls(fit_gaussians(held), np.quantile(known, np.linspace(0, 1, 101)))
 

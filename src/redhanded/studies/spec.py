@@ -74,7 +74,8 @@ class AxisCommon(Record):
     source: str = ""  # pictures of another origin, called what the victim calls them
     in_turn: bool = False  # its sets are trained on as well, but for attributors that are asked about them alone
     strangers: bool = False  # the attacked victim is none of the candidates
-    times: int = Field(1, ge=1)  # test images, in units of the study's
+    images: ImageCounts | None = None  # that each of its attacks runs on
+    times: int = Field(1, ge=1)  # test images otherwise, in units of the study's
 
 
 class Axis(AxisCommon):
