@@ -7,6 +7,7 @@ from redhanded.attributors.residuals import DUST, LEVELS, off_levels
 
 _RANKS = torch.arange(1, 33) / 33  # of the quantiles
 _WINDOWS = (1 / 200, 1 / 50, 1 / 12)  # shares of the values: how closely so many of them lie together
+_ATOMS = (1e-3, 4e-3, 1.6e-2)  # grey levels: widths within which distances from a level count as the same
 _TRUNCATED = 3  # steps to either side that a co-occurrence tells apart
 _EDGES = 12  # grey levels next to black and to white that are counted
 _BATCH = 1000  # images at once, for memory
@@ -18,7 +19,8 @@ def image_statistics(images: Tensor) -> Tensor:
 
     Between the grey levels: while an image is a float, the distance of each value from its nearest level is the
     perturbation, or what is left of it. Its quantiles and their gaps show atoms (steps of one size) beside spread
-    (steps that follow a gradient), and the products of neighbours show how smooth it is. After rounding all of these
+    (steps that follow a gradient), the share and the place of the two largest atoms how much of the image moved by one
+    size and by which, and the products of neighbours show how smooth it is. After rounding all of these
     are 0, and what remains are residuals: quantiles of five high-pass residuals and how often each pair of neighbouring
     truncated residuals occurs (Pevný, Bas, Fridrich, "Steganalysis by subtractive pixel adjacency matrix", IEEE TIFS
     2010), and how many values lie at each level near black and white, where most pictures have many alike.
@@ -30,7 +32,7 @@ def image_statistics(images: Tensor) -> Tensor:
 def _between(images: Tensor) -> Tensor:
     """What lies between grey levels, (n, c, h, w) -> (n, f), in grey levels from -0.5 to 0.5."""
     apart = off_levels(images)
-    sizes = apart.abs().flatten(1).sort(1).values  # (n, c h w)
+    sizes = apart.abs().flatten(1).sort(1).values.contiguous()  # (n, c h w)
     quantiles = _quantiles(sizes)
     counts = [max(1, round(share * sizes.shape[1])) for share in _WINDOWS]
     windows = [(sizes[:, count:] - sizes[:, :-count]).amin(1) for count in counts]  # 0 where many are one size
@@ -46,7 +48,27 @@ def _between(images: Tensor) -> Tensor:
     signed = _quantiles(apart.flatten(1).sort(1).values)
     gaps = quantiles.diff(dim=1)
     logarithms = torch.cat([quantiles, gaps, torch.stack([*windows, size], 1)], 1).clamp_min(DUST).log10()
-    return torch.cat([logarithms, signed, torch.stack([*smooth, *agreeing, whole], 1)], 1)
+    return torch.cat([logarithms, signed, torch.stack([*smooth, *agreeing, whole], 1), _atoms(sizes)], 1)
+
+
+def _atoms(sizes: Tensor) -> Tensor:
+    """The two distances that most values share, and by how many: (n, m) in ascending order -> (n, 12).
+
+    Distance 0, where nothing moved, is none of them.
+    """
+    count, atoms = sizes.shape[1], []
+    places = torch.arange(count)
+    for width in _ATOMS:
+        within = (
+            torch.searchsorted(sizes, sizes + width, right=True) - places
+        )  # (n, m) how many lie above it so closely
+        within = within.masked_fill(sizes <= 2 * _ATOMS[0], 0)
+        for _ in range(2):
+            most = within.max(1)
+            place = sizes.gather(1, most.indices[:, None])  # (n, 1)
+            atoms += [most.values / count, place.squeeze(1)]
+            within = within.masked_fill((sizes - place).abs() <= 3 * width, 0)
+    return torch.stack(atoms, 1)
 
 
 def _residual(images: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class DescribeImages(Step):
     measured: MeasureSuccess  # says which images are eligible
     pixels: Pixels
     victims: tuple[TrainVictim, ...]  # those that others are drawn from
-    kind, version, stage = "describe", 1, "descriptions"
+    kind, version, stage = "describe", 2, "descriptions"
 
     @property
     def specification(self) -> object:
