@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart study test test-fast tiny-bundle golden coverage check docs clean
+.PHONY: quickstart study shipped test test-fast tiny-bundle golden coverage check docs clean
 
 quickstart: .venv/installed
 	$(BIN)/redhanded tour
@@ -11,6 +11,18 @@ quickstart: .venv/installed
 study: .venv/installed
 	$(BIN)/redhanded run quick
 	test -e runs/quick/bundle || $(BIN)/redhanded bundle runs/quick --out runs/quick/bundle
+
+# The bundles that come with the package, from the victims on. SCALE=small is half of it; SOURCES names files in place
+# of downloads: SOURCES="--source cifar10=cifar10.npz --source mnist=mnist.npz".
+SCALE ?= laptop
+SOURCES ?=
+PACKED := --blind --without-examples --half
+shipped: .venv/installed
+	$(BIN)/redhanded run wild --scale $(SCALE) $(SOURCES)
+	$(BIN)/redhanded run wild-mnist --scale $(SCALE) $(SOURCES)
+	rm -rf src/redhanded/bundle/shipped/cifar10 src/redhanded/bundle/shipped/mnist
+	$(BIN)/redhanded bundle runs/wild --out src/redhanded/bundle/shipped/cifar10 $(PACKED) --without-victims --held-out 1000
+	$(BIN)/redhanded bundle runs/wild-mnist --out src/redhanded/bundle/shipped/mnist $(PACKED) --victims vgg16-0 --half-victims --held-out 600
 
 test: .venv/tested
 	$(BIN)/pytest -n auto --dist loadfile
