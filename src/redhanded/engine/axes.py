@@ -69,8 +69,7 @@ class AxisSteps:
 
     @cache  # noqa: B019 - it lives as long as the plan is made
     def fit(self, attributor: str, pixels: Pixels, seed: int, without: str = "") -> FitOnDescribed:
-        """An attributor that is trained on the study's sets and those of the axes in turn; without: one of these axes,
-        or a family."""
+        """An attributor that is trained on the sets of the study and of axes in turn, but for one axis or family."""
         axes = [self.known, *(axis for axis in self.study.axes if axis.in_turn and axis.name != without)]
         settings = self.study.size.attributors[attributor]
         sets = [

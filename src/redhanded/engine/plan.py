@@ -23,15 +23,14 @@ DEFAULT_WEAK_BELOW = 0.6  # for a source that is not in SOURCES
 
 
 def plan(study: Study, sources: Mapping[str, Path]) -> list[Asked]:
-    """One step for each question, attributor, pixel protocol and seed, and for each family left out.
+    """One step for each question or axis, attributor, pixel protocol and seed, and for each family left out.
 
     They need all the others.
     """
+    asked: list[Asked] = _asked_questions(study, sources) if study.questions else []
     if study.axes:
         victims = {step.spec.name: step for step in _victims(study, sources)}
-        asked: list[Asked] = list(AxisSteps(study, victims, sources).asked())
-    else:
-        asked = _asked_questions(study, sources)
+        asked += AxisSteps(study, victims, sources).asked()
     if not asked:
         raise StudyError("expected at least two victims, two settings or two norms to tell apart, found no question")
     return asked
