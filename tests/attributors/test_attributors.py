@@ -21,6 +21,7 @@ from redhanded.attributors import (
     Magnitude,
     NetworkSettings,
     Prediction,
+    TaughtSettings,
     answering,
 )
 from redhanded.attributors.factored import FactoredSettings
@@ -42,6 +43,7 @@ CHEAP: dict[str, Any] = {
     "candidates": NetworkSettings(width=0.5, training=TRAINING.model_copy(update={"epochs": 8})),
     "magnitude": NetworkSettings(width=0.5, training=TRAINING),
 }
+CHEAP["taught"] = TaughtSettings(inner="forensic", settings=CHEAP["forensic"].model_dump(mode="json"))
 CHEAP["joined"] = JoinedSettings(forensic=CHEAP["forensic"], candidates=CHEAP["candidates"])
 
 

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from redhanded.attributors import Attributor
+from redhanded.attributors import Forensic
 from redhanded.bundle import Bundle, BundleCard, BundleError, load_bundle
 from redhanded.bundle.card import FORMAT
 from redhanded.bundle.verify import read_json
@@ -294,7 +294,7 @@ def test_an_estimate_lies_among_the_known_settings(rivals: dict[float, float], z
     shares = rivals | ({0.0: 0.5} if zero else {})
     names = {"victim": "v", "kind": "single step", "family": "fgsm", "norm": "l2", "toolchain": "redhanded"}
     panel = Panel.__new__(Panel)
-    panel.attributor = cast(Attributor, None)  # an estimate among known settings needs none
+    panel.attributor = Forensic()  # which has no densities of its own
     panel.sets = {
         str(value): SetEntry.model_validate(names | {"setting": {"eps": value}, "label": str(value), "control": False})
         for value in shares

@@ -7,6 +7,7 @@ from .conformal import Conformal
 from .described import Described, own_and_others, stacked
 from .estimator import AttackClassifier
 from .factored import OTHERS, Estimate, Factored, FactoredAsked
+from .few_shot import teach
 from .fitting import fit
 from .forensic import Forensic, ForensicEach
 from .forensic_heads import ForensicHeads
@@ -18,6 +19,7 @@ from .network import NetworkAttributor, NetworkSettings
 from .openset import CHOSEN, DECIDES, DETECTORS, SURE, OpenSet, Score, fit_gaussians, measure_open_set
 from .oracle import Oracle
 from .table import ATTRIBUTORS, make_attributor
+from .taught import Taught, TaughtSettings
 
 __all__ = [
     "ACCEPTED",
@@ -57,6 +59,8 @@ __all__ = [
     "Prediction",
     "ReliabilityBin",
     "Score",
+    "Taught",
+    "TaughtSettings",
     "answering",
     "fit",
     "fit_gaussians",
@@ -65,4 +69,5 @@ __all__ = [
     "measure_open_set",
     "own_and_others",
     "stacked",
+    "teach",
 ]

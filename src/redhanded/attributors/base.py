@@ -1,6 +1,7 @@
 """What every attributor is: `fit(samples) -> self`, `predict_log_proba(samples) -> (n, k)`, `classes_`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -97,6 +98,16 @@ class Attributor(ABC):
             files=files,
         )
         write_record(card, folder / "card.json")
+
+    @property
+    def trunk(self) -> "Attributor":
+        """The attributor whose features the answer is made from: itself, unless it was made of another."""
+        return self
+
+    @classmethod
+    def parts_of(cls, card: AttributorCard) -> Mapping[str, str]:
+        """What its own folder holds whole attributors in: folders below it, and the kind of each; none of a network."""
+        return {}
 
     def predict_log_proba(self, samples: Samples) -> Tensor:
         """Natural logarithm of each class's probability, (n, classes), in the order of `classes_`."""

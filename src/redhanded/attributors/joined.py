@@ -1,6 +1,6 @@
 """Attributors that know different things, joined: a product of their probabilities, each to a power of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -85,6 +85,11 @@ class Joined(Attributor):
         for part in self.parts_:
             part.save(folder / part.kind)
         self._write_card(folder, self.shape_[0], {name: file_digest(folder / name) for name in _CARDS}, self.powers_)
+
+    @classmethod
+    def parts_of(cls, card: AttributorCard) -> Mapping[str, str]:
+        """See Attributor."""
+        return {part.kind: part.kind for part in (Forensic, Candidates)}
 
     @classmethod
     def from_card(cls, card: AttributorCard, folder: Path) -> Self:

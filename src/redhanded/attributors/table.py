@@ -15,6 +15,7 @@ from redhanded.attributors.joined import Joined, JoinedSettings
 from redhanded.attributors.magnitude import Magnitude
 from redhanded.attributors.network import NetworkSettings
 from redhanded.attributors.oracle import Oracle
+from redhanded.attributors.taught import Taught, TaughtSettings
 from redhanded.core import Table
 
 _OURS: dict[str, AttributorKind] = {
@@ -64,6 +65,13 @@ _OURS: dict[str, AttributorKind] = {
         "none: ours",
         whole=True,
         parts=("forensic", "candidates"),
+    ),
+    "taught": AttributorKind(
+        Taught,
+        TaughtSettings,
+        "another attributor, with a linear head on its features for each family that it was taught afterwards",
+        "none: ours",
+        whole=True,
     ),
     "oracle": AttributorKind(
         Oracle, NetworkSettings, "the ceiling: forensic's layers on the true perturbation", "none: a bound", whole=True

@@ -2,6 +2,7 @@ from .card import BundleCard, Part
 from .load import Bundle, checked_answer, load_bundle
 from .pack import PackOptions, pack_bundle
 from .shipped import SHIPPED, NamedBundle, bundle_named, find_bundles
+from .teach import Lesson, teach_bundle
 from .verify import CARD_FILE, BundleError, bad_bundle, trusting_nothing
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Bundle",
     "BundleCard",
     "BundleError",
+    "Lesson",
     "NamedBundle",
     "PackOptions",
     "Part",
@@ -19,5 +21,6 @@ __all__ = [
     "find_bundles",
     "load_bundle",
     "pack_bundle",
+    "teach_bundle",
     "trusting_nothing",
 ]

@@ -56,6 +56,14 @@ class Example(Record):
     index: int  # in the test split of the source
 
 
+class TaughtFamily(Record):
+    """A family that the bundle was taught when it was there already."""
+
+    name: Name  # of its set
+    images: dict[str, Annotated[int, Field(ge=1)]]  # how many an attributor learned from, by its folder
+    sha256: list[str] = Field(max_length=10_000)  # of the files that they came from
+
+
 class BundleCard(Record):
     """`bundle.json`: everything that a bundle is, and the SHA-256 of every other file in it."""
 
@@ -74,3 +82,5 @@ class BundleCard(Record):
     half_victims: bool = False  # whether the victims' weights are
     files: dict[str, str]  # path below the bundle -> SHA-256
     limits: list[str]
+    # Left out where nothing was taught, so that other cards are as they were.
+    taught: list[TaughtFamily] = Field([], max_length=1000, exclude_if=lambda taught: not taught)

@@ -38,6 +38,7 @@ class Bundle:
     victims: dict[str, nn.Module]  # those that an attributor asks; empty where they were left out
     examples: Tensor  # (n, c, h, w) uint8; n is 0 where they were left out
     digest: str  # SHA-256 of its card, and so of all
+    folder: Path  # that it was read from
 
     @property
     def label(self) -> str:
@@ -77,7 +78,7 @@ def load_bundle(folder: Path) -> Bundle:
             if attributor.knowledge != "candidates":  # asking victims takes its time, and happens with the first image
                 grey = torch.full((1, *card.shape), 0.5)
                 checked_answer(attributor, Samples(grey, torch.zeros(1, dtype=torch.int64), (), clean=grey))
-        return Bundle(card, attributors, parts, gaussians, victims, examples, file_digest(folder / CARD_FILE))
+        return Bundle(card, attributors, parts, gaussians, victims, examples, file_digest(folder / CARD_FILE), folder)
 
 
 def _check_places(folder: Path, card: BundleCard) -> None:

@@ -149,23 +149,31 @@ def check_attributor(folder: Path, part: Part) -> None:
     if row is None or not row.whole:
         known = ", ".join(name for name, known_row in ATTRIBUTORS.items() if known_row.whole)
         raise bad_bundle(folder, f"an attributor of {known}", part.attributor)
-    inner = {folder / name: name for name in row.parts} or {folder: part.attributor}
-    features = []
-    for place, name in inner.items():
-        card = read_record(AttributorCard, place / "card.json")
-        if card.kind != name:
-            raise bad_bundle(place, f"an attributor of the kind {name}", card.kind)
-        if card.channels > MOST_CHANNELS or not 2 <= len(set(card.classes)) == len(card.classes) <= MOST_CLASSES:
-            expected = f"at most {MOST_CHANNELS} channels and 2 to {MOST_CLASSES} different classes"
-            raise bad_bundle(place, expected, f"{card.channels} and {len(card.classes)}")
-        attributor: Any = make_attributor(card.kind, card.settings, card.seed)
-        attributor.classes_, attributor.shape_, attributor.channels_ = card.classes, card.shape, card.channels
-        attributor.layout_ = card.layout
-        with torch.device("meta"):  # shapes without memory
-            network: nn.Module = attributor.build([0.0] * card.channels, [1.0] * card.channels)
-        _check_weights(network, place / WEIGHTS)
-        features.append(_check_held_out(place / HELD_OUT, len(card.classes)))
-    _check_gaussians(folder / GAUSSIANS, features[0])  # those of one that joins several are those of its first
+    _check_gaussians(folder / GAUSSIANS, _check_stored(folder, part.attributor))
+
+
+def _check_stored(place: Path, kind: str) -> int:
+    """Check one stored attributor and all that it is made of; returns how many features it gives, those of the first.
+
+    Whatever a kind keeps beside that, it checks itself when it is read.
+    """
+    card = read_record(AttributorCard, place / "card.json")
+    if card.kind != kind:
+        raise bad_bundle(place, f"an attributor of the kind {kind}", card.kind)
+    if card.channels > MOST_CHANNELS or not 2 <= len(set(card.classes)) == len(card.classes) <= MOST_CLASSES:
+        expected = f"at most {MOST_CHANNELS} channels and 2 to {MOST_CLASSES} different classes"
+        raise bad_bundle(place, expected, f"{card.channels} and {len(card.classes)}")
+    row = ATTRIBUTORS[kind]
+    features = [_check_stored(place / name, part) for name, part in row.attributor.parts_of(card).items()]
+    if features:
+        return features[0]
+    attributor: Any = make_attributor(card.kind, card.settings, card.seed)
+    attributor.classes_, attributor.shape_, attributor.channels_ = card.classes, card.shape, card.channels
+    attributor.layout_ = card.layout
+    with torch.device("meta"):  # shapes without memory
+        network: nn.Module = attributor.build([0.0] * card.channels, [1.0] * card.channels)
+    _check_weights(network, place / WEIGHTS)
+    return _check_held_out(place / HELD_OUT, len(card.classes))
 
 
 def check_victim(folder: Path, expected: VictimCard, shape: tuple[int, int, int]) -> None:

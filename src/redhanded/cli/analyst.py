@@ -1,4 +1,4 @@
-"""The analyst's commands: `redhanded bundle`, `attribute`, `watch`, `campaigns` and `serve`."""
+"""The analyst's commands: `redhanded bundle`, `teach`, `attribute`, `watch`, `campaigns` and `serve`."""
 
 import inspect
 import os
@@ -68,6 +68,32 @@ def bundle(
     parts = ", ".join(f"{part.attributor} ({part.knowledge}, {part.pixels})" for part in card.parts)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     Console(markup=False).print(f"bundle: {out}\nholds:  {parts}\nsize:   {size / 1e6:.2f} MB", soft_wrap=True)
+
+
+def teach(
+    name: Annotated[str, typer.Argument(help="What the family is to be called.")],
+    images: Annotated[list[Path], typer.Argument(help="Images that are known to be of it, as attribute takes them.")],
+    bundle: Annotated[
+        Path, typer.Option(metavar="DIR", help="What `redhanded bundle` wrote, or the name of one of the package's.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the bundle that knows it.")],
+    kind: Annotated[str, typer.Option(help="How the attack looks for its image, such as 'minimal norm'.")] = "other",
+    norm: Annotated[str, typer.Option(help="Of its perturbations, where all have one: l0, l1, l2 or linf.")] = "none",
+    victim: Annotated[str, typer.Option(help="Whose gradients it followed, where that is known.")] = "none",
+) -> None:
+    """Teach a bundle a family that it does not know from a few images of it; nothing is trained again."""
+    from redhanded.bundle import bundle_named
+    from redhanded.verdicts import Examiner, read_all
+
+    examiner = Examiner.load(bundle_named(bundle))
+    evidence = read_all(images, examiner)
+    examiner = examiner.teach_evidence(name, evidence, out, kind=kind, norm=norm, victim=victim)
+    learned = [
+        f"{part.attributor} ({part.knowledge}, {part.pixels}): {examiner.bundle.card.taught[-1].images[part.folder]}"
+        for part in examiner.bundle.card.parts
+        if part.folder in examiner.bundle.card.taught[-1].images
+    ]
+    Console(markup=False).print(f"bundle: {out}\nimages: {', '.join(learned)}", soft_wrap=True)
 
 
 def _with_exports(command: Callable[..., None]) -> Callable[..., None]:

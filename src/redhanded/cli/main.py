@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(tour.tour)
 app.command()(analyst.bundle)
+app.command()(analyst.teach)
 app.command()(analyst.attribute)
 app.command()(analyst.watch)
 app.command()(analyst.campaigns)

@@ -173,7 +173,7 @@ def _confusion(decision: Decision, dimension: str, answer: Prediction, truth: Tr
 
 
 def _numbers(decision: Decision, answer: Prediction, truth: Truth) -> list[NumberScore]:
-    attributor = decision.attributor
+    attributor = decision.attributor.trunk
     if not isinstance(attributor, Factored):
         return []
     scores = []

@@ -1,7 +1,7 @@
 from .campaigns import Campaign, campaign_table, read_campaigns
 from .choice import attribute, load_examiner
 from .evidence import Evidence, digest_of, read_bytes
-from .examine import ExamineOptions, Examiner, FileExaminer, Judged, read_reference
+from .examine import ExamineOptions, Examiner, FileExaminer, Judged, read_all, read_reference
 from .export import EXPORTS, Export, check_exports, export_found
 from .journal import Entry
 from .picture import evidence_picture, write_pictures
@@ -34,6 +34,7 @@ __all__ = [
     "evidence_picture",
     "export_found",
     "load_examiner",
+    "read_all",
     "read_bytes",
     "read_campaigns",
     "read_reference",

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redhanded.attributors import Knowledge
-from redhanded.bundle import Bundle, checked_answer, load_bundle, trusting_nothing
+from redhanded.bundle import Bundle, Lesson, checked_answer, load_bundle, teach_bundle, trusting_nothing
 from redhanded.data import PIXELS, Pixels, bad_data
 from redhanded.errors import DataError
-from redhanded.sets import Samples
+from redhanded.sets import NO_VICTIM, Samples
 from redhanded.studies import reason
 from redhanded.verdicts.evidence import Evidence, from_array, read_bytes, read_paths
 from redhanded.verdicts.fingerprints import estimate_perturbations, find_fingerprints
@@ -140,6 +140,40 @@ class Examiner(FileExaminer):
         evidence = [self.from_array(f"image {place}", image) for place, image in enumerate(images)]
         reference = None if clean is None else self.from_array("clean", clean)
         return self.judge(evidence, ExamineOptions(blind, reference, prior or {}, together))
+
+    def teach(
+        self,
+        name: str,
+        images: Iterable[NDArray | Tensor],
+        out: Path | str,
+        *,
+        kind: str = "other",
+        norm: str = NO_VICTIM,
+        victim: str = NO_VICTIM,
+    ) -> "Examiner":
+        """Write a bundle that also knows the family `name` from some images of it, and load it; this one stays.
+
+        images: as in `attribute`, two or more; out: a new folder; kind, norm, victim: of the family, where known.
+        Raises DataError in one line for a name that is taken and for images that cannot be used.
+        """
+        evidence = [self.from_array(f"image {place}", image) for place, image in enumerate(images)]
+        return self.teach_evidence(name, evidence, Path(out), kind=kind, norm=norm, victim=victim)
+
+    def teach_evidence(
+        self, name: str, evidence: Sequence[Evidence], out: Path, *, kind: str, norm: str, victim: str
+    ) -> "Examiner":
+        """The same with evidence that was read already."""
+        lesson = Lesson(
+            name=name,
+            images=[one.image[0] for one in evidence],
+            pixels=[one.condition.pixels for one in evidence],
+            sha256=[one.sha256 for one in evidence],
+            kind=kind,
+            norm=norm,
+            victim=victim,
+        )
+        teach_bundle(self.bundle, out, lesson)
+        return Examiner.load(out)
 
     def read(self, name: str, data: bytes) -> Sequence[Evidence]:
         """See FileExaminer."""
@@ -285,6 +319,15 @@ class Examiner(FileExaminer):
         samples = Samples(images, torch.zeros(len(images), dtype=torch.int64), (), victims=self.bundle.victims)
         features = panel.standardise(checked_answer(attributor, samples).features)
         return features, [(place, one.name) for place, one in enumerate(examples)]
+
+
+def read_all(paths: Iterable[Path], examiner: FileExaminer) -> list[Evidence]:
+    """Read every image of files and folders; raises DataError for the first file that cannot be used."""
+    images = list(read_paths(paths, examiner.read))
+    for one in images:
+        if isinstance(one, Failure):
+            raise DataError(one.error)
+    return [one for one in images if isinstance(one, Evidence)]
 
 
 def read_reference(path: Path, examiner: FileExaminer) -> Evidence:

@@ -121,9 +121,10 @@ class Panel:
             return []
         entries = {entry.label: entry for entry in self.sets.values()}
         best = entries[finding.ranked[0].name]
-        if isinstance(self.attributor, Factored):
+        trunk = self.attributor.trunk
+        if isinstance(trunk, Factored):
             with trusting_nothing(self._where):
-                numbers, layout = self.attributor.estimates(features, together=True), self.attributor.layout_
+                numbers, layout = trunk.estimates(features, together=True), trunk.layout_
                 return [
                     Estimate(
                         parameter=head.name,
