@@ -144,5 +144,5 @@ def test_the_command_shows_truth_beside_verdict(bundle: Path, source: Path, tmp_
     assert (done.returncode, done.stderr) == (0, "")
     heading, *rows = done.stdout.splitlines()
     assert heading.split() == ["what", "was", "done", "kind", "form", "named", "right", "wrong", "unknown"]
-    assert sum(row.startswith(("fgsm, l2", "deepfool, l2", "clean")) for row in rows) == 10
+    assert sum(row.startswith(("FGSM, L2", "DeepFool, L2", "clean")) for row in rows) == 10
     assert (tmp_path / "t" / "tour.html").is_file()

@@ -21,6 +21,7 @@ from redhanded.report import render_page
 from redhanded.sets import NO_VICTIM, SetRef, attacked_index, make_sets, write_png
 from redhanded.studies import DIMENSIONS, SetEntry, Study
 from redhanded.verdicts.examine import Examiner, Judged
+from redhanded.verdicts.statement import title
 from redhanded.verdicts.verdict import Verdict
 
 TRIED = 4  # test images that an attack is run on for each one that is shown: some do not fool their victim
@@ -146,10 +147,10 @@ def tour_table(exhibits: Sequence[Exhibit]) -> Table:
         table.add_column(name, justify="right")
     groups: dict[tuple[str, str, str, str], list[Exhibit]] = {}
     for one in exhibits:
-        norm = "" if one.entry.control else f", {one.entry.norm}"
-        groups.setdefault((f"{one.entry.family}{norm}", one.entry.kind, one.entry.label, one.pixels), []).append(one)
+        norm = "" if one.entry.control else f", {title(one.entry.norm)}"
+        groups.setdefault((f"{title(one.entry.family)}{norm}", one.entry.kind, one.entry.label, one.pixels), []).append(one)
     for (done, kind, _, pixels), group in groups.items():
-        said = [one.said("family") for one in group]
+        said = [title(one.said("family")) for one in group]
         names = ", ".join(sorted(set(said), key=lambda name: (-said.count(name), name)))
         counts = tally(group, "family")
         table.add_row(done, kind, FORMS[pixels].split()[0], names, *(str(number or "") for number in counts))
@@ -185,7 +186,7 @@ def tour_totals(exhibits: Sequence[Exhibit]) -> dict[str, dict[str, Tally]]:
 def _page(examiner: Examiner, exhibits: Sequence[Exhibit]) -> str:
     groups: dict[str, list[Mapping[str, object]]] = {}
     for one in exhibits:
-        title = f"{one.entry.family}, {one.entry.norm}" if not one.entry.control else f"{one.entry.family} (control)"
+        more = " (control)" if one.entry.control else f", {title(one.entry.norm)}"
         shown = {
             "exhibit": one,
             "form": FORMS[one.pixels],
@@ -193,7 +194,7 @@ def _page(examiner: Examiner, exhibits: Sequence[Exhibit]) -> str:
             "numbers": {name: f"{value:.3g}" for name, value in one.numbers.items()},
             "estimates": one.verdict.numbers,
         }
-        groups.setdefault(title, []).append(shown)
+        groups.setdefault(title(one.entry.family) + more, []).append(shown)
     return render_page(
         "tour.html.j2",
         {
