@@ -148,7 +148,8 @@ def tour_table(exhibits: Sequence[Exhibit]) -> Table:
     groups: dict[tuple[str, str, str, str], list[Exhibit]] = {}
     for one in exhibits:
         norm = "" if one.entry.control else f", {title(one.entry.norm)}"
-        groups.setdefault((f"{title(one.entry.family)}{norm}", one.entry.kind, one.entry.label, one.pixels), []).append(one)
+        key = (f"{title(one.entry.family)}{norm}", one.entry.kind, one.entry.label, one.pixels)
+        groups.setdefault(key, []).append(one)
     for (done, kind, _, pixels), group in groups.items():
         said = [title(one.said("family")) for one in group]
         names = ", ".join(sorted(set(said), key=lambda name: (-said.count(name), name)))
