@@ -13,6 +13,7 @@ import torch
 import typer
 from torch import nn
 
+from redhanded.bundle import find_bundles
 from redhanded.cli.main import app
 from redhanded.core import read_record
 from redhanded.data import load_source
@@ -40,6 +41,7 @@ COLUMNS = {
     "joined": "**joined**, victims asked",
 }
 STAR = "\\*"
+FORMS = {"float32": "float", "uint8": "8 bits"}
 
 
 @cache
@@ -69,6 +71,23 @@ def headline() -> str:
     return "\n".join([*lines, "", caption + left_out * any(STAR in line for line in lines)])
 
 
+def in_the_wild() -> str:
+    """The README's second table, from the cards of the bundles that come with the package."""
+    asked = {"adversarial": "attacked?", "kind": "kind?", "family": "family?", "norm": "norm?", "victim": "victim?"}
+    lines = [f"| the package's bundles, blind | {' | '.join(asked.values())} |", f"|---|{'--:|' * len(asked)}"]
+    counts = []
+    for bundle in find_bundles():
+        for part in bundle.card.parts:
+            cells = [f"{100 * part.measured[name].accuracy:.1f} of {part.measured[name].classes}" for name in asked]
+            counts.append(part.measured["family"].n)
+            lines.append(f"| {SOURCES[bundle.card.source]}, {FORMS[part.pixels]} | {' | '.join(cells)} |")
+    caption = (
+        "Mean recall in per cent, every name counting the same, and how many names there are; settings drawn from ranges, "
+        f"fresh images and draws, victims that the training knew; {min(counts):,} to {max(counts):,} test images a row."
+    )
+    return "\n".join([*lines, "", caption])
+
+
 def percent(one: dict[str, Any]) -> str:
     """A mean, starred where it is not that of all cells."""
     return f"{100 * one['mean']:.1f}" + STAR * bool(one["without_number"])
@@ -83,6 +102,10 @@ def paper_mean(source: str, item: str) -> float:
 
 def test_the_headline_is_the_records() -> None:
     assert headline() in README, f"put this table into README.md:\n{headline()}"
+
+
+def test_the_second_table_is_that_of_the_shipped_bundles() -> None:
+    assert in_the_wild() in README, f"put this table into README.md:\n{in_the_wild()}"
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
