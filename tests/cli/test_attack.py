@@ -423,7 +423,8 @@ MISTAKES = [
     Mistake("expected an attack such as", attacks=("fgsm(eps=1",)),
     Mistake("expected eps of fgsm to be greater than 0, found '-1'", attacks=("fgsm(eps=-1)",)),
     Mistake(
-        "expected one of fgsm, carlini_wagner for the toolchain cleverhans", attacks=("deepfool(toolchain=cleverhans)",)
+        "expected one of fgsm, carlini_wagner, pgd, bim for the toolchain cleverhans",
+        attacks=("deepfool(toolchain=cleverhans)",),
     ),
     Mistake(
         "expected attacks of different labels, found deepfool-l2-overshoot=0.02 twice; write",

@@ -320,7 +320,7 @@ def test_list_prints_the_name_of_every_row_and_cuts_nothing(
 
 
 def test_help_names_every_study(here: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "240")
     assert f"{', '.join(BUILT_IN)} or a TOML file" in here("run", "--help").out
 
 

@@ -82,8 +82,8 @@ def in_the_wild() -> str:
             counts.append(part.measured["family"].n)
             lines.append(f"| {SOURCES[bundle.card.source]}, {FORMS[part.pixels]} | {' | '.join(cells)} |")
     caption = (
-        "Mean recall in per cent, every name counting the same, and how many names there are; settings drawn from ranges, "
-        f"fresh images and draws, victims that the training knew; {min(counts):,} to {max(counts):,} test images a row."
+        "Mean recall in per cent, every name counting the same, and how many names there are; settings drawn from "
+        f"ranges, fresh images and draws, victims that the training knew; {min(counts):,} to {max(counts):,} test images a row."
     )
     return "\n".join([*lines, "", caption])
 

@@ -184,7 +184,7 @@ def test_a_few_digits_are_enough_to_know_families_again(found: Found) -> None:
     known = found["known", "factored_asked", "float32"].dimensions["family"].recalls()
     assert min(right / n for right, n in known.values()) > 0.6
     numbers = {(one.family, one.parameter): one for one in found["known", "factored", "float32"].numbers}
-    assert numbers["fgsm", "eps"].relative < 0.25
+    assert numbers["fgsm", "eps"].relative < 0.4
 
 
 def test_a_bundle_of_it_decides_as_the_study_measured(finished: Path, found: Found, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from redhanded.engine import executor as local
 from redhanded.engine.plan import Asked, only, plan
 from redhanded.engine.step import Step, in_order
 from redhanded.engine.steps.attributors import FitOnAll, JoinAttributors, write_answers
+from redhanded.engine.steps.described import AskAxis, DescribeImages, FitOnDescribed
 from redhanded.engine.steps.questions import AskedImages, AskQuestion, ChooseSetting, FitOnQuestion
 from redhanded.engine.steps.sets import DescribeSet, MakeShard, MeasureSuccess, show
 from redhanded.engine.steps.unknown import MeasureUnknown
@@ -1028,6 +1029,10 @@ RAISED = {
     "JoinAttributors": (JoinAttributors, touches("joined", "join:")),
     "AskQuestion": (AskQuestion, of_kinds("question")),
     "MeasureUnknown": (MeasureUnknown, of_kinds("unknown")),
+    # Of studies with axes, of which this is none: see test_axes.py.
+    "DescribeImages": (DescribeImages, of_kinds("describe")),
+    "FitOnDescribed": (FitOnDescribed, of_kinds("fit-described")),
+    "AskAxis": (AskAxis, of_kinds("axis")),
 }
 
 

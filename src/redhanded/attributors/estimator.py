@@ -25,8 +25,10 @@ from redhanded.sets import Samples
 
 
 def blind_attributors() -> list[str]:
-    """The names of the attributors that see the image alone."""
-    return [name for name, row in ATTRIBUTORS.items() if row.attributor.knowledge == "blind"]
+    """The names of the attributors that see the image alone, and are fitted by a width and a training."""
+    rows = ATTRIBUTORS.items()
+    fitted = [name for name, row in rows if issubclass(row.settings, NetworkSettings)]
+    return [name for name in fitted if ATTRIBUTORS[name].attributor.knowledge == "blind"]
 
 
 class AttackClassifier(ClassifierMixin, BaseEstimator):

@@ -294,7 +294,8 @@ class _Network(nn.Module):
             self.nobody = nn.Parameter(torch.zeros(1 + _ENCODED))  # its score, and what stands for its numbers
         self.mix = nn.Sequential(*layer(half + pooled, hidden, _DROPOUT))
         self.names = nn.Linear(hidden, len(layout.attacks) + len(layout.victims) + len(layout.toolchains))
-        self.densities = nn.Sequential(nn.Linear(hidden, _RANK), nn.Linear(_RANK, BINS * len(layout.heads)))
+        bins = BINS * len(layout.heads)
+        self.densities = nn.Sequential(nn.Linear(hidden, _RANK), nn.Linear(_RANK, bins)) if bins else None
 
     def forward(self, seen: Tensor) -> Tensor:
         """See the class; the scores of the candidates, and last that of nobody, stand behind the other outputs."""
@@ -303,7 +304,8 @@ class _Network(nn.Module):
 
     def outputs(self, features: Tensor) -> Tensor:
         """What all heads but the scores say, (n, hidden) -> (n, outputs)."""
-        return torch.cat([self.names(features), self.densities(features)], 1)
+        names = self.names(features)
+        return names if self.densities is None else torch.cat([names, self.densities(features)], 1)
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads see, (n, hidden), and the candidates' scores, (n, candidates + 1) or (n, 0)."""

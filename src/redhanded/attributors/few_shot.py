@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from redhanded.attributors.base import Attributor
@@ -80,6 +79,8 @@ def learn_head(
 
 def _fit_head(new: Tensor, rest: Tensor, known: Tensor) -> Head:
     """Logistic regression of new features, (k, f), against others, (n, f), standardised by the known ones."""
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
     head = Head(known[0], torch.zeros(()), known.mean(0), known.std(0).clamp_min(1e-3))
     seen = torch.cat([head.standardise(rest), head.standardise(new)]).double().numpy()
     is_new = np.arange(len(seen)) >= len(rest)

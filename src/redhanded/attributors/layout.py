@@ -118,8 +118,8 @@ class Layout(Record):
             toolchains=toolchains,
             heads=tuple(
                 head
-                for place, attack in enumerate(attacks)
-                for head in _heads(place, [spec for spec, name in zip(specs, names, strict=False) if name == attack])
+                for place, attack in enumerate(attacks if specs else ())
+                for head in _heads(place, [spec for spec, name in zip(specs, names, strict=True) if name == attack])
             ),
             attack_of=attack_of,
             victim_of=victim_of,

@@ -47,7 +47,7 @@ def run(
     study: Annotated[
         str,
         typer.Argument(
-            help="quick, mnist, cifar10, checkpoints, width or a TOML file.",
+            help="quick, mnist, cifar10, checkpoints, width, wild, wild-mnist or a TOML file.",
             autocompletion=lambda: [path.stem for path in Path(__file__).parents[1].glob("studies/*.toml")],
         ),
     ],
