@@ -83,7 +83,8 @@ def in_the_wild() -> str:
             lines.append(f"| {SOURCES[bundle.card.source]}, {FORMS[part.pixels]} | {' | '.join(cells)} |")
     caption = (
         "Mean recall in per cent, every name counting the same, and how many names there are; settings drawn from "
-        f"ranges, fresh images and draws, victims that the training knew; {min(counts):,} to {max(counts):,} test images a row."
+        "ranges, fresh images and draws, victims that the training knew; "
+        f"{min(counts):,} to {max(counts):,} test images a row."
     )
     return "\n".join([*lines, "", caption])
 
