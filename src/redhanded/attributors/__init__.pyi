@@ -16,7 +16,7 @@ from .magnitude import Magnitude
 from .mahalanobis import ACCEPTED, Gaussians
 from .marginal import Marginal, answering
 from .network import NetworkAttributor, NetworkSettings
-from .openset import CHOSEN, DECIDES, DETECTORS, SURE, OpenSet, Score, fit_gaussians, measure_open_set
+from .openset import CHOSEN, DETECTORS, SURE, OpenSet, fit_gaussians, measure_open_set
 from .oracle import Oracle
 from .table import ATTRIBUTORS, make_attributor
 from .taught import Taught, TaughtSettings
@@ -25,7 +25,6 @@ __all__ = [
     "ACCEPTED",
     "ATTRIBUTORS",
     "CHOSEN",
-    "DECIDES",
     "DETECTORS",
     "HELD_OUT",
     "OTHERS",
@@ -58,7 +57,6 @@ __all__ = [
     "Oracle",
     "Prediction",
     "ReliabilityBin",
-    "Score",
     "Taught",
     "TaughtSettings",
     "answering",

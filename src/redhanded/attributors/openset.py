@@ -107,7 +107,6 @@ DETECTORS: dict[str, DetectorKind] = {
 
 OF_FEATURES = "mahalanobis"  # says "unknown" in a verdict; that it may be no attack is a verdict of its own
 CHOSEN = "either"  # what the two come to
-DECIDES = OF_FEATURES  # the score by which a study's axes and a verdict call an image unknown
 
 
 def measure_open_set(

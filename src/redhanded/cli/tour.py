@@ -7,13 +7,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from redhanded.cli.analyst import BundleOption
+
 
 def tour(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where images and the page go.")] = Path("runs/tour"),
-    bundle: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="What `redhanded bundle` wrote; the package's own unless given."),
-    ] = None,
+    bundle: BundleOption = None,
     source: Annotated[str, typer.Option(help="Whose test images: a source's name, or NAME=PATH.")] = "mnist5k",
     images: Annotated[int, typer.Option(min=1, max=100, help="Images of each attack in each form.")] = 3,
 ) -> None:

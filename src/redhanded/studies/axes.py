@@ -111,7 +111,8 @@ def score_axis(decision: Decision, answer: Prediction, truth: Truth, without: st
     unknown = decision.unknown(answer)
     families = decision.log_proba("family", answer)
     names = decision.marginals["family"].classes_
-    control = np.array([name in {e.family for e in decision.entries.values() if e.control} for name in names])
+    controls = {entry.family for entry in decision.entries.values() if entry.control}
+    control = np.array([name in controls for name in names])
     named = families.argmax(1).numpy()
     sure = families.exp().amax(1).numpy() >= SURE
     not_ruled_out = decision.not_ruled_out("family", families)  # (n, names)

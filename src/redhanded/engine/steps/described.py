@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -94,9 +95,14 @@ class DescribeImages(Step):
         path.with_suffix(".part").replace(path)
         return Outcome(seconds=time.monotonic() - started)
 
-    def read(self, folder: RunFolder, most: int | None = None) -> Images:
-        """What was described, at most so many images of it."""
-        tensors = {name: value[:most] for name, value in load_file(self.path(folder)).items()}
+    def count(self, folder: RunFolder) -> int:
+        """How many images were described."""
+        with safe_open(self.path(folder), "pt") as file:
+            return int(file.get_slice("rows").get_shape()[0])
+
+    def read(self, folder: RunFolder) -> Images:
+        """What was described."""
+        tensors = load_file(self.path(folder))
         rows = tensors.pop("rows").numpy()
         names = tuple(victim.spec.name for victim in self.candidates)
         drawn = self.measured.attack.ranges
@@ -164,12 +170,6 @@ class FitOnDescribed(Step):
 def _labelled(images: Sequence[Images], refs: tuple[SetRef, ...], victim: TrainVictim) -> Samples:
     """The labels of described images, set by set; of the images themselves the shape alone."""
     sizes = torch.tensor([len(own.index) for own in images])
-    names = dict.fromkeys(name for own in images for name in own.parameters)
-    missing = [torch.full((len(own.index),), torch.nan, dtype=torch.float64) for own in images]
-    values = {
-        name: torch.cat([own.parameters.get(name, gap).double() for own, gap in zip(images, missing, strict=True)])
-        for name in names
-    }
     shape = open_source(victim.source, victim.source_path).shape
     return Samples(
         images=torch.zeros(1).expand(int(sizes.sum()), *shape),
@@ -177,8 +177,17 @@ def _labelled(images: Sequence[Images], refs: tuple[SetRef, ...], victim: TrainV
         classes=tuple(ref.name for ref in refs),
         index=torch.cat([own.index for own in images]),
         sets=refs,
-        parameters=values,
+        parameters=_parameters(images),
     )
+
+
+def _parameters(images: Sequence[Images]) -> dict[str, Tensor]:
+    """What each image of some sets drew of every range, (n,) float64 set by set; NaN where it drew none."""
+    missing = [torch.full((len(own.index),), torch.nan, dtype=torch.float64) for own in images]
+    return {
+        name: torch.cat([own.parameters.get(name, gap).double() for own, gap in zip(images, missing, strict=True)])
+        for name in dict.fromkeys(name for own in images for name in own.parameters)
+    }
 
 
 @dataclass(frozen=True)
@@ -235,16 +244,10 @@ class AskAxis(Step):
         answers = [attributor.answer_described(own.described.shown(*shown)) for own in images if len(own.index)]
         answer = Prediction(*map(torch.cat, zip(*answers, strict=True)))
         sizes = np.array([len(own.index) for own in images])
-        names = dict.fromkeys(name for own in images for name in own.parameters)
         truth = Truth(
             entries=[SetEntry.of(step.measured.ref) for step in self.sets],
             of=np.arange(len(images)).repeat(sizes),
-            parameters={
-                name: np.concatenate(
-                    [own.parameters.get(name, torch.full((len(own.index),), torch.nan)).double() for own in images]
-                )
-                for name in names
-            },
+            parameters={name: values.numpy() for name, values in _parameters(images).items()},
         )
         trained = {step.measured.ref.name: SetEntry.of(step.measured.ref) for step in fitted.sets[0]}
         scores = score_axis(Decision(attributor, trained), answer, truth, fitted.without)
@@ -260,7 +263,7 @@ class AskAxis(Step):
             seed=fitted.seed,
             without=fitted.without,
             strangers=self.strangers,
-            n_train=sum(len(step.read(folder).index) for step in fitted.sets[0]),
+            n_train=sum(step.count(folder) for step in fitted.sets[0]),
             key=fitted.key,
             seconds=time.monotonic() - started,
             **scores,
